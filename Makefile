@@ -1,0 +1,26 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check docs clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt torch torchvision -e '.[dev,docs,train]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/mri-d3gm demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/installed
+	$(BIN)/mkdocs build -q --strict
+
+clean:
+	rm -rf .venv site dist

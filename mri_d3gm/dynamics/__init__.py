@@ -1,0 +1,20 @@
+"""Dynamics: Gaussian paths by name. A new one is one file and one line here."""
+
+from typing import Any
+
+from mri_d3gm.dynamics.d3gm import D3GM
+from mri_d3gm.dynamics.ou import OU
+from mri_d3gm.dynamics.path import Path
+from mri_d3gm.errors import InputError
+
+DYNAMICS: dict[str, type[Path]] = {"d3gm": D3GM, "ou": OU}
+
+
+def make_path(name: str, **parameters: Any) -> Path:
+    """The path of a name of DYNAMICS with its parameters; InputError where either is unknown."""
+    if name not in DYNAMICS:
+        raise InputError(f"dynamics {name}: unknown; one of {', '.join(DYNAMICS)}")
+    try:
+        return DYNAMICS[name](**parameters)
+    except TypeError as error:
+        raise InputError(f"dynamics {name}: {error}") from error

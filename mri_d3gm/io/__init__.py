@@ -1,0 +1,1 @@
+"""One reader a format, one writer a product; numpy only."""

@@ -1,0 +1,13 @@
+"""Bootstrap intervals over volumes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def bootstrap_interval(values: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Percentile interval of the mean of `values`, seeded; both ends the value itself where there is only one."""
+    array = np.asarray(values, float)
+    picks = np.random.default_rng(seed).integers(len(array), size=(draws, len(array)))
+    low, high = np.quantile(array[picks].mean(1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

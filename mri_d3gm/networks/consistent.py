@@ -1,0 +1,94 @@
+"""The consistent denoiser: a few small networks with data consistency between them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
+from mri_d3gm.physics.consistency import projection, proximal
+from mri_d3gm.physics.phase import low_resolution_phase
+
+PROXIMAL_WEIGHT = 0.01
+
+
+class Block(nn.Module):
+    """Half-resolution network with attention at a quarter of the resolution: channels and features to a residual."""
+
+    def __init__(self, in_channels: int, features: int, embedding: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(4 * in_channels + features, features, 3, padding=1)
+        self.fine1, self.fine2 = ResidualBlock(features, embedding), ResidualBlock(features, embedding)
+        self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
+        self.coarse = nn.ModuleList(ResidualBlock(2 * features, embedding) for _ in range(2))
+        self.attention = nn.ModuleList(AxisAttention(2 * features) for _ in range(2))
+        self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
+        self.last = nn.Conv2d(features, 8, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, hidden: Tensor | None, embedding: Tensor, both_axes: bool) -> tuple[Tensor, Tensor]:
+        rows, cols = x.shape[-2:]
+        x = functional.pad(x, (0, -cols % 4, 0, -rows % 4))
+        x = functional.pixel_unshuffle(x, 2)
+        if hidden is None:
+            hidden = x.new_zeros(x.shape[0], self.fine1.conv1.in_channels, *x.shape[-2:])
+        x = torch.cat([x, hidden.to(x.dtype)], 1).contiguous(memory_format=torch.channels_last)
+        fine = self.fine1(self.first(x), embedding)
+        h = self.down(fine)
+        for index, (block, attention) in enumerate(zip(self.coarse, self.attention, strict=True)):
+            h = block(h, embedding)
+            along_rows = both_axes and index % 2 == 1
+            h = attention(h.transpose(-2, -1)).transpose(-2, -1) if along_rows else attention(h)
+        hidden = self.fine2(fine + self.up(h), embedding)
+        return functional.pixel_shuffle(self.last(hidden), 2)[..., :rows, :cols].float(), hidden
+
+
+class ConsistentNet(nn.Module):
+    """Unrolled blocks; each sees the current image, mu and the noisy residual without their low-resolution phase.
+
+    With k-space given, the estimate is brought to agree with it after every block: exactly for one coil, by a
+    few conjugate-gradient steps for many. Without, the blocks act alone (phase 1, every sample measured).
+    """
+
+    def __init__(self, blocks: int = 3, features: int = 32, embedding: int = 64) -> None:
+        super().__init__()
+        self.time = TimeEmbedding(embedding)
+        self.blocks = nn.ModuleList(Block(7, features, embedding) for _ in range(blocks))
+
+    def forward(
+        self,
+        noisy: Tensor,
+        start: Tensor,
+        mu: Tensor,
+        gain: Tensor,
+        log_snr: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
+        coil_maps: Tensor | None = None,
+        close: bool = True,
+    ) -> list[Tensor]:
+        """Estimates of x0 after each block, (batch, rows, cols) complex, the last one the answer.
+
+        close=False leaves out the consistency after the last block, for callers that apply their own. noisy is c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last.
+        """
+        image, hidden, estimates = start, None, []
+        phase = None if kspace is None or mask is None else low_resolution_phase(kspace, mask, coil_maps)
+        fraction = torch.ones(len(mu), device=mu.device)
+        if mask is not None:
+            fraction = mask.float().mean((-2, -1)).expand(len(mu))
+        log_fraction = fraction.log()[:, None, None, None].expand(-1, 1, *mu.shape[-2:])
+        both_axes = mask is not None and mask.shape[-2] > 1
+        embedding = self.time(log_snr)
+        for index, block in enumerate(self.blocks):
+            seen = torch.cat([to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)], 1)
+            residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
+            change = from_channels(residual) * gain[:, None, None]
+            image = image + (change if phase is None else change * phase)
+            if kspace is not None and mask is not None and (close or index < len(self.blocks) - 1):
+                if coil_maps is None:
+                    image = projection(image, kspace, mask)
+                else:
+                    image = proximal(image, kspace, mask, coil_maps, PROXIMAL_WEIGHT)
+            estimates.append(image)
+        return estimates

@@ -1,0 +1,96 @@
+"""The denoiser: a network, the path it was trained on, and the preconditioning between them (DESIGN 2.4)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mri_d3gm.dynamics import make_path
+from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.consistent import ConsistentNet
+from mri_d3gm.networks.nafnet import NAFNet
+from mri_d3gm.networks.precondition import precondition
+from mri_d3gm.networks.unet import UNet
+
+NETWORKS: dict[str, type[nn.Module]] = {"consistent": ConsistentNet, "unet": UNet, "nafnet": NAFNet}
+
+
+class Denoiser(nn.Module):
+    """Estimate of x0 from x_t, mu and what was measured.
+
+    network: a name of NETWORKS, options its arguments; dynamics: a name of DYNAMICS, path_options its arguments;
+    sigma_r: standard deviation of x0 - mu per real channel on normalised images. `config` holds all of them.
+    """
+
+    def __init__(
+        self,
+        network: str = "consistent",
+        options: dict[str, Any] | None = None,
+        dynamics: str = "d3gm",
+        path_options: dict[str, Any] | None = None,
+        sigma_r: float = 0.15,
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "network": network,
+            "options": options or {},
+            "dynamics": dynamics,
+            "path_options": path_options or {},
+            "sigma_r": sigma_r,
+            "spectral_norm": spectral_norm,
+        }
+        self.net = NETWORKS[network](**(options or {}))
+        self.path = make_path(dynamics, **(path_options or {}))
+        self.sigma_r = sigma_r
+        if spectral_norm:
+            for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]:
+                nn.utils.parametrizations.spectral_norm(module)
+
+    def estimates(
+        self,
+        x: Tensor,
+        t: Tensor,
+        mu: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
+        coil_maps: Tensor | None = None,
+        close: bool = True,
+    ) -> list[Tensor]:
+        """Estimates of x0 after each block; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`.
+
+        A mask along rows is turned to the last axis and the answer turned back.
+        """
+        if mask is not None and mask.shape[-1] == 1:
+            turned = [None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps)]
+            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), *turned, close=close)
+            return [image.transpose(-2, -1) for image in answer]
+        c_in, c_skip, c_out, log_snr = (c.to(mu.device, torch.float32) for c in precondition(self.path, t, self.sigma_r))
+        A, B = (c.to(mu.device, torch.float32) for c in (self.path.A(t), self.path.B(t)))
+        centred = x - (A + B)[:, None, None] * mu
+        return self.net(
+            noisy=c_in[:, None, None] * centred,
+            start=mu + c_skip[:, None, None] * centred,
+            mu=mu,
+            gain=c_out / self.sigma_r,
+            log_snr=log_snr,
+            kspace=kspace,
+            mask=mask,
+            coil_maps=coil_maps,
+            close=close,
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        mu: Tensor | None = None,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
+        coil_maps: Tensor | None = None,
+    ) -> Tensor:
+        """(batch, 2, rows, cols) real to the same, real and imaginary part; without t at the start law, without mu 0."""
+        image = from_channels(x.float())
+        t = torch.full((len(x),), float(self.path.T), dtype=torch.float64) if t is None else t
+        centre = torch.zeros_like(image) if mu is None else from_channels(mu.float())
+        return to_channels(self.estimates(image, t, centre, kspace, mask, coil_maps)[-1])

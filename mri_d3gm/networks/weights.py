@@ -1,0 +1,64 @@
+"""Weights on disk: float16 safetensors with the denoiser's configuration and training record inside."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.networks.denoiser import Denoiser
+
+
+def file_hash(path: str | Path) -> str:
+    """sha256 of a file, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
+    """Write the denoiser's state as float16 with its config and `record` (steps, data, command) as metadata."""
+    from safetensors.torch import save_file
+
+    from mri_d3gm.io.atomic import atomic_path
+
+    state = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in denoiser.state_dict().items()}
+    with atomic_path(Path(path)) as temporary:
+        save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
+
+
+def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[Denoiser, dict[str, Any]]:
+    """The denoiser of a weights file, in evaluation mode, and its training record.
+
+    InputError when the file is missing, is not safetensors, was never trained, or does not fit its own config.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no weights there; give --weights FILE or reinstall the package")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"{path}: not a safetensors file ({type(error).__name__}); weights end in .safetensors") from error
+    if "config" not in metadata or "record" not in metadata:
+        raise InputError(f"{path}: weights of another program: no mri-d3gm configuration inside")
+    record = json.loads(metadata["record"])
+    if not record.get("steps"):
+        raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
+    try:
+        denoiser = Denoiser(**json.loads(metadata["config"]))
+        denoiser.load_state_dict(state)
+    except (RuntimeError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: weights do not fit the network that they name ({first})") from error
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise InputError(f"{path}: weights hold NaN or Inf; the training that made them diverged")
+    return denoiser.to(device).eval().requires_grad_(False), record
+
+
+def load_network(path: str | Path, device: str | torch.device = "cpu") -> Denoiser:
+    """The denoiser alone, for bundle configurations."""
+    return load_weights(path, device)[0]

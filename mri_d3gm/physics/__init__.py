@@ -1,0 +1,1 @@
+"""Physics of the measurement: Fourier transforms, masks, coils, noise, consistency."""

@@ -1,0 +1,93 @@
+"""Coil sensitivity maps from the centre of k-space: ESPIRiT with a rectangular calibration region, or low resolution."""
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.masks import center_lines
+from mri_d3gm.physics.phase import centre_window
+
+MINIMUM_LINES = 8
+
+
+def normalised(maps: Tensor) -> Tensor:
+    """S^H S = 1 where any coil sees anything; coils third from last."""
+    size = torch.linalg.vector_norm(maps, dim=-3, keepdim=True)
+    return torch.where(size > 1e-12, maps / size.clamp_min(1e-12), torch.zeros_like(maps))
+
+
+def low_resolution_maps(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Maps (..., coils, rows, cols) from the Hann-windowed centre, phases included; mask (batch, rows | 1, cols | 1)."""
+    window = centre_window(mask if mask.ndim == 3 else mask[None], (kspace.shape[-2], kspace.shape[-1]))
+    window = window if kspace.ndim == 4 else window[0]
+    return normalised(ifft2c(kspace * window.unsqueeze(-3)))
+
+
+def espirit(
+    kspace: Tensor,
+    calibration: tuple[int, int],
+    kernel: tuple[int, int] = (6, 6),
+    threshold: float = 0.02,
+    crop: float = 0.8,
+    iterations: int = 30,
+) -> Tensor:
+    """Sensitivity maps (coils, rows, cols) complex64, S^H S = 1 where the eigenvalue is above `crop`, else 0.
+
+    kspace (coils, rows, cols) with a fully sampled centre of at least `calibration` (rows, cols); kernels are shrunk to
+    fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
+    """
+    coils, rows, cols = kspace.shape
+    height, width = calibration
+    top, left = rows // 2 - height // 2, cols // 2 - width // 2
+    centre = kspace[:, top : top + height, left : left + width]
+    centre = centre / centre.abs().max()
+    kh, kw = min(kernel[0], height), min(kernel[1], max(3, width // 2))
+    patches = centre.unfold(1, kh, 1).unfold(2, kw, 1).permute(1, 2, 0, 3, 4).reshape(-1, coils * kh * kw)
+    gram = patches.mH @ patches
+    values, vectors = torch.linalg.eigh(gram)
+    kept = values.clamp_min(0).sqrt() > threshold * values[-1].clamp_min(0).sqrt()
+    kernels = vectors[:, kept].T.reshape(-1, coils, kh, kw)
+    operator = _pointwise_operator(kernels, rows, cols)
+    maps = torch.ones(rows * cols, coils, 1, dtype=kspace.dtype, device=kspace.device) / coils**0.5
+    for _ in range(iterations):
+        maps = operator @ maps
+        size = torch.linalg.vector_norm(maps, dim=1, keepdim=True)
+        maps = maps / size.clamp_min(1e-20)
+    eigenvalue = size[:, 0, 0].reshape(rows, cols)
+    maps = maps[:, :, 0].T.reshape(coils, rows, cols)
+    reference = torch.linalg.eigh(torch.einsum("ahw,bhw->ab", centre, centre.conj()))[1][:, -1]
+    phase = torch.einsum("c,chw->hw", reference.conj(), maps)
+    maps = maps * torch.where(phase.abs() > 1e-12, phase.conj() / phase.abs().clamp_min(1e-12), torch.ones_like(phase))
+    return torch.where(eigenvalue > crop, maps, torch.zeros_like(maps))
+
+
+def _pointwise_operator(kernels: Tensor, rows: int, cols: int) -> Tensor:
+    """Per pixel coils x coils matrix whose eigenvectors of eigenvalue 1 are the maps, (rows cols, coils, coils).
+
+    Correlations of the kernels are summed in k-space first, where they are small, and transformed once for each pair.
+    """
+    count, coils, kh, kw = kernels.shape
+    size = (2 * kh - 1, 2 * kw - 1)
+    spectrum = torch.fft.fft2(kernels, size)
+    product = torch.einsum("nahw,nbhw->abhw", spectrum.conj(), spectrum)
+    correlation = torch.fft.fftshift(torch.fft.ifft2(product), dim=(-2, -1))
+    padded = torch.zeros(coils, coils, rows, cols, dtype=kernels.dtype, device=kernels.device)
+    top, left = rows // 2 - (kh - 1), cols // 2 - (kw - 1)
+    padded[..., top : top + size[0], left : left + size[1]] = correlation
+    operator = ifft2c(padded) * (rows * cols) ** 0.5 / (kh * kw)
+    return operator.permute(2, 3, 0, 1).reshape(rows * cols, coils, coils)
+
+
+def estimate_coil_maps(kspace: Tensor, mask: Tensor) -> tuple[Tensor, str]:
+    """Maps (coils, rows, cols) of undersampled kspace and how they were made: espirit, or low-resolution.
+
+    mask (rows | 1, cols | 1). Fewer than eight centre lines show too little for ESPIRiT.
+    """
+    full = mask.expand(kspace.shape[-2:]).cpu().numpy()
+    height, width = center_lines(full)
+    if min(height, width) < MINIMUM_LINES:
+        return low_resolution_maps(kspace, mask), "low-resolution"
+    calibration = min(height, 64), min(width, 64)
+    if min(calibration) >= 24:
+        calibration = min(calibration[0], 24), min(calibration[1], 24)
+    return espirit(kspace, calibration), "espirit"

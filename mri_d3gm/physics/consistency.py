@@ -1,0 +1,43 @@
+"""Data consistency: an image estimate is brought into agreement with the measured k-space."""
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.operators import adjoint, forward
+
+
+def projection(image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    """Nearest image that agrees exactly with one coil's k-space; shapes as in `operators`."""
+    measured = kspace.squeeze(-3)
+    return ifft2c(torch.where(mask, measured, fft2c(image)))
+
+
+def proximal(
+    image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, weight: float | Tensor, iterations: int = 4
+) -> Tensor:
+    """argmin_x |M F S x - y|^2 + weight |x - image|^2 by conjugate gradients from `image`.
+
+    weight is sigma_n^2 rho in DESIGN's terms, a scalar or (batch, 1, 1); for one coil the closed form is used.
+    """
+    if coil_maps is None:
+        predicted, measured = fft2c(image), kspace.squeeze(-3)
+        return ifft2c(torch.where(mask, (measured + weight * predicted) / (1 + weight), predicted))
+
+    def normal(x: Tensor) -> Tensor:
+        return adjoint(forward(x, mask, coil_maps), mask, coil_maps) + weight * x
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a.conj() * b).real.sum((-2, -1), keepdim=True)
+
+    x = image
+    residual = adjoint(kspace - forward(x, mask, coil_maps), mask, coil_maps)
+    direction, energy = residual, dot(residual, residual)
+    for _ in range(iterations):
+        image_of = normal(direction)
+        step = energy / dot(direction, image_of).clamp_min(torch.finfo(energy.dtype).tiny)
+        x = x + step * direction
+        residual = residual - step * image_of
+        new = dot(residual, residual)
+        direction, energy = residual + (new / energy.clamp_min(torch.finfo(energy.dtype).tiny)) * direction, new
+    return x

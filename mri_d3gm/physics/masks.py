@@ -1,0 +1,139 @@
+"""Cartesian sampling masks by name, seeded; a mask is bool, True where k-space is measured."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+
+Mask1D = Callable[[int, float, float, int], np.ndarray]
+Mask2D = Callable[[tuple[int, int], float, float, int], np.ndarray]
+
+
+def _fastmri(kind: str) -> Mask1D:
+    def draw(lines: int, accel: float, center_fraction: float, seed: int) -> np.ndarray:
+        from fastmri.data import subsample
+
+        function = getattr(subsample, kind)([center_fraction], [round(accel)])
+        return function((1, 1, lines, 2), seed=seed)[0].numpy().reshape(-1) > 0
+
+    return draw
+
+
+def gaussian(lines: int, accel: float, center_fraction: float, seed: int) -> np.ndarray:
+    """Density that falls as a Gaussian (deviation .35 of the half width) from the full centre."""
+    distance = (np.arange(lines) - lines // 2) / (lines / 2)
+    return _by_density(np.exp(-0.5 * (distance / 0.35) ** 2) + 0.02, _centre(lines, center_fraction), accel, seed)
+
+
+def gaussian_2d(shape: tuple[int, int], accel: float, center_fraction: float, seed: int) -> np.ndarray:
+    """As `gaussian` in two dimensions; the full centre is center_fraction of each axis."""
+    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in shape)
+    density = np.exp(-0.5 * (y[:, None] ** 2 + x[None] ** 2) / 0.35**2) + 0.02
+    centre = np.outer(*(_centre(n, center_fraction) for n in shape))
+    return _by_density(density, centre, accel, seed)
+
+
+def poisson_2d(shape: tuple[int, int], accel: float, center_fraction: float, seed: int) -> np.ndarray:
+    """Variable-density Poisson disc of sigpy."""
+    from sigpy.mri import poisson
+
+    calibration = tuple(max(4, round(n * center_fraction)) for n in shape)
+    try:
+        return np.abs(poisson(shape, accel, calib=calibration, seed=seed, crop_corner=False)) > 0
+    except ValueError as error:
+        raise InputError(f"mask poisson-2d cannot reach --accel {accel:g} on {shape[0]} x {shape[1]}: {error}") from error
+
+
+def _centre(lines: int, center_fraction: float) -> np.ndarray:
+    """fastMRI's fully sampled centre, (lines,) bool."""
+    low = round(lines * center_fraction)
+    start = (lines - low + 1) // 2
+    index = np.arange(lines)
+    return (index >= start) & (index < start + low)
+
+
+def _by_density(density: np.ndarray, centre: np.ndarray, accel: float, seed: int) -> np.ndarray:
+    wanted = round(centre.size / accel) - int(centre.sum())
+    if wanted < 0:
+        raise InputError(f"--accel {accel:g} leaves fewer lines than the full centre; lower --center-fraction")
+    density = np.where(centre, 0, density).ravel()
+    chosen = np.random.default_rng(seed).choice(centre.size, wanted, replace=False, p=density / density.sum())
+    mask = centre.ravel().copy()
+    mask[chosen] = True
+    return mask.reshape(centre.shape)
+
+
+MASKS_1D: dict[str, Mask1D] = {
+    "random": _fastmri("RandomMaskFunc"),
+    "equispaced": _fastmri("EquiSpacedMaskFunc"),
+    "equispaced-fraction": _fastmri("EquispacedMaskFractionFunc"),
+    "magic": _fastmri("MagicMaskFractionFunc"),
+    "gaussian": gaussian,
+}
+MASKS_2D: dict[str, Mask2D] = {"gaussian-2d": gaussian_2d, "poisson-2d": poisson_2d}
+MASKS = (*MASKS_1D, *MASKS_2D)
+
+
+def make_mask(
+    shape: tuple[int, int],
+    accel: float,
+    kind: str = "equispaced-fraction",
+    axis: str = "phase",
+    center_fraction: float | None = None,
+    seed: int = 0,
+    limits: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """A mask for k-space of `shape` (rows, cols): (1, cols) for axis phase, (rows, 1) for readout, (rows, cols) for 2-D.
+
+    center_fraction defaults to .32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
+    InputError for combinations that cannot be.
+    """
+    if not np.isfinite(accel) or accel < 1:
+        raise InputError(f"--accel {accel:g}: must be 1 or more")
+    if kind not in MASKS:
+        raise InputError(f"--mask {kind}: unknown; one of {', '.join(MASKS)}")
+    if axis not in ("phase", "readout"):
+        raise InputError(f"--axis {axis}: phase or readout")
+    if center_fraction is not None and not 0 < center_fraction < 1:
+        raise InputError(f"--center-fraction {center_fraction:g}: must lie between 0 and 1")
+    if accel == 1:
+        return np.ones((1, shape[1]) if axis == "phase" else (shape[0], 1), bool)
+    if kind in MASKS_2D:
+        fraction = center_fraction or max(4 / min(shape), (0.1 / accel) ** 0.5)
+        return MASKS_2D[kind](shape, accel, fraction, seed)
+    first, end = limits if limits is not None and axis == "phase" else (0, shape[1] if axis == "phase" else shape[0])
+    lines = end - first
+    fraction = center_fraction or max(0.32 / accel, 4 / lines)
+    if fraction * accel >= 1:
+        raise InputError(
+            f"--accel {accel:g} cannot be reached on {lines} lines with {round(fraction * lines)} in the full centre; "
+            "lower --accel or --center-fraction"
+        )
+    if kind not in ("gaussian",) and accel != round(accel):
+        raise InputError(f"--accel {accel:g}: mask {kind} needs a whole number; mask gaussian takes any")
+    line = np.zeros(shape[1] if axis == "phase" else shape[0], bool)
+    try:
+        line[first:end] = MASKS_1D[kind](lines, accel, fraction, seed)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"--accel {accel:g} with --mask {kind} cannot be reached on {lines} lines") from error
+    return line[None] if axis == "phase" else line[:, None]
+
+
+def achieved_accel(mask: np.ndarray, limits: tuple[int, int] | None = None) -> float:
+    """Samples inside the limits over those measured there."""
+    inside = mask if limits is None or mask.shape[-1] == 1 else mask[..., limits[0] : limits[1]]
+    return inside.size / max(1, int(inside.sum()))
+
+
+def center_lines(mask: np.ndarray) -> tuple[int, int]:
+    """Size (rows, cols) of the fully sampled run through the centre along each axis; 1 for an axis of length 1."""
+
+    def run(line: np.ndarray) -> int:
+        middle = len(line) // 2
+        right = np.flatnonzero(~line[middle:])
+        left = np.flatnonzero(~line[:middle][::-1])
+        return int((right[0] if len(right) else len(line) - middle) + (left[0] if len(left) else middle))
+
+    rows, cols = mask.shape
+    return run(mask[:, cols // 2]), run(mask[rows // 2])

@@ -1,0 +1,80 @@
+"""Standard deviation of the noise in each real and imaginary part of k-space, equal in the image (orthonormal FFT)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import ifft1c, ifft2c
+
+FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """sigma in the data's units, what it was measured on, and whether two ways agree within three times."""
+
+    sigma: float
+    source: str
+    reliable: bool
+
+
+def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
+    """From the outermost measured lines (|k| > .7), transformed along the full axis: its quietest tenth of positions.
+
+    kspace (coils, rows, cols), mask (1, cols) or (rows, 1); None for 2-D masks or where no such line was measured.
+    """
+    if mask.shape[0] > 1 and mask.shape[1] > 1:
+        return None
+    if mask.shape[1] == 1:
+        kspace, mask = kspace.transpose(-2, -1), mask.T
+    cols = kspace.shape[-1]
+    distance = (torch.arange(cols) - cols // 2).abs() / (cols / 2)
+    lines = mask[0].cpu() & (distance > 0.7) & (distance < 0.98) & (kspace.abs().amax((0, 1)).cpu() > 0)
+    if int(lines.sum()) < 1:
+        return None
+    hybrid = ifft1c(kspace[..., lines.to(kspace.device)], -2)
+    power = hybrid.abs().square().mean((0, 2)) / 2
+    power = power[power > 0]
+    return _quietest(power, 2 * hybrid.shape[0] * hybrid.shape[2])
+
+
+def _quietest(power: Tensor, freedom: int) -> float:
+    """Deviation from the quietest tenth of mean powers, each of `freedom` degrees, corrected for choosing the smallest."""
+    count = max(1, len(power) // 10)
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.distributions.Chi2(torch.tensor(float(freedom)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        null = draws.sample((200, len(power))) / freedom
+    bias = float(null.sort(1).values[:, :count].mean())
+    return float((power.sort().values[:count].mean() / bias).sqrt())
+
+
+def corners(kspace: Tensor) -> float:
+    """From the quietest of 16 x 16 tiles near the border of a fully sampled image, corrected likewise."""
+    power = ifft2c(kspace).abs().square().mean(0) / 2
+    tiles = power.unfold(0, 16, 16).unfold(1, 16, 16).mean((-2, -1)).flatten() if min(power.shape) >= 32 else power.flatten()
+    tiles = tiles[tiles > 0]
+    return _quietest(tiles, 2 * 256 * kspace.shape[0]) if len(tiles) else 0.0
+
+
+def estimate_noise(kspace: Tensor, mask: Tensor, scan: Tensor | None = None, scan_scale: float = 1.0) -> NoiseEstimate:
+    """Noise of kspace (coils, rows, cols) under mask (rows | 1, cols | 1); from a noise scan times scan_scale if given.
+
+    Else the smaller of the estimates that can be made, floored at 1e-4 of the 99th percentile of the image.
+    """
+    if scan is not None:
+        return NoiseEstimate(float(scan.abs().square().mean().div(2).sqrt()) * scan_scale, "noise scan", True)
+    scale = float(kspace.abs().max()) or 1.0
+    kspace = kspace / scale
+    found = {"outermost lines": outer_lines(kspace, mask)}
+    if bool(mask.all()):
+        found["background"] = corners(kspace)
+    usable = {name: value for name, value in found.items() if value is not None and value > 0}
+    level = float(ifft2c(kspace).abs().flatten().quantile(0.99)) if kspace.numel() < 2**24 else 1.0
+    if not usable:
+        return NoiseEstimate(FLOOR * level * scale, "floor", False)
+    source = min(usable, key=lambda name: usable[name])
+    agree = max(usable.values()) < 3 * min(usable.values())
+    return NoiseEstimate(max(usable[source], FLOOR * level) * scale, source, agree)

@@ -1,0 +1,36 @@
+"""The measurement y = M F S x, its adjoint, and how coils are combined.
+
+Shapes throughout: image (batch, rows, cols), kspace (batch, coils, rows, cols), both complex; mask bool,
+broadcastable to (batch, rows, cols); coil_maps (batch, coils, rows, cols) with S^H S = 1 on the support,
+or None for one coil of uniform sensitivity.
+"""
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import fft2c, ifft2c
+
+
+def expand(image: Tensor, coil_maps: Tensor | None) -> Tensor:
+    """S: one image to coil images (batch, coils, rows, cols)."""
+    return image.unsqueeze(-3) if coil_maps is None else coil_maps * image.unsqueeze(-3)
+
+
+def combine(coil_images: Tensor, coil_maps: Tensor | None) -> Tensor:
+    """S^H: coil images to one image (batch, rows, cols)."""
+    return coil_images.squeeze(-3) if coil_maps is None else (coil_maps.conj() * coil_images).sum(-3)
+
+
+def forward(image: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:
+    """M F S x: image to measured k-space, zero where nothing was measured."""
+    return fft2c(expand(image, coil_maps)) * mask.unsqueeze(-3)
+
+
+def adjoint(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:
+    """S^H F^H M y: measured k-space to the zero-filled, coil-combined image."""
+    return combine(ifft2c(kspace * mask.unsqueeze(-3)), coil_maps)
+
+
+def rss(coil_images: Tensor) -> Tensor:
+    """Root of the sum of squares over coils, (batch, rows, cols) real."""
+    return torch.linalg.vector_norm(coil_images, dim=-3)

@@ -1,0 +1,41 @@
+"""Second-order multistep solvers: DPM-Solver++ 2M (Lu et al., 2022) in c_t = x_t - B_t mu, where (A, s) is a diffusion."""
+
+import math
+
+from torch import Tensor
+
+from mri_d3gm.dynamics.path import Path
+from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, pairs
+
+
+def _multistep(
+    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, stochastic: bool
+) -> Tensor:
+    previous, last_h = None, 0.0
+    for later, earlier in pairs(times):
+        x0 = estimate(denoise, on_x0, x, later)
+        if earlier == 0:
+            return x0
+        h = float(path.log_snr(earlier) - path.log_snr(later)) / 2
+        extrapolated = x0 if previous is None else x0 + (x0 - previous) * h / (2 * last_h)
+        centred = x - float(path.B(later)) * mu
+        ratio = float(path.s(earlier) / path.s(later))
+        A, s = float(path.A(earlier)), float(path.s(earlier))
+        if stochastic:
+            centred = ratio * math.exp(-h) * centred - A * math.expm1(-2 * h) * extrapolated
+            centred = centred + s * math.sqrt(-math.expm1(-2 * h)) * noise(x)
+        else:
+            centred = ratio * centred - A * math.expm1(-h) * extrapolated
+        x = centred + float(path.B(earlier)) * mu
+        previous, last_h = x0, h
+    return x
+
+
+def multistep(path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook) -> Tensor:
+    """Deterministic, order 2; see `Solver`."""
+    return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=False)
+
+
+def multistep_sde(path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook) -> Tensor:
+    """Stochastic (SDE-DPM-Solver++ 2M); see `Solver`."""
+    return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=True)

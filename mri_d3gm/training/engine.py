@@ -1,0 +1,248 @@
+"""The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses."""
+
+import csv
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
+from mri_d3gm.training.muon import Muon
+from mri_d3gm.training.objective import reconstruction_loss, time_weight
+from mri_d3gm.training.simulate import Case, simulate
+from mri_d3gm.training.sources import Slice
+
+VALIDATION_SEED = 2**40
+
+
+def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for inner convolution weights, AdamW (lr / 10) for first layers, heads of at most 8 outputs and the rest."""
+    matrices, others = [], []
+    for name, parameter in denoiser.named_parameters():
+        inner = parameter.ndim == 4 and len(parameter) > 8 and not name.endswith("first.weight")
+        (matrices if inner else others).append(parameter)
+    adam = torch.optim.AdamW(others, lr=lr / 10, betas=(0.9, 0.98), weight_decay=weight_decay)
+    return [Muon(matrices, lr=lr), adam]
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where a 3 x 3 convolution runs at least 1.3 times as fast with it on `device`, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)
+    image = torch.randn(2, 32, 32, 160).to(memory_format=torch.channels_last)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", dtype, enabled=dtype is torch.bfloat16):
+            layer(image).float().sum().backward()
+            start = time.perf_counter()
+            for _ in range(5):
+                layer(image).float().sum().backward()
+            seconds[dtype] = time.perf_counter() - start
+    return torch.bfloat16 if 1.3 * seconds[torch.bfloat16] < seconds[torch.float32] else torch.float32
+
+
+def seeded_denoiser(seed: int, **config: Any) -> Denoiser:
+    """A denoiser whose first weights follow from the seed; config as for `Denoiser`."""
+    torch.manual_seed(seed)
+    return Denoiser(**config)
+
+
+@dataclass
+class Trainer:
+    """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
+
+    steps: length of the schedule. spread_after: part of it after which half of the samples leave T, uniform in
+    log-SNR. max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
+    """
+
+    denoiser: Denoiser
+    slices: Sequence[Slice]
+    validation: Sequence[Slice]
+    folder: str
+    steps: int = 5000
+    batch: int = 4
+    rows: int = 48
+    cols: int = 320
+    crop: int = 128
+    lr: float = 0.01
+    weight_decay: float = 0.01
+    objective: str = "x0"
+    squared: bool = False
+    spread_after: float = 0.6
+    ema: float = 0.995
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+    max_minutes: float = math.inf
+    validate_every: int = 500
+    checkpoint_seconds: float = 60.0
+    command: str = ""
+    sources: Any = None
+    max_epochs: int = 1
+
+    def _case(self, step: int) -> Case:
+        sizes = {"batch": self.batch, "rows": self.rows, "cols": self.cols, "crop": self.crop}
+        return simulate(self.slices, self.seed * 2**32 + step, **sizes)
+
+    def _to_device(self, case: Case) -> Case:
+        tensors = (case.image, case.mu, case.kspace, case.mask, case.coil_maps)
+        return Case(*(None if tensor is None else tensor.to(self.device) for tensor in tensors))  # type: ignore[arg-type]
+
+    def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
+        """Times (batch,) and x_t: mu itself at T before the spread; after it half at T with noise, half earlier."""
+        path, count = self.denoiser.path, len(case.mu)
+        t = torch.full((count,), float(path.T), dtype=torch.float64)
+        if step < self.spread_after * self.steps:
+            return t, case.mu
+        generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
+        early = torch.rand(count, generator=generator) < 0.5
+        t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
+        noise = torch.randn(case.mu.shape, dtype=torch.complex64, generator=generator) * math.sqrt(2)
+        A, B, s = (c.float()[:, None, None].to(self.device) for c in (path.A(t), path.B(t), path.s(t)))
+        return t, A * case.image + B * case.mu + s * noise.to(self.device)
+
+    def _autocast(self, dtype: torch.dtype) -> Any:
+        return torch.autocast(torch.device(self.device).type, dtype) if dtype is not torch.float32 else nullcontext()
+
+    @torch.no_grad()
+    def validate(self, ema: dict[str, Tensor], count: int = 12) -> float:
+        """Mean gain in dB over zero-filled, one evaluation at T, on fixed cases of the validation slices."""
+        held = {name: value.clone() for name, value in self.denoiser.state_dict().items()}
+        self.denoiser.load_state_dict(ema)
+        gains = []
+        for index in range(count):
+            case = self._to_device(simulate(self.validation, VALIDATION_SEED + index, batch=2, rows=self.rows, cols=self.cols))
+            t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
+            estimate = self.denoiser.estimates(case.mu, t, case.mu, case.kspace, case.mask, case.coil_maps)[-1]
+            before, after = ((image.abs() - case.image.abs()).square().mean((-2, -1)) for image in (case.mu, estimate))
+            gains += (10 * (before / after).log10()).tolist()
+        self.denoiser.load_state_dict(held)
+        return sum(gains) / len(gains)
+
+    def run(self) -> None:
+        """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if not self.slices:
+            raise InputError("no training slices: every source was empty")
+        started = time.monotonic()
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.denoiser.to(self.device).train()
+        solvers = optimisers(self.denoiser, self.lr, self.weight_decay)
+        ema = {name: value.detach().clone() for name, value in self.denoiser.state_dict().items()}
+        state: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
+        checkpoint = folder / "checkpoint.pt"
+        if checkpoint.exists():
+            state = load_checkpoint(checkpoint)
+            self.denoiser.load_state_dict(state["denoiser"])
+            ema = {name: value.to(self.device) for name, value in state["ema"].items()}
+            for solver, saved in zip(solvers, state["solvers"], strict=True):
+                solver.load_state_dict(saved)
+        if state["precision"] == "auto":
+            state["precision"] = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
+        dtype = getattr(torch, state["precision"])
+        step, before, saved_at = int(state["step"]), float(state["seconds"]), time.monotonic()
+
+        def save() -> None:
+            save_checkpoint(
+                checkpoint,
+                {
+                    "step": step,
+                    "seconds": before + time.monotonic() - started,
+                    "precision": state["precision"],
+                    "denoiser": self.denoiser.state_dict(),
+                    "ema": ema,
+                    "solvers": [solver.state_dict() for solver in solvers],
+                },
+            )
+            trained = Denoiser(**self.denoiser.config)
+            trained.load_state_dict(ema)
+            seconds = round(before + time.monotonic() - started)
+            record = {"steps": step, "of": self.steps, "seconds": seconds, "command": self.command, "sources": self.sources}
+            save_weights(folder / "weights.safetensors", trained, record)
+
+        batches = Dataset(data=range(step, self.steps), transform=self._case)
+        loader = DataLoader(batches, batch_size=None)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        logs = _Logs(folder, step)
+        with Progress(*columns) as progress:
+            bar = progress.add_task("training", total=self.steps, completed=step)
+            for batch in loader:
+                if time.monotonic() - started > 60 * self.max_minutes:
+                    break
+                case = self._to_device(batch)
+                t, x = self._state_at_time(case, step)
+                scale = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self.steps)) / 2)
+                for solver, lr in zip(solvers, (self.lr, self.lr / 10), strict=True):
+                    for group in solver.param_groups:
+                        group["lr"] = lr * scale
+                with self._autocast(dtype):
+                    estimates = self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps)
+                weight = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
+                loss = reconstruction_loss(estimates, case.image, weight, self.squared)
+                for solver in solvers:
+                    solver.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+                for solver in solvers:
+                    solver.step()
+                decay = min(self.ema, (step + 1) / (step + 10))
+                for name, value in self.denoiser.state_dict().items():
+                    ema[name].lerp_(value, 1 - decay) if value.is_floating_point() else ema[name].copy_(value)
+                row = {"step": step, "loss": loss.item(), "lr": self.lr * scale}
+                step += 1
+                if self.validation and (step % self.validate_every == 0 or step == self.steps):
+                    row["gain_db"] = self.validate(ema)
+                logs.write(row)
+                progress.update(bar, completed=step, description=f"loss {row['loss']:.4f}")
+                if time.monotonic() - saved_at > self.checkpoint_seconds:
+                    save()
+                    saved_at = time.monotonic()
+        logs.close()
+        save()
+
+
+class _Logs:
+    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        path = folder / "log.csv"
+        kept = []
+        if path.exists():
+            with open(path, newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+        self.file = open(path, "w", newline="")  # noqa: SIM115
+        self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
+        self.writer.writeheader()
+        self.writer.writerows(kept)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        except ImportError:
+            self.board = None
+
+    def write(self, row: dict[str, float]) -> None:
+        self.writer.writerow(row)
+        self.file.flush()
+        if self.board is not None:
+            for name in set(row) - {"step"}:
+                self.board.add_scalar(name, row[name], int(row["step"]))
+
+    def close(self) -> None:
+        self.file.close()
+        if self.board is not None:
+            self.board.close()

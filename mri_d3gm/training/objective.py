@@ -1,0 +1,43 @@
+"""What training minimises: errors of the x0 estimate, weighted in time as the objective says."""
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.dynamics.path import Path
+from mri_d3gm.networks.precondition import precondition
+
+OBJECTIVES = ("x0", "eps", "maximum-likelihood")
+
+
+def time_weight(path: Path, t: Tensor, sigma_r: float, objective: str = "x0") -> Tensor:
+    """Weight of |x0 estimate - x0| at t, (batch,) float64.
+
+    x0: sigma_r / c_out, at most 8. eps: A / s (the paper's Eq. 8), at most 8 times sigma_r's inverse. maximum-
+    likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse step).
+    """
+    A, s = path.A(t), path.s(t)
+    if objective == "x0":
+        return (sigma_r / precondition(path, t, sigma_r)[2]).clamp_max(8)
+    if objective == "eps":
+        return (sigma_r * A / s).clamp_max(8)
+    if objective == "maximum-likelihood":
+        earlier = (t - path.T / 100).clamp_min(0)
+        return path.A(earlier) - A * (A / path.A(earlier)) * (path.s(earlier) / s) ** 2
+    raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective}")
+
+
+def reconstruction_loss(estimates: list[Tensor], target: Tensor, weight: Tensor, squared: bool = False) -> Tensor:
+    """Mean over the batch of weight x (error of real and imaginary part + half that of the magnitude).
+
+    estimates: one a block, (batch, rows, cols) complex; those before the last count .2. squared: L2 instead of L1.
+    """
+
+    def error(difference: Tensor) -> Tensor:
+        return (difference.square() if squared else difference.abs()).flatten(1).mean(1)
+
+    def distance(estimate: Tensor) -> Tensor:
+        magnitude = (estimate.abs().square() + 1e-8).sqrt() - target.abs()
+        return error(torch.view_as_real(estimate - target)) + error(magnitude) / 2
+
+    losses = [distance(estimate) * (1.0 if index == len(estimates) - 1 else 0.2) for index, estimate in enumerate(estimates)]
+    return (torch.stack(losses).sum(0) * weight.to(target.device, torch.float32)).mean()

@@ -1,0 +1,5 @@
+"""MONAI dictionary transforms from a k-space file to what the sampler needs."""
+
+from mri_d3gm.transforms.kspace import CoilMapsd, LoadKspaced, NormaliseKspaced, UndersampleKspaced, ZeroFilledd
+
+__all__ = ["CoilMapsd", "LoadKspaced", "NormaliseKspaced", "UndersampleKspaced", "ZeroFilledd"]
