@@ -27,6 +27,5 @@ def demo(
     print(f"NIfTI    {names.volume}")
     print(f"std      {names.std}")
     print(f"picture  {names.preview}")
-    print(
-        f"R = {result.record['Sampling']['AccelerationAchieved']:g}: PSNR {psnr:.2f} dB, {psnr - before:+.2f} dB over zero-filled"
-    )
+    achieved = result.record["Sampling"]["AccelerationAchieved"]
+    print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+.2f} dB over zero-filled")

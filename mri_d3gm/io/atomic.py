@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,24 +15,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     InputError where the folder cannot be written or the disk is full; nothing is left behind on any exception.
     """
     target = Path(path)
-    ending = "".join(target.suffixes[-2:]) if target.name.endswith(".nii.gz") else target.suffix
-    temporary: Path | None = None
+    ending = ".nii.gz" if target.name.endswith(".nii.gz") else target.suffix
+    temporary = target.with_name(f".writing-{secrets.token_hex(6)}{ending}")
     try:
-        handle, name = tempfile.mkstemp(suffix=ending, prefix=".writing-", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-        temporary = None
+        temporary.replace(target)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+        reason = " ".join((error.strerror or str(error)).split())
+        raise InputError(f"{target}: cannot be written: {reason}; choose another place") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        _discard(temporary)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _discard(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:  # the folder itself is not there or not writable: there is no temporary file either
+        pass

@@ -3,16 +3,14 @@
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
-from mri_d3gm.errors import InputError
-
-NAMESPACE = "{http://www.ismrm.org/ISMRMRD}"
+import numpy as np
 
 
 class Space(NamedTuple):
     """Matrix size and field of view in mm along readout (x), phase encode (y) and slice (z)."""
 
-    matrix: tuple[int, int, int]
-    fov: tuple[float, float, float]
+    matrix: tuple[int, ...]
+    fov: tuple[float, ...]
 
 
 class Header(NamedTuple):
@@ -23,32 +21,57 @@ class Header(NamedTuple):
     limits: tuple[int, int, int] | None
 
 
-def parse_header(xml: bytes | str, name: str) -> Header:
-    """Header from its XML; InputError naming the file where it cannot be understood."""
+def parse_header(xml: bytes | str) -> Header:
+    """Header from its XML; ValueError where it is not XML or lacks encodedSpace or reconSpace."""
     try:
-        encoding = ET.fromstring(xml).find(f"{NAMESPACE}encoding")
-        assert encoding is not None
-        encoded, recon = (_space(encoding.find(f"{NAMESPACE}{kind}")) for kind in ("encodedSpace", "reconSpace"))
-        step = encoding.find(f"{NAMESPACE}encodingLimits/{NAMESPACE}kspace_encoding_step_1")
-        limits = None if step is None else tuple(int(_text(step, key)) for key in ("minimum", "maximum", "center"))
-    except (ET.ParseError, AssertionError, ValueError) as error:
-        raise InputError(f"{name}: ismrmrd_header cannot be read; it needs encodedSpace and reconSpace") from error
-    return Header(encoded, recon, limits)  # type: ignore[arg-type]
+        root = ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise ValueError("not XML") from error
+    encoded, recon = _space(root, "encodedSpace"), _space(root, "reconSpace")
+    step = root.find("{*}encoding/{*}encodingLimits/{*}kspace_encoding_step_1")
+    if step is None:
+        return Header(encoded, recon, None)
+    first, last, centre = (int(_text(step, key)) for key in ("minimum", "maximum", "center"))
+    return Header(encoded, recon, (first, last, centre))
 
 
 def _text(element: ET.Element, key: str) -> str:
-    text = element.findtext(f"{NAMESPACE}{key}")
+    text = element.findtext(f"{{*}}{key}")
     if text is None:
-        raise ValueError(key)
+        raise ValueError(f"no {key}")
     return text
 
 
-def _space(element: ET.Element | None) -> Space:
-    assert element is not None
-    matrix, fov = element.find(f"{NAMESPACE}matrixSize"), element.find(f"{NAMESPACE}fieldOfView_mm")
-    assert matrix is not None and fov is not None
+def _space(root: ET.Element, kind: str) -> Space:
+    space = root.find(f"{{*}}encoding/{{*}}{kind}")
+    matrix, fov = (None, None) if space is None else (space.find("{*}matrixSize"), space.find("{*}fieldOfView_mm"))
+    if matrix is None or fov is None:
+        raise ValueError(f"no {kind}")
     sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
     millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
-    if min(sizes) < 1 or min(millimetres) <= 0:
-        raise ValueError("sizes must be positive")
-    return Space(sizes, millimetres)  # type: ignore[arg-type]
+    if min(sizes) < 1 or not all(0 < length < np.inf for length in millimetres):
+        raise ValueError(f"sizes of {kind} are not positive")
+    return Space(sizes, millimetres)
+
+
+def fit_axis(size: int, encoded: tuple[int, float], recon: tuple[int, float]) -> tuple[float, int]:
+    """Voxel spacing in mm and samples to keep of an image axis of `size`; (matrix, fov in mm) of both spaces.
+
+    An axis that has reconSpace's size and not encodedSpace's was cropped before: it spans reconSpace's field of view.
+    """
+    if size == recon[0] != encoded[0]:
+        return recon[1] / recon[0], size
+    spacing = encoded[1] / size
+    wanted = round(recon[1] / spacing)
+    if abs(wanted - recon[0]) <= max(2, wanted // 50):
+        wanted = recon[0]
+    return spacing, max(1, min(size, wanted))
+
+
+def encoded_columns(limits: tuple[int, int, int] | None, cols: int) -> tuple[int, int] | None:
+    """(first, end) columns inside the header's encoding limits, by fastMRI's rule; None where they are all."""
+    if limits is None:
+        return None
+    first, last, centre = limits
+    start, end = max(0, cols // 2 - centre + first), min(cols, cols // 2 - centre + last + 1)
+    return None if (start, end) == (0, cols) or end - start < 8 else (start, end)

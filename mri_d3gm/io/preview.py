@@ -7,31 +7,49 @@ import numpy as np
 from mri_d3gm.io.atomic import atomic_path
 
 OWN_SCALE = ("std", "error")
-MARGIN = 18
+GAP, MARGIN, SMALLEST = 4, 18, 192
 
 
-def write_preview(path: str | Path, panels: dict[str, np.ndarray], title: str) -> None:
-    """Write panels {label: (rows, cols)} as PNG, row 0 at the bottom as a NIfTI viewer shows it.
+def write_preview(
+    path: str | Path, panels: dict[str, np.ndarray], title: str, spacing: tuple[float, float] = (1.0, 1.0)
+) -> None:
+    """Write panels {label: (rows, cols)} of one shape as PNG, row 0 at the bottom as a NIfTI viewer shows it.
 
-    Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are shown
-    times a power of two that their label says.
+    Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are
+    shown times a power of two that their label says. spacing: (row, column spacing), which sets the panels' shape.
     """
     from PIL import Image, ImageDraw
 
     magnitudes = [image for label, image in panels.items() if label not in OWN_SCALE]
-    white = float(np.percentile(magnitudes[-1], 99.5)) or 1.0
-    rows, cols = magnitudes[0].shape
-    canvas = Image.new("L", (len(panels) * (cols + 4) - 4, rows + 2 * MARGIN))
+    white = _level(magnitudes[-1]) or 1.0
+    width, height = _size(magnitudes[0].shape, spacing)
+    canvas = Image.new("L", (len(panels) * (width + GAP) - GAP, height + 3 * MARGIN))
     draw = ImageDraw.Draw(canvas)
     for position, (label, image) in enumerate(panels.items()):
-        gain = 1.0
-        if label in OWN_SCALE:
-            level = float(np.percentile(image, 99.5)) or white
-            gain = 2.0 ** max(0, np.floor(np.log2(white / level)))
-            label = f"{label} x{gain:g}"
-        grey = np.clip(image[::-1].astype(np.float64) * gain / white, 0, 1)
-        canvas.paste(Image.fromarray((255 * grey).astype(np.uint8)), (position * (cols + 4), MARGIN))
-        draw.text((position * (cols + 4) + 4, 3), label, fill=255)
-    draw.text((4, rows + MARGIN + 3), f"{title}  (left/right unknown; not for diagnosis)", fill=200)
+        gain = _gain(image, white) if label in OWN_SCALE else 1.0
+        grey = np.clip(np.abs(image[::-1]) * (gain / white) * 255, 0, 255).astype(np.uint8)
+        left = position * (width + GAP)
+        canvas.paste(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR), (left, MARGIN))
+        draw.text((left + GAP, 3), f"{label} x{gain:g}" if label in OWN_SCALE else label, fill=255)
+    draw.text((GAP, height + MARGIN + 3), title, fill=200)
+    draw.text((GAP, height + 2 * MARGIN + 1), "left/right unknown; not for diagnosis", fill=200)
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
+
+
+def _level(image: np.ndarray) -> float:
+    return float(np.percentile(np.abs(image), 99.5))
+
+
+def _gain(image: np.ndarray, white: float) -> float:
+    """Largest power of two, at least 1, that keeps the panel inside the window."""
+    level = _level(image) or white
+    return float(2.0 ** max(0, np.floor(np.log2(white / level))))
+
+
+def _size(shape: tuple[int, ...], spacing: tuple[float, float]) -> tuple[int, int]:
+    """Panel's (width, height) in pixels: true proportions, neither side of a voxel below one pixel."""
+    finest = min(spacing)
+    height, width = shape[0] * spacing[0] / finest, shape[1] * spacing[1] / finest
+    scale = max(1, int(np.ceil(SMALLEST / width)))
+    return round(width * scale), round(height * scale)

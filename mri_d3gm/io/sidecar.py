@@ -10,24 +10,31 @@ from mri_d3gm.io.atomic import atomic_path
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that JSON can hold: numpy scalars to Python's, NaN and Inf to null."""
+    """What JSON can hold: numpy's scalars and arrays to Python's, paths to text, NaN and Inf to null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, Path):
+        return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_sidecar(path: str | Path, record: dict[str, Any]) -> None:
-    """Write a record as indented JSON, whole or not at all."""
+    """Write a record as indented JSON with sorted keys, whole or not at all; numbers that are not finite are null."""
+    text = json.dumps(_plain(record), indent=2, sort_keys=True, allow_nan=False)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_sidecar(path: str | Path) -> dict[str, Any]:
-    """The record of a sidecar; InputError where the file is not JSON."""
+    """The record of a sidecar; InputError where the file cannot be read or is not one JSON object."""
     try:
-        return json.loads(Path(path).read_text())
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a sidecar of mri-d3gm; --overwrite replaces it") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: not a sidecar of mri-d3gm; --overwrite replaces it")
+    return record

@@ -70,7 +70,8 @@ class ConsistentNet(nn.Module):
     ) -> list[Tensor]:
         """Estimates of x0 after each block, (batch, rows, cols) complex, the last one the answer.
 
-        close=False leaves out the consistency after the last block, for callers that apply their own. noisy is c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last.
+        close=False leaves out the consistency after the last block, for callers that apply their own. noisy is
+        c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last.
         """
         image, hidden, estimates = start, None, []
         phase = None if kspace is None or mask is None else low_resolution_phase(kspace, mask, coil_maps)

@@ -32,7 +32,7 @@ class Denoiser(nn.Module):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.config = {
+        self.config: dict[str, Any] = {
             "network": network,
             "options": options or {},
             "dynamics": dynamics,
@@ -62,8 +62,8 @@ class Denoiser(nn.Module):
         A mask along rows is turned to the last axis and the answer turned back.
         """
         if mask is not None and mask.shape[-1] == 1:
-            turned = [None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps)]
-            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), *turned, close=close)
+            k, m, maps = (None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps))
+            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close)
             return [image.transpose(-2, -1) for image in answer]
         c_in, c_skip, c_out, log_snr = (c.to(mu.device, torch.float32) for c in precondition(self.path, t, self.sigma_r))
         A, B = (c.to(mu.device, torch.float32) for c in (self.path.A(t), self.path.B(t)))

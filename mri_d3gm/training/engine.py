@@ -28,7 +28,8 @@ VALIDATION_SEED = 2**40
 
 def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     """Muon for inner convolution weights, AdamW (lr / 10) for first layers, heads of at most 8 outputs and the rest."""
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in denoiser.named_parameters():
         inner = parameter.ndim == 4 and len(parameter) > 8 and not name.endswith("first.weight")
         (matrices if inner else others).append(parameter)
@@ -40,7 +41,7 @@ def fast_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where a 3 x 3 convolution runs at least 1.3 times as fast with it on `device`, else float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
     image = torch.randn(2, 32, 32, 160).to(memory_format=torch.channels_last)
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
