@@ -1,5 +1,6 @@
 """Standard deviation of the noise in each real and imaginary part of k-space, equal in the image (orthonormal FFT)."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from mri_d3gm.physics.fft import ifft1c, ifft2c
 
 FLOOR = 1e-4
+RINGS = (0.7, 0.8, 0.9, 0.98)
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class NoiseEstimate:
 
 
 def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
-    """From the outermost measured lines (|k| > .7), transformed along the full axis: its quietest tenth of positions.
+    """From the outermost measured lines (|k| > .7), transformed along the full axis: the quietest tenth of positions.
 
+    Rings of |k| are measured apart and the largest is taken, because scanners apodise the rim.
     kspace (coils, rows, cols), mask (1, cols) or (rows, 1); None for 2-D masks or where no such line was measured.
     """
     if mask.shape[0] > 1 and mask.shape[1] > 1:
@@ -30,13 +33,15 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
         kspace, mask = kspace.transpose(-2, -1), mask.T
     cols = kspace.shape[-1]
     distance = (torch.arange(cols) - cols // 2).abs() / (cols / 2)
-    lines = mask[0].cpu() & (distance > 0.7) & (distance < 0.98) & (kspace.abs().amax((0, 1)).cpu() > 0)
-    if int(lines.sum()) < 1:
-        return None
-    hybrid = ifft1c(kspace[..., lines.to(kspace.device)], -2)
-    power = hybrid.abs().square().mean((0, 2)) / 2
-    power = power[power > 0]
-    return _quietest(power, 2 * hybrid.shape[0] * hybrid.shape[2])
+    measured = mask[0].cpu() & (kspace.abs().amax((0, 1)).cpu() > 0)
+    found = []
+    for inner, outer in itertools.pairwise(RINGS):
+        lines = measured & (distance > inner) & (distance <= outer)
+        if lines.any():
+            hybrid = ifft1c(kspace[..., lines.to(kspace.device)], -2)
+            power = hybrid.abs().square().mean((0, 2)) / 2
+            found.append(_quietest(power[power > 0], 2 * hybrid.shape[0] * hybrid.shape[2]))
+    return max(found, default=None)
 
 
 def _quietest(power: Tensor, freedom: int) -> float:
