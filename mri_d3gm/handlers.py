@@ -15,6 +15,51 @@ def prepare_batch(
     """A batch of one slice to (zero_filled, reference, (), physics) for MONAI's evaluator."""
     names = [key for key in ("kspace", "mask", "coil_maps") if key in batch]
     moved: dict[str, Any] = {key: batch[key].to(device, non_blocking=non_blocking) for key in names}
+    moved["index"] = int(batch["slice"][0])
+    return batch["zero_filled"].to(device), batch.get("reference"), (), moved
+
+
+class VolumeGatherer:
+    """Keeps each slice's magnitudes in the file's units: mean and std over draws, zero-filled, reference, facts.
+
+    After the run `volume`, `std`, `zero_filled` and `reference` are lists of (rows, cols) float32 and `facts` a list of
+    dictionaries. on_slice is called with the number of slices done.
+    """
+
+    def __init__(self, on_slice: Callable[[int], None] | None = None) -> None:
+        self.on_slice = on_slice
+        self.started = time.monotonic()
+        self.volume: list[np.ndarray] = []
+        self.std: list[np.ndarray] = []
+        self.zero_filled: list[np.ndarray] = []
+        self.reference: list[np.ndarray] = []
+        self.facts: list[dict[str, Any]] = []
+
+    def seconds(self) -> float:
+        """Since the run was set up."""
+        return time.monotonic() - self.started
+
+    def attach(self, engine: Engine) -> None:
+        """Called by MONAI for every handler of an evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        batch, draws = engine.state.batch, engine.state.output["pred"]  # type: ignore[index,call-overload]
+        scale = float(batch["scale"][0])  # type: ignore[index]
+        magnitudes = draws.images.abs().cpu().double().numpy() * scale
+        self.volume.append(magnitudes.mean(0).astype(np.float32))
+        self.std.append(magnitudes.std(0).astype(np.float32))
+        self.zero_filled.append(zero_filled_magnitude(batch, scale))  # type: ignore[arg-type]
+        if "reference" in batch:  # type: ignore[operator]
+            self.reference.append(batch["reference"][0].numpy())  # type: ignore[index]
+        self.facts.append(
+            {
+                "slice": int(batch["slice"][0]),  # type: ignore[index]
+                "scale": scale,
+                "evaluations": draws.evaluations,
+                "residual": None if draws.residual is None else draws.residual * scale,
+                "coil_maps": batch["coil_map_source"][0],  # type: ignore[index]
+            }
         )
         if self.on_slice is not None:
             self.on_slice(len(self.volume))

@@ -19,7 +19,7 @@ def demo(
     console = Console(stderr=True)
     with console.status("loading"):
         from mri_d3gm.tasks.demo import run_demo
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("demo", total=None)
         source, names, result = run_demo(output, accel, lambda done, total: progress.update(bar, completed=done, total=total))
     psnr, before = (result.record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))

@@ -105,7 +105,7 @@ def one(file: str, output: str, options: dict[str, Any], overwrite: bool, as_jso
     if not overwrite and task.already_done(file, names, options):
         print(f"{file}: already done, {names.volume} is up to date", file=sys.stderr)
         return
-    with Progress(console=console, transient=True, disable=as_json) as progress:
+    with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
         bar = progress.add_task(Path(file).name, total=None)
         result = task.reconstruct(
             file, output=names, progress=lambda done, total: progress.update(bar, completed=done, total=total), **options

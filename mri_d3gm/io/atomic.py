@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mri_d3gm.errors import InputError
@@ -25,11 +25,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         reason = " ".join((error.strerror or str(error)).split())
         raise InputError(f"{target}: cannot be written: {reason}; choose another place") from error
     finally:
-        _discard(temporary)
-
-
-def _discard(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except OSError:  # the folder itself is not there or not writable: there is no temporary file either
-        pass
+        # where the folder itself cannot be used there is no temporary file either
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ def open_scan(path: str | Path, crop: bool = True) -> Scan:
         kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, crop)
         first = _first_signal(kspace, name)
         mask = _mask(file, name, rows, cols)
-        if mask is None or mask[:, slice(*(limits or (None,)))].all():
+        if mask is None or np.broadcast_to(mask, (rows, cols))[:, slice(*(limits or (None,)))].all():
             mask, padded = sampling_of(first, limits)
             if padded not in (None, limits):
                 warnings.append(f"columns outside {padded[0]} to {padded[1] - 1} are empty and count as not encoded")

@@ -39,6 +39,7 @@ def open_bundle(root: Path, config: str | list[str], workflow_type: str, **overr
     from monai.bundle import ConfigWorkflow
 
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
     names = [config] if isinstance(config, str) else config
     files = [name if Path(name).is_file() else str(root / "configs" / name) for name in names]
     meta = str(root / "configs" / "metadata.json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,7 +35,7 @@ def make_demo_file(path: Path, coils: int = 8, noise: float = 0.01, seed: int = 
     canonical = nibabel.as_closest_canonical(image)  # type: ignore[attr-defined]
     zooms = canonical.header.get_zooms()
     volume = np.asarray(canonical.dataobj, np.float32)
-    rows_to_anterior = np.moveaxis(volume, (2, 1, 0), (0, 1, 2))
+    rows_to_anterior = np.moveaxis(volume, (2, 1, 0), (0, 1, 2))[..., ::-1]
     magnitude = rows_to_anterior / np.percentile(rows_to_anterior, 99.5)
     slices, rows, cols = magnitude.shape
     maps = sigpy.mri.birdcage_maps((coils, rows, cols)).astype(np.complex64)
@@ -61,7 +62,7 @@ def make_demo_file(path: Path, coils: int = 8, noise: float = 0.01, seed: int = 
 
 
 def run_demo(
-    folder: Path, accel: float = 8.0, progress: Callable[[int, int], None] | None = None
+    folder: Path, accel: float = 8.0, progress: Callable[[int, int], None] | None = None, **options: Any
 ) -> tuple[Path, Outputs, Reconstruction]:
     """Make the demo's k-space in `folder` unless it is there, reconstruct it; the file, output names and result."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,4 +70,4 @@ def run_demo(
     if not source.exists():
         make_demo_file(source)
     names = output_names(source, folder)
-    return source, names, reconstruct(source, accel=accel, output=names, progress=progress)
+    return source, names, reconstruct(source, accel=accel, output=names, progress=progress, **options)

@@ -165,7 +165,9 @@ def describe(
     arguments = [options[key] for key in ("accel", "mask_kind", "axis", "center_fraction", "seed")]
     mask, warnings = sampling(scan, *arguments)
     noise = measured_noise(scan, mask, gatherer.facts[len(gatherer.facts) // 2]["slice"])
-    if not noise.reliable:
+    if noise.source == "floor":
+        warnings.append("the noise could not be estimated from this sampling: a floor stands for it")
+    elif not noise.reliable:
         warnings.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     facts = gatherer.facts
     maps = sorted({fact["coil_maps"] for fact in facts})
@@ -254,6 +256,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
     if result.std is not None:
         write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "std of draws; " + description)
+    else:
+        names.std.unlink(missing_ok=True)
     middle = len(result.volume) // 2
     panels = {"zero-filled": result.zero_filled[middle], record["Method"]: result.volume[middle]}
     if result.std is not None:
@@ -261,7 +265,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     if result.reference is not None:
         panels["reference"] = result.reference[middle]
         panels["error"] = np.abs(result.volume[middle] - result.reference[middle])
-    write_preview(names.preview, panels, f"{record['Input']['File']}  {description}")
+    title = f"{record['Input']['File']}  {description}"
+    write_preview(names.preview, panels, title, scan.voxel_mm[:2])
     write_sidecar(names.sidecar, record)
 
 

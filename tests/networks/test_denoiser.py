@@ -1,0 +1,139 @@
+import pytest
+import torch
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
+from mri_d3gm.networks.precondition import precondition
+from mri_d3gm.networks.weights import file_hash, load_weights, save_weights
+from mri_d3gm.physics.operators import adjoint, forward
+
+SMALL = {
+    "consistent": {"blocks": 2, "features": 8, "embedding": 16},
+    "unet": {"features": 8, "levels": 2},
+    "nafnet": {"features": 8, "levels": 2},
+}
+
+
+def trained(network: str = "consistent", seed: int = 0, **options) -> Denoiser:
+    """A denoiser whose zero-initialised layers were shaken."""
+    torch.manual_seed(seed)
+    denoiser = Denoiser(network, SMALL[network], **options)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return denoiser.eval()
+
+
+def scan(rows: int = 20, cols: int = 22, coils: int = 1, mask_shape=(1, 22), seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(2, rows, cols, dtype=torch.complex64, generator=generator)
+    mask = torch.rand(1, *mask_shape, generator=generator) < 0.5
+    mask[..., mask_shape[0] // 2, mask_shape[1] // 2] = True
+    maps = None
+    if coils > 1:
+        maps = torch.randn(2, coils, rows, cols, dtype=torch.complex64, generator=generator)
+        maps = maps / torch.linalg.vector_norm(maps, dim=1, keepdim=True)
+    kspace = forward(image, mask, maps)
+    return adjoint(kspace, mask, maps), kspace, mask, maps
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("rows", "cols"), [(20, 22), (17, 19)])
+def test_every_network_takes_any_size_and_one_real_tensor(network: str, rows: int, cols: int) -> None:
+    denoiser = trained(network)
+    assert denoiser(torch.randn(2, 2, rows, cols)).shape == (2, 2, rows, cols)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_untrained_network_gives_the_skip_path(network: str) -> None:
+    denoiser = Denoiser(network, SMALL[network])
+    mu = torch.randn(2, 12, 12, dtype=torch.complex64)
+    t = torch.tensor([1.0, 0.3], dtype=torch.float64)
+    skip = precondition(denoiser.path, t, denoiser.sigma_r).c_skip.float()[:, None, None]
+    x = mu + 0.1
+    torch.testing.assert_close(denoiser.estimates(x, t, mu)[-1], mu + skip * 0.1, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("coils", "mask_shape"), [(1, (1, 22)), (1, (20, 1)), (1, (20, 22)), (3, (1, 22)), (3, (20, 22))])
+def test_estimates_agree_with_the_measurement(coils: int, mask_shape: tuple[int, int]) -> None:
+    mu, kspace, mask, maps = scan(coils=coils, mask_shape=mask_shape)
+    t = torch.ones(2, dtype=torch.float64)
+    estimates = trained().estimates(mu, t, mu, kspace, mask, maps)
+    assert len(estimates) == 2
+    error = (forward(estimates[-1], mask, maps) - kspace).norm() / kspace.norm()
+    open_end = trained().estimates(mu, t, mu, kspace, mask, maps, close=False)[-1]
+    before = (forward(open_end, mask, maps) - kspace).norm() / kspace.norm()
+    assert float(error) < (1e-4 if coils == 1 else 0.1)
+    assert float(error) < 0.5 * float(before)
+
+
+def test_a_mask_along_rows_is_the_transposed_problem() -> None:
+    mu, kspace, mask, _ = scan(20, 20, mask_shape=(1, 20))
+    t = torch.ones(2, dtype=torch.float64)
+    along = trained().estimates(mu, t, mu, kspace, mask)[-1]
+    turned = [tensor.transpose(-2, -1) for tensor in (mu, mu, kspace, mask)]
+    across = trained().estimates(turned[0], t, *turned[1:])[-1]
+    torch.testing.assert_close(across, along.transpose(-2, -1), atol=1e-4, rtol=1e-4)
+
+
+def test_the_answer_turns_with_the_global_phase() -> None:
+    mu, kspace, mask, _ = scan()
+    t, turn = torch.ones(2, dtype=torch.float64), torch.polar(torch.ones(()), torch.tensor(1.1))
+    plain = trained().estimates(mu, t, mu, kspace, mask)[-1]
+    turned = trained().estimates(mu * turn, t, mu * turn, kspace * turn, mask)[-1]
+    torch.testing.assert_close(turned, plain * turn, atol=1e-4, rtol=1e-4)
+
+
+def test_precondition_keeps_input_and_target_at_unit_variance() -> None:
+    path, sigma_r = Denoiser("unet", SMALL["unet"]).path, 0.2
+    t = torch.linspace(0.05, 1, 9, dtype=torch.float64)
+    A, s = path.A(t), path.s(t)
+    c_in, c_skip, c_out, _ = precondition(path, t, sigma_r)
+    torch.testing.assert_close(c_in**2 * (A**2 * sigma_r**2 + s**2), torch.ones_like(t))
+    target = (1 - c_skip * A) ** 2 * sigma_r**2 + c_skip**2 * s**2
+    torch.testing.assert_close(target, c_out**2)
+
+
+def test_weights_round_trip_with_config_and_record(tmp_path) -> None:
+    denoiser, path = trained("nafnet", path_options={"tau": 3.0}, dynamics="d3gm"), tmp_path / "w.safetensors"
+    save_weights(path, denoiser, {"steps": 5})
+    loaded, record = load_weights(path)
+    assert record["steps"] == 5 and loaded.config == denoiser.config and loaded.path.tau == 3
+    x = torch.randn(1, 2, 12, 12)
+    torch.testing.assert_close(loaded(x), denoiser(x), atol=2e-2, rtol=2e-2)
+    assert len(file_hash(path)) == 64
+
+
+def test_spectral_norm_bounds_the_largest_singular_value() -> None:
+    denoiser = Denoiser("unet", SMALL["unet"], spectral_norm=True)
+    for _ in range(15):
+        denoiser(torch.randn(1, 2, 8, 8))
+    weight = denoiser.net.encode[0].conv1.weight.flatten(1)
+    assert float(torch.linalg.matrix_norm(weight, 2)) < 1.1
+
+
+def test_wrong_untrained_and_spoilt_weights_are_refused(tmp_path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(InputError, match="no weights there"):
+        load_weights(path)
+    path.write_text("hello")
+    with pytest.raises(InputError, match="not a safetensors file"):
+        load_weights(path)
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(InputError, match="another program"):
+        load_weights(path)
+    denoiser = trained("unet")
+    save_weights(path, denoiser, {"steps": 0})
+    with pytest.raises(InputError, match="never trained"):
+        load_weights(path)
+    denoiser.config["options"] = {"features": 4}
+    save_weights(path, denoiser, {"steps": 1})
+    with pytest.raises(InputError, match="do not fit"):
+        load_weights(path)
+    denoiser = trained("unet")
+    next(denoiser.parameters()).data[:] = float("nan")
+    save_weights(path, denoiser, {"steps": 1})
+    with pytest.raises(InputError, match="NaN"):
+        load_weights(path)

@@ -1,0 +1,182 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+import torch
+from scans import fft2c, phantom, write_scan
+
+import mri_d3gm
+from mri_d3gm.errors import InputError
+from mri_d3gm.tasks.benchmark import run as benchmark
+from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.tasks.demo import run_demo
+from mri_d3gm.tasks.recon import already_done, output_names, reconstruct, slice_items
+
+REAL = Path(__file__).parent.parent / "data" / "brain_se_t1_sag_1ch_256.h5"
+FAST = {"steps": 2, "samples": 2}
+
+
+@pytest.fixture(scope="module")
+def real():
+    return reconstruct(REAL, accel=4, **FAST)
+
+
+def multi_coil(path: Path, scale: float = 1.0, rows: int = 64, cols: int = 64) -> Path:
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
+    maps = np.stack([np.exp(-((x - a) ** 2 + (y - b) ** 2)) for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1))])
+    maps = maps / np.linalg.norm(maps, axis=0)
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, 2, 4, rows, cols))
+    image = phantom(2, rows, cols)[:, None] * maps * np.exp(0.5j * x) + noise[0] + 1j * noise[1]
+    return write_scan(path, (fft2c(image) * np.float32(scale)).astype(np.complex64))
+
+
+def test_real_kspace_is_reconstructed_in_the_references_units(real) -> None:
+    assert real.volume.shape == real.std.shape == real.reference.shape == (1, 256, 256)
+    assert np.isfinite(real.volume).all() and (real.volume >= 0).all() and (real.std > 0).any()
+    record = real.record
+    assert record["Metrics"]["fastmri-volume"]["psnr"] > record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
+    assert record["Evaluations"] == 2 and record["Draws"] == 2 and record["Sampling"]["AccelerationAchieved"] == pytest.approx(4, rel=0.1)
+    assert record["Noise"]["Sigma"] > 0 and record["DataResidual"]["RelativeToNoise"] > 0
+    assert abs(np.median(real.volume) / np.median(real.reference) - 1) < 0.5
+
+
+def test_two_runs_are_bit_identical_and_a_draw_does_not_depend_on_its_batch(real) -> None:
+    again = reconstruct(REAL, accel=4, **FAST)
+    assert np.array_equal(real.volume, again.volume) and np.array_equal(real.std, again.std)
+    one = reconstruct(REAL, accel=4, steps=2, samples=1)
+    first = 2 * real.volume - one.volume
+    np.testing.assert_allclose(np.abs(one.volume - first) / 2, real.std, atol=1e-3 * real.volume.max())
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_scale_of_the_data_does_not_matter(scale: float, tmp_path) -> None:
+    plain = reconstruct(multi_coil(tmp_path / "a.h5"), accel=4, **FAST)
+    scaled = reconstruct(multi_coil(tmp_path / "b.h5", scale), accel=4, **FAST)
+    np.testing.assert_allclose(scaled.volume / scale, plain.volume, atol=2e-3 * plain.volume.max())
+    psnr = [result.record["Metrics"]["fastmri-volume"]["psnr"] for result in (plain, scaled)]
+    assert psnr[0] == pytest.approx(psnr[1], abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv"])
+@pytest.mark.parametrize("axis", ["phase", "readout"])
+def test_every_method_runs_along_both_axes(method: str, axis: str, tmp_path) -> None:
+    result = reconstruct(multi_coil(tmp_path / "a.h5"), accel=3, axis=axis, method=method, center_fraction=0.15)
+    assert result.std is None and result.volume.shape == (2, 64, 64)
+    before = result.record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
+    after = result.record["Metrics"]["fastmri-volume"]["psnr"]
+    assert after == pytest.approx(before) if method == "zero-filled" else after > before
+
+
+@pytest.mark.parametrize("kind", ["random", "gaussian", "gaussian-2d", "poisson-2d"])
+def test_other_masks_run(kind: str, tmp_path) -> None:
+    result = reconstruct(multi_coil(tmp_path / "a.h5"), accel=4, mask_kind=kind, **FAST)
+    assert np.isfinite(result.volume).all()
+
+
+def test_an_undersampled_file_is_reconstructed_as_it_is(tmp_path) -> None:
+    mask = (np.arange(64) % 3 == 0) | (abs(np.arange(64) - 32) < 6)
+    kspace = h5py.File(multi_coil(tmp_path / "full.h5"))["kspace"][()]
+    path = write_scan(tmp_path / "a.h5", kspace * mask, mask=mask)
+    result = reconstruct(path, accel=8, **FAST)
+    assert result.reference is None and "Metrics" not in result.record
+    assert result.record["Sampling"]["FromFile"]
+    assert any("--accel 8 is ignored" in warning for warning in result.record["Warnings"])
+    quiet = reconstruct(path, **FAST)
+    assert not any("ignored" in warning for warning in quiet.record["Warnings"])
+
+
+def test_coil_maps_can_be_given(tmp_path) -> None:
+    path = multi_coil(tmp_path / "a.h5")
+    shifted = np.fft.ifft2(np.fft.ifftshift(h5py.File(path)["kspace"][0], axes=(-2, -1)), norm="ortho")
+    maps = np.fft.fftshift(shifted, axes=(-2, -1)).astype(np.complex64)
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["coil_maps"] = maps
+    result = reconstruct(path, accel=4, coil_maps=str(tmp_path / "maps.h5"), **FAST)
+    assert result.record["CoilMaps"] == ["file"]
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["coil_maps"] = maps[:2]
+    with pytest.raises(InputError, match="must be complex of shape"):
+        reconstruct(path, accel=4, coil_maps=str(tmp_path / "maps.h5"))
+
+
+def test_bundle_properties_and_monais_own_command_give_the_same_image(real, tmp_path) -> None:
+    root = shipped("pipelines", "reconstruction")
+    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(REAL))
+    assert not workflow.check_properties()
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
+    options = {"bundle_root": root, "dataset_dir": REAL, "output": tmp_path, "accel": 4, **FAST}
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, check=True, capture_output=True)
+    written = nibabel.load(tmp_path / f"{REAL.stem}_recon.nii.gz")
+    assert np.array_equal(np.asarray(written.dataobj).transpose(2, 1, 0), real.volume)
+
+
+def test_bundle_metadata_and_training_configuration_are_valid(tmp_path) -> None:
+    from jsonschema import validate
+
+    root = shipped("pipelines", "reconstruction")
+    schema = json.loads((Path(__file__).parent.parent / "data" / "metadata.schema.json").read_text())
+    validate(json.loads((root / "configs" / "metadata.json").read_text()), schema)
+    write_scan(tmp_path / "a.h5")
+    sources = [{"glob": "*.h5"}]
+    overrides = {"dataset_dir": str(tmp_path), "sources": sources, "validation_sources": sources}
+    workflow = open_bundle(root, "train.json", "train", **overrides)
+    assert not workflow.check_properties()
+    network = open_bundle(root, "inference.json", "inference", dataset_dir=str(REAL)).network_def
+    assert network(torch.randn(1, 2, 32, 32)).shape == (1, 2, 32, 32)
+
+
+def test_demo_makes_kspace_that_the_user_keeps(tmp_path) -> None:
+    source, names, result = run_demo(tmp_path, accel=8, slices="2:3", **FAST)
+    assert h5py.File(source)["kspace"].shape[1] == 8 and all(name.exists() for name in names)
+    metrics = (result.record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
+    assert next(metrics) > next(metrics)
+    image = nibabel.load(names.volume)
+    assert image.shape[2] == 1 and image.header.get_zooms()[:2] == pytest.approx((0.599, 0.599), abs=0.01)
+
+
+def test_outputs_are_named_done_and_refused(tmp_path) -> None:
+    path = multi_coil(tmp_path / "scan.h5")
+    names = output_names(path, tmp_path / "out")
+    assert names.volume == tmp_path / "out" / "scan_recon.nii.gz"
+    assert output_names(path, "x/y.nii.gz").sidecar == Path("x/y.json")
+    with pytest.raises(InputError, match="ends in .nii.gz"):
+        output_names(path, "y.nii")
+    options = {"accel": 4, "method": "zero-filled"}
+    assert not already_done(path, names, options)
+    reconstruct(path, output=names, **options)
+    assert already_done(path, names, options)
+    with pytest.raises(InputError, match="--overwrite"):
+        already_done(path, names, options | {"accel": 2})
+    assert not names.std.exists()
+
+
+def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
+    path = write_scan(tmp_path / "a.h5")
+    assert [item["slice"] for item in slice_items(str(path), "1")] == [1]
+    assert len(slice_items(str(path), "0:2")) == 2
+    for wrong in ("9", "a", "2:1"):
+        with pytest.raises(InputError, match="--slices"):
+            slice_items(str(path), wrong)
+    for options in ({"colour": 1}, {"method": "magic"}, {"solver": "magic"}, {"steps": 0}, {"device": "tpu"}, {"device": "cuda"}):
+        with pytest.raises(InputError):
+            mri_d3gm.reconstruct(str(path), **options)
+
+
+def test_benchmark_writes_tables_and_does_not_repeat_rows(tmp_path) -> None:
+    (tmp_path / "data").mkdir()
+    multi_coil(tmp_path / "data" / "a.h5")
+    shutil.copy(tmp_path / "data" / "a.h5", tmp_path / "data" / "b.h5")
+    rows: list[dict] = []
+    arguments = (tmp_path / "data", tmp_path / "out", ["zero-filled", "regression"], [4.0], ["phase"], {})
+    summary = benchmark(*arguments, rows.append)
+    assert [row["method"] for row in summary] == ["zero-filled", "regression"] and len(rows) == 4
+    assert all((tmp_path / "out" / name).exists() for name in ("rows.csv", "table.md", "table.csv", "table.png"))
+    benchmark(*arguments, rows.append)
+    assert len(rows) == 4

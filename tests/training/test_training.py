@@ -1,0 +1,161 @@
+import csv
+import math
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scans import phantom, write_scan
+
+from mri_d3gm.dynamics import make_path
+from mri_d3gm.errors import InputError
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import load_weights
+from mri_d3gm.physics.fft import fft2c
+from mri_d3gm.physics.operators import adjoint
+from mri_d3gm.training.engine import Trainer, optimisers, seeded_denoiser
+from mri_d3gm.training.muon import Muon, orthogonalise
+from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
+from mri_d3gm.training.simulate import augment, random_mask, random_mask_2d, simulate
+from mri_d3gm.training.sources import Slice, limit_band, load_slices
+
+SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+OPTIONS = {"network": "consistent", "options": {"blocks": 1, "features": 8, "embedding": 16}}
+
+
+def trainer(folder, steps: int = 8, **options) -> Trainer:
+    settings = {"batch": 2, "rows": 16, "cols": 48, "crop": 24, "precision": "float32", "validate_every": 4, "spread_after": 0.5}
+    denoiser = seeded_denoiser(0, **OPTIONS)
+    return Trainer(denoiser, SLICES, SLICES[:1], str(folder), steps=steps, **(settings | options))
+
+
+def losses(folder) -> list[float]:
+    with open(folder / "log.csv", newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_resumed_training_repeats_the_losses(tmp_path) -> None:
+    trainer(tmp_path / "whole").run()
+    part = trainer(tmp_path / "parts")
+    part.checkpoint_seconds = 0
+    steps = iter(range(5))
+    simulated = part._case
+    part._case = lambda step: simulated(step) if next(steps, None) is not None else (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        part.run()
+    assert len(losses(tmp_path / "parts")) == 5
+    trainer(tmp_path / "parts").run()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    first, second = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("whole", "parts"))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_beats_zero_filling_on_its_own_data(tmp_path) -> None:
+    run = trainer(tmp_path, steps=40, spread_after=1.0, validate_every=40)
+    run.run()
+    assert len(losses(tmp_path)) == 40
+    with open(tmp_path / "log.csv", newline="") as file:
+        assert float([row["gain_db"] for row in csv.DictReader(file)][-1]) > 0
+    _, record = load_weights(tmp_path / "weights.safetensors")
+    assert record["steps"] == 40
+
+
+def test_no_time_left_saves_a_checkpoint_and_stops(tmp_path) -> None:
+    trainer(tmp_path, max_minutes=0).run()
+    assert (tmp_path / "checkpoint.pt").exists() and losses(tmp_path) == []
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path) -> None:
+    (tmp_path / "checkpoint.pt").write_text("hello")
+    with pytest.raises(InputError, match="not a training checkpoint"):
+        trainer(tmp_path).run()
+
+
+def test_cases_follow_from_the_seed_and_hold_the_measurement() -> None:
+    kinds = set()
+    for seed in range(12):
+        case, again = (simulate(SLICES, seed, batch=2, rows=16, cols=48, crop=24) for _ in range(2))
+        assert torch.equal(case.kspace, again.kspace) and torch.equal(case.image, again.image)
+        torch.testing.assert_close(case.mu, adjoint(case.kspace, case.mask, case.coil_maps), atol=1e-4, rtol=1e-3)
+        assert float(case.mu.abs()[0].flatten().quantile(0.99)) == pytest.approx(1, rel=1e-3)
+        assert torch.isfinite(torch.view_as_real(case.image)).all()
+        kinds.add((case.mask.shape[-2] > 1, case.coil_maps is not None))
+    assert len(kinds) >= 3
+
+
+def test_single_coil_cases_are_the_clean_image_plus_noise() -> None:
+    case = next(c for c in (simulate(SLICES, s, rows=16, cols=48) for s in range(50)) if c.coil_maps is None)
+    difference = fft2c(case.image)[:, None] * case.mask[:, None] - case.kspace
+    assert 0 < float(difference.abs().mean()) < 0.2
+
+
+def test_masks_of_training_have_a_full_centre_and_the_range_of_accelerations() -> None:
+    generator = torch.Generator().manual_seed(0)
+    accels = []
+    for _ in range(100):
+        mask = random_mask(320, generator)
+        assert mask[0, 158:162].all()
+        accels.append(320 / int(mask.sum()))
+    assert 3.5 < min(accels) < 5 and 14 < max(accels) < 22
+    plane = random_mask_2d(32, 32, generator)
+    assert plane.shape == (32, 32) and 0.03 < float(plane.float().mean()) < 0.3
+
+
+def test_augmented_bands_have_the_size_and_some_anatomy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    bands = [augment(SLICES[0].image, 16, 48, generator) for _ in range(20)]
+    assert all(band.shape == (16, 48) and torch.isfinite(band).all() for band in bands)
+    assert sum(float(band.mean()) > 0.05 for band in bands) > 15
+
+
+def test_sources_read_nifti_pictures_and_kspace(tmp_path) -> None:
+    volume = (1000 * phantom(4, 64, 60)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(np.moveaxis(volume, 0, 2), np.diag([1, 1, 5, 1])), tmp_path / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([5, 1, 1, 1])), tmp_path / "b.nii.gz")
+    Image.fromarray((phantom(1, 64, 60)[0] * 80).astype(np.uint8)).save(tmp_path / "c.png")
+    write_scan(tmp_path / "d.h5")
+    found = load_slices(tmp_path, [{"glob": "*.nii.gz", "weight": 2}, {"glob": "c.png", "max_size": 32}, {"glob": "*.h5"}])
+    assert [tuple(item.image.shape) for item in found] == [(64, 60)] * 8 + [(32, 32)] + [(48, 40)] * 2
+    assert found[0].weight == pytest.approx(1)
+    torch.testing.assert_close(found[0].image, found[4].image)
+    assert len(load_slices(tmp_path, [{"glob": "*.nii.gz", "exclude": ["a*"]}])) == 4
+    with pytest.raises(InputError, match="nothing matches"):
+        load_slices(tmp_path, [{"glob": "none*"}])
+
+
+def test_limit_band_keeps_what_a_smaller_matrix_acquired() -> None:
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    smooth = torch.from_numpy(np.exp(-4 * (x**2 + y**2)))
+    assert float((limit_band(smooth, 32) * 0.5 - smooth[::2, ::2]).abs().max()) < 0.05
+
+
+def test_muon_steps_are_orthogonal_and_optimisers_split_the_parameters() -> None:
+    matrix = orthogonalise(torch.randn(8, 30, generator=torch.Generator().manual_seed(0)))
+    values = torch.linalg.svdvals(matrix)
+    assert float(values.min()) > 0.5 and float(values.max()) < 1.3
+    muon, adam = optimisers(Denoiser(**OPTIONS), 0.01, 0.0)
+    assert isinstance(muon, Muon)
+    assert all(p.ndim == 4 and len(p) > 8 for group in muon.param_groups for p in group["params"])
+    count = sum(p.numel() for o in (muon, adam) for group in o.param_groups for p in group["params"])
+    assert count == sum(p.numel() for p in Denoiser(**OPTIONS).parameters())
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_time_weights_are_positive_and_x0_is_flat_at_the_start_law(objective: str) -> None:
+    path, t = make_path("d3gm"), torch.linspace(0.05, 1, 8, dtype=torch.float64)
+    weight = time_weight(path, t, 0.15, objective)
+    assert torch.isfinite(weight).all() and (weight > 0).all()
+    if objective == "x0":
+        assert float(weight[-1]) == pytest.approx(1, rel=0.01)
+
+
+def test_loss_is_zero_at_the_target_and_weighs_the_last_block_most() -> None:
+    target = torch.randn(2, 6, 6, dtype=torch.complex64)
+    one = torch.ones(2, dtype=torch.float64)
+    assert float(reconstruction_loss([target], target, one)) == pytest.approx(0, abs=1e-4)
+    early, late = (float(reconstruction_loss(pair, target, one)) for pair in ([target + 1, target], [target, target + 1]))
+    assert early == pytest.approx(0.2 * late, rel=1e-2)
+    squared = float(reconstruction_loss([target + 0.5], target, one, squared=True))
+    assert not math.isclose(squared, float(reconstruction_loss([target + 0.5], target, one)))
