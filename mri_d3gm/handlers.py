@@ -16,6 +16,7 @@ def prepare_batch(
     names = [key for key in ("kspace", "mask", "coil_maps") if key in batch]
     moved: dict[str, Any] = {key: batch[key].to(device, non_blocking=non_blocking) for key in names}
     moved["index"] = int(batch["slice"][0])
+    moved["sigma"] = float(batch["noise"]["sigma"][0])
     return batch["zero_filled"].to(device), batch.get("reference"), (), moved
 
 
@@ -56,6 +57,11 @@ class VolumeGatherer:
             {
                 "slice": int(batch["slice"][0]),  # type: ignore[index]
                 "scale": scale,
+                "noise": {
+                    "Sigma": float(batch["noise"]["sigma"][0]) * scale,  # type: ignore[index]
+                    "Source": batch["noise"]["source"][0],  # type: ignore[index]
+                    "Reliable": bool(batch["noise"]["reliable"][0]),  # type: ignore[index]
+                },
                 "evaluations": draws.evaluations,
                 "residual": None if draws.residual is None else draws.residual * scale,
                 "coil_maps": batch["coil_map_source"][0],  # type: ignore[index]

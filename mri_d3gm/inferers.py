@@ -9,7 +9,6 @@ from monai.inferers import Inferer
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.phase import data_residual, pocs
@@ -31,11 +30,14 @@ class Draws(NamedTuple):
     residual: float | None
 
 
-def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None) -> Tensor:
-    """The final consistency: exact for one coil, proximal for many."""
+def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sigma: float, sigma_r: float) -> Tensor:
+    """The final consistency: exact for one coil; for many proximal with weight (noise / expected error of the image)^2.
+
+    sigma is the noise, sigma_r the standard deviation of image minus zero-filled; the weight is kept above .001.
+    """
     if coil_maps is None:
         return projection(image, kspace, mask)
-    return proximal(image, kspace, mask, coil_maps, PROXIMAL_WEIGHT)
+    return proximal(image, kspace, mask, coil_maps, max((sigma / sigma_r) ** 2, 1e-3))
 
 
 def draw_seed(seed: int, index: int, draw: int) -> int:
@@ -66,6 +68,7 @@ class D3GMInferer(Inferer):
         mask: Tensor,
         coil_maps: Tensor | None = None,
         index: int = 0,
+        sigma: float = 0.0,
     ) -> Draws:
         """inputs: mu (1, rows, cols) complex; physics as in `physics.operators`, batch 1."""
         kspace = kspace * mask[:, None]
@@ -79,7 +82,7 @@ class D3GMInferer(Inferer):
 
         def on_x0(estimate: Tensor) -> Tensor:
             residuals.append(float(data_residual(estimate, kspace, mask, coil_maps).mean()))
-            return consistency(estimate, kspace, mask, coil_maps)
+            return consistency(estimate, kspace, mask, coil_maps, sigma, network.sigma_r)
 
         seeds = [draw_seed(self.seed, index, draw) for draw in range(self.samples)]
         images, evaluations = sample(
@@ -99,12 +102,13 @@ class RegressionInferer(Inferer):
         mask: Tensor,
         coil_maps: Tensor | None = None,
         index: int = 0,
+        sigma: float = 0.0,
     ) -> Draws:
         kspace = kspace * mask[:, None]
         t = torch.full((len(inputs),), float(network.path.T), dtype=torch.float64)
         estimate = network.estimates(inputs, t, inputs, kspace, mask, coil_maps, close=False)[-1]
         residual = float(data_residual(estimate, kspace, mask, coil_maps).mean())
-        return Draws(consistency(estimate, kspace, mask, coil_maps), 1, residual)
+        return Draws(consistency(estimate, kspace, mask, coil_maps, sigma, network.sigma_r), 1, residual)
 
 
 class BaselineInferer(Inferer):
@@ -121,6 +125,7 @@ class BaselineInferer(Inferer):
         mask: Tensor,
         coil_maps: Tensor | None = None,
         index: int = 0,
+        sigma: float = 0.0,
     ) -> Draws:
         from mri_d3gm.physics import baselines
         from mri_d3gm.physics.fft import ifft2c

@@ -8,7 +8,12 @@ import typer
 from mri_d3gm.cli import benchmark, demo, recon, train
 from mri_d3gm.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Undersampled MRI k-space to images you can trust.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Undersampled MRI k-space to images you can trust.",
+)
 app.command("recon")(recon.recon)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)

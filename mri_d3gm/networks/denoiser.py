@@ -1,4 +1,4 @@
-"""The denoiser: a network, the path it was trained on, and the preconditioning between them (DESIGN 2.4)."""
+"""The denoiser: a network, the path it was trained on, and the preconditioning between them."""
 
 from typing import Any
 

@@ -54,7 +54,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean over files with a 95 % bootstrap interval, the worst slice, for each method x acceleration x axis."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["accel"], row["axis"], row["method"]), []).append(row)
+        groups.setdefault((float(row["accel"]), row["axis"], row["method"]), []).append(row)
     summary = []
     for (accel, axis, method), members in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1])):
         mean = {name: sum(float(row[name]) for row in members) / len(members) for name in FIELDS[4:]}

@@ -164,12 +164,12 @@ def describe(
 
     arguments = [options[key] for key in ("accel", "mask_kind", "axis", "center_fraction", "seed")]
     mask, warnings = sampling(scan, *arguments)
-    noise = measured_noise(scan, mask, gatherer.facts[len(gatherer.facts) // 2]["slice"])
-    if noise.source == "floor":
-        warnings.append("the noise could not be estimated from this sampling: a floor stands for it")
-    elif not noise.reliable:
-        warnings.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     facts = gatherer.facts
+    noise = facts[len(facts) // 2]["noise"]
+    if noise["Source"] == "floor":
+        warnings.append("the noise could not be estimated from this sampling: a floor stands for it")
+    elif not noise["Reliable"]:
+        warnings.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     maps = sorted({fact["coil_maps"] for fact in facts})
     if "low-resolution" in maps:
         warnings.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
@@ -191,10 +191,10 @@ def describe(
         "Evaluations": facts[0]["evaluations"],
         "Draws": options["samples"] if options["method"] == "d3gm" else 1,
         "Seconds": round(gatherer.seconds(), 2),
-        "Noise": {"Sigma": noise.sigma, "Source": noise.source, "Reliable": noise.reliable},
+        "Noise": noise,
         "DataResidual": {
             "BeforeLastConsistency": residual,
-            "RelativeToNoise": residual / noise.sigma if residual is not None and noise.sigma > 0 else None,
+            "RelativeToNoise": residual / noise["Sigma"] if residual is not None and noise["Sigma"] > 0 else None,
         },
         "CoilMaps": maps,
         "VoxelMillimetres": list(scan.voxel_mm),
@@ -207,18 +207,6 @@ def describe(
         record["Metrics"] = scores(reference, volume)
         record["MetricsZeroFilled"] = scores(reference, zero_filled)
     return record
-
-
-def measured_noise(scan: Scan, mask: np.ndarray, index: int) -> Any:
-    """Noise estimate of one slice as it was used, undersampled."""
-    import torch
-
-    from mri_d3gm.io.fastmri_h5 import read_slice
-    from mri_d3gm.physics.noise import estimate_noise
-
-    tensor_mask = torch.from_numpy(np.atleast_2d(mask))
-    kspace = torch.from_numpy(read_slice(scan, index)) * tensor_mask
-    return estimate_noise(kspace, tensor_mask)
 
 
 def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, float]]:
@@ -252,7 +240,10 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
     record = result.record
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}; position unknown"
-    names.volume.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        names.volume.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{names.volume.parent}: cannot be made: {error.strerror}") from error
     write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
     if result.std is not None:
         write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "std of draws; " + description)

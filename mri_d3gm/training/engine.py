@@ -64,8 +64,8 @@ def seeded_denoiser(seed: int, **config: Any) -> Denoiser:
 class Trainer:
     """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
 
-    steps: length of the schedule. spread_after: part of it after which half of the samples leave T, uniform in
-    log-SNR. max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
+    steps: length of the schedule. spread_after: part of it after which half of the samples leave T, uniform
+    in t. max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
     """
 
     denoiser: Denoiser

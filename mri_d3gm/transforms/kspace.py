@@ -6,6 +6,7 @@ undersampled files), note: list of what the user should know.
 """
 
 from collections.abc import Hashable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mri_d3gm.io.fastmri_h5 import Scan, open_scan, read_reference, read_slice
 from mri_d3gm.physics.coil_maps import estimate_coil_maps
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.masks import achieved_accel, make_mask
+from mri_d3gm.physics.noise import estimate_noise
 from mri_d3gm.physics.operators import adjoint, rss
 
 Data = Mapping[Hashable, Any]
@@ -107,6 +109,13 @@ class NormaliseKspaced(MapTransform):
         for key in self.key_iterator(d):
             d[key] = d[key] * d["scale"]
         return d
+
+
+class NoiseEstimated(Transform):
+    """kspace and mask to noise: sigma of each real and imaginary part in kspace's units, source, reliable."""
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        return dict(data) | {"noise": asdict(estimate_noise(data["kspace"], data["mask"]))}
 
 
 class CoilMapsd(Transform):

@@ -7,7 +7,9 @@ from mri_d3gm.physics.coil_maps import espirit, estimate_coil_maps, low_resoluti
 from mri_d3gm.physics.fft import fft2c
 
 
-def birdcage_scan(rows: int, cols: int, coils: int = 6, noise: float = 0.002) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def birdcage_scan(
+    rows: int, cols: int, coils: int = 6, noise: float = 0.002
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(kspace, true maps, support) of a disc with structure."""
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
     image = 1.0 * (x**2 + y**2 < 0.6) + 0.6 * ((x + 0.3) ** 2 + y**2 < 0.08) - 0.5 * (x**2 + (y - 0.3) ** 2 < 0.05)
@@ -29,7 +31,9 @@ def test_espirit_finds_the_maps_and_agrees_with_sigpys() -> None:
     theirs = torch.from_numpy(sigpy.mri.app.EspiritCalib(kspace.numpy(), calib_width=24, show_pbar=False).run())
     assert agreement(ours, maps, support) > 0.995
     assert agreement(ours, theirs, support) > 0.995
-    torch.testing.assert_close(torch.linalg.vector_norm(ours, dim=0)[support], torch.ones(int(support.sum())), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        torch.linalg.vector_norm(ours, dim=0)[support], torch.ones(int(support.sum())), atol=1e-3, rtol=0
+    )
 
 
 def test_a_rectangular_calibration_of_few_lines_suffices() -> None:

@@ -1,5 +1,6 @@
 """Solvers on Gaussian data, where the denoiser is exact and the law can be followed by recursion."""
 
+import itertools
 import math
 
 import pytest
@@ -50,7 +51,7 @@ def final_law_error(path: Path, solver: Solver, steps: int) -> float:
 def test_measured_order_of_convergence(dynamics: str, name: str, order: int) -> None:
     path = make_path(dynamics)
     errors = [final_law_error(path, SOLVERS[name], steps) for steps in (160, 320, 640)]
-    slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    slopes = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert slopes == pytest.approx([order] * 2, abs=0.1)
 
 

@@ -41,7 +41,11 @@ def test_real_kspace_is_reconstructed_in_the_references_units(real) -> None:
     assert np.isfinite(real.volume).all() and (real.volume >= 0).all() and (real.std > 0).any()
     record = real.record
     assert record["Metrics"]["fastmri-volume"]["psnr"] > record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
-    assert record["Evaluations"] == 2 and record["Draws"] == 2 and record["Sampling"]["AccelerationAchieved"] == pytest.approx(4, rel=0.1)
+    assert (
+        record["Evaluations"] == 2
+        and record["Draws"] == 2
+        and record["Sampling"]["AccelerationAchieved"] == pytest.approx(4, rel=0.1)
+    )
     assert record["Noise"]["Sigma"] > 0 and record["DataResidual"]["RelativeToNoise"] > 0
     assert abs(np.median(real.volume) / np.median(real.reference) - 1) < 0.5
 
@@ -146,7 +150,7 @@ def test_outputs_are_named_done_and_refused(tmp_path) -> None:
     names = output_names(path, tmp_path / "out")
     assert names.volume == tmp_path / "out" / "scan_recon.nii.gz"
     assert output_names(path, "x/y.nii.gz").sidecar == Path("x/y.json")
-    with pytest.raises(InputError, match="ends in .nii.gz"):
+    with pytest.raises(InputError, match=r"ends in \.nii\.gz"):
         output_names(path, "y.nii")
     options = {"accel": 4, "method": "zero-filled"}
     assert not already_done(path, names, options)
@@ -164,7 +168,14 @@ def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
     for wrong in ("9", "a", "2:1"):
         with pytest.raises(InputError, match="--slices"):
             slice_items(str(path), wrong)
-    for options in ({"colour": 1}, {"method": "magic"}, {"solver": "magic"}, {"steps": 0}, {"device": "tpu"}, {"device": "cuda"}):
+    for options in (
+        {"colour": 1},
+        {"method": "magic"},
+        {"solver": "magic"},
+        {"steps": 0},
+        {"device": "tpu"},
+        {"device": "cuda"},
+    ):
         with pytest.raises(InputError):
             mri_d3gm.reconstruct(str(path), **options)
 

@@ -25,7 +25,15 @@ OPTIONS = {"network": "consistent", "options": {"blocks": 1, "features": 8, "emb
 
 
 def trainer(folder, steps: int = 8, **options) -> Trainer:
-    settings = {"batch": 2, "rows": 16, "cols": 48, "crop": 24, "precision": "float32", "validate_every": 4, "spread_after": 0.5}
+    settings = {
+        "batch": 2,
+        "rows": 16,
+        "cols": 48,
+        "crop": 24,
+        "precision": "float32",
+        "validate_every": 4,
+        "spread_after": 0.5,
+    }
     denoiser = seeded_denoiser(0, **OPTIONS)
     return Trainer(denoiser, SLICES, SLICES[:1], str(folder), steps=steps, **(settings | options))
 
