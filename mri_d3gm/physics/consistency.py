@@ -18,7 +18,7 @@ def proximal(
 ) -> Tensor:
     """argmin_x |M F S x - y|^2 + weight |x - image|^2 by conjugate gradients from `image`.
 
-    weight is the variance of the noise over that of the estimate, a scalar or (batch, 1, 1); for one coil the closed form is used.
+    weight is the variance of the noise over that of the estimate, a scalar or (batch, 1, 1); one coil has a closed form.
     """
     if coil_maps is None:
         predicted, measured = fft2c(image), kspace.squeeze(-3)

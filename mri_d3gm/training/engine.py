@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
 from mri_d3gm.training.muon import Muon
 from mri_d3gm.training.objective import reconstruction_loss, time_weight
@@ -54,8 +54,10 @@ def fast_precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if 1.3 * seconds[torch.bfloat16] < seconds[torch.float32] else torch.float32
 
 
-def seeded_denoiser(seed: int, **config: Any) -> Denoiser:
-    """A denoiser whose first weights follow from the seed; config as for `Denoiser`."""
+def seeded_denoiser(seed: int, initial: str | None = None, **config: Any) -> Denoiser:
+    """A denoiser whose first weights follow from the seed, or are those of the file `initial`, whose config then holds."""
+    if initial is not None:
+        return load_weights(initial)[0].requires_grad_(True)
     torch.manual_seed(seed)
     return Denoiser(**config)
 
@@ -77,6 +79,7 @@ class Trainer:
     rows: int = 48
     cols: int = 320
     crop: int = 128
+    accel: float | None = None
     lr: float = 0.01
     weight_decay: float = 0.01
     objective: str = "x0"
@@ -94,8 +97,15 @@ class Trainer:
     max_epochs: int = 1
 
     def _case(self, step: int) -> Case:
-        sizes = {"batch": self.batch, "rows": self.rows, "cols": self.cols, "crop": self.crop}
-        return simulate(self.slices, self.seed * 2**32 + step, **sizes)
+        return simulate(
+            self.slices,
+            self.seed * 2**32 + step,
+            batch=self.batch,
+            rows=self.rows,
+            cols=self.cols,
+            crop=self.crop,
+            accel=self.accel,
+        )
 
     def _to_device(self, case: Case) -> Case:
         tensors = (case.image, case.mu, case.kspace, case.mask, case.coil_maps)

@@ -75,11 +75,12 @@ def augment(image: Tensor, rows: int, cols: int, generator: torch.Generator) -> 
     return image
 
 
-def random_mask(cols: int, generator: torch.Generator) -> Tensor:
-    """(1, cols) bool: equispaced with a random offset, in 30 % random or Gaussian density; R 4 to 20."""
-    accel = math.exp(_uniform(math.log(4), math.log(20), generator))
+def random_mask(cols: int, generator: torch.Generator, accel: float | None = None) -> Tensor:
+    """(1, cols) bool: equispaced with a random offset, in 30 % random or Gaussian density; R 4 to 20 unless given."""
+    drawn = math.exp(_uniform(math.log(4), math.log(20), generator))
     if _uniform(0, 1, generator) < 0.4:
-        accel = 8.0 if _uniform(0, 1, generator) < 0.5 else 16.0
+        drawn = 8.0 if _uniform(0, 1, generator) < 0.5 else 16.0
+    accel = drawn if accel is None else accel
     low = max(4, round(cols * min(0.08, 0.32 / accel * _uniform(0.8, 1.3, generator))))
     wanted = max(low + 2, round(cols / accel))
     mask = torch.zeros(cols, dtype=torch.bool)
@@ -130,14 +131,23 @@ def _draw(slices: Sequence[Slice], generator: torch.Generator) -> Tensor:
     return slices[int(torch.multinomial(weights, 1, generator=generator))].image
 
 
-def simulate(slices: Sequence[Slice], seed: int, *, batch: int = 4, rows: int = 48, cols: int = 320, crop: int = 128) -> Case:
+def simulate(
+    slices: Sequence[Slice],
+    seed: int,
+    *,
+    batch: int = 4,
+    rows: int = 48,
+    cols: int = 320,
+    crop: int = 128,
+    accel: float | None = None,
+) -> Case:
     """One batch that depends on the seed alone; scaled so that mu's 99th percentile is 1.
 
     15 % of batches have a 2-D mask on a crop x crop image, 40 % have 4 to 8 coils, whose maps are the true ones or
-    those that the centre lines show.
+    those that the centre lines show. With accel every mask is one-dimensional and has that acceleration.
     """
     generator = torch.Generator().manual_seed(seed)
-    planar = _uniform(0, 1, generator) < 0.15
+    planar = _uniform(0, 1, generator) < 0.15 and accel is None
     if planar:
         rows, cols, batch = crop, crop, max(1, batch // 2)
     coils = int(_uniform(4, 9, generator)) if _uniform(0, 1, generator) < 0.4 else 1
@@ -146,7 +156,7 @@ def simulate(slices: Sequence[Slice], seed: int, *, batch: int = 4, rows: int = 
     for _ in range(batch):
         magnitude = augment(_draw(slices, generator), rows, cols, generator)
         images.append(torch.polar(magnitude, _smooth_field(rows, cols, generator)))
-        masks.append(random_mask_2d(rows, cols, generator) if planar else random_mask(cols, generator))
+        masks.append(random_mask_2d(rows, cols, generator) if planar else random_mask(cols, generator, accel))
         maps.append(random_coil_maps(coils, rows, cols, generator) if coils > 1 else torch.ones(1, rows, cols))
         level = math.exp(_uniform(math.log(0.003), math.log(0.03), generator))
         noises.append(level * torch.randn(coils, rows, cols, dtype=torch.complex64, generator=generator) * math.sqrt(2))
