@@ -22,6 +22,10 @@ METRICS: dict[str, Metric] = {
 
 
 def score(reference: np.ndarray, image: np.ndarray, protocol: str) -> dict[str, float]:
-    """Metrics of a protocol for magnitudes (slices, rows, cols), in float64 and units of the reference's maximum."""
+    """Metrics of a protocol for magnitudes (slices, rows, cols), whatever their unit: float64, divided by the reference's
+    maximum first. KeyError for an unknown protocol, ValueError for shapes that differ; nan where the reference is zero.
+    """
+    if reference.ndim != 3 or reference.shape != image.shape:
+        raise ValueError(f"reference {reference.shape} and image {image.shape}: both must be (slices, rows, cols)")
     peak = float(reference.max())
     return METRICS[protocol](reference.astype(np.float64) / peak, image.astype(np.float64) / peak)

@@ -4,14 +4,17 @@ import numpy as np
 
 
 def calibration(error: np.ndarray, std: np.ndarray, bins: int = 10) -> dict[str, float]:
-    """coverage_1std, coverage_2std (Gaussian: .683, .954), rank correlation of |error| and std, and the expected
-    calibration error: mean over bins of equal count in std of |RMS error - RMS std|, relative to the RMS error.
+    """coverage_1std, coverage_2std (Gaussian: .683, .954), rank_correlation of |error| and std (Spearman, nan for a
+    constant map), and expected_calibration_error: mean over bins of equal count in std of |RMS error - RMS std|,
+    relative to the RMS error. Both arrays of one shape; ValueError otherwise.
     """
     from scipy.stats import spearmanr
 
-    size, std = np.abs(error).ravel(), std.ravel()
-    order = np.array_split(np.argsort(std), bins)
-    gaps = [abs(np.sqrt((size[b] ** 2).mean()) - np.sqrt((std[b] ** 2).mean())) * len(b) for b in order]
+    if error.shape != std.shape:
+        raise ValueError(f"error {error.shape} and std {std.shape} differ in shape")
+    size, std = np.abs(error).ravel().astype(np.float64), std.ravel().astype(np.float64)
+    order = np.array_split(np.argsort(std, kind="stable"), bins)
+    gaps = [abs(np.sqrt((size[b] ** 2).mean()) - np.sqrt((std[b] ** 2).mean())) * len(b) for b in order if len(b)]
     return {
         "coverage_1std": float((size <= std).mean()),
         "coverage_2std": float((size <= 2 * std).mean()),

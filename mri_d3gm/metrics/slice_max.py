@@ -4,17 +4,18 @@ import numpy as np
 
 
 def slice_max(reference: np.ndarray, image: np.ndarray) -> dict[str, float]:
-    """psnr, ssim_range1, ssim_range2, means over slices (slices, rows, cols); both divided by the reference's maximum."""
+    """psnr (dB), ssim_range1, ssim_range2, means over slices (slices, rows, cols) that are not empty; reference and image
+    are both divided by the maximum of the reference's slice.
+    """
     from skimage.metrics import structural_similarity
 
-    psnr, one, two = [], [], []
+    values = []
     for clean, estimate in zip(reference, image, strict=True):
         peak = clean.max()
         if peak <= 0:
             continue
         clean, estimate = clean / peak, estimate / peak
-        mse = ((clean - estimate) ** 2).mean()
-        psnr.append(10 * np.log10(1 / mse) if mse > 0 else np.inf)
-        one.append(structural_similarity(clean, estimate, data_range=1))
-        two.append(structural_similarity(clean, estimate, data_range=2))
-    return {name: float(np.mean(v)) for name, v in (("psnr", psnr), ("ssim_range1", one), ("ssim_range2", two))}
+        with np.errstate(divide="ignore"):
+            psnr = -10 * np.log10(((clean - estimate) ** 2).mean())
+        values.append([psnr, *(structural_similarity(clean, estimate, data_range=top) for top in (1, 2))])
+    return dict(zip(("psnr", "ssim_range1", "ssim_range2"), np.mean(values, 0).tolist(), strict=True))

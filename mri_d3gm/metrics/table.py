@@ -2,46 +2,59 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
 
+LINE, LEFT, RIGHT, WIDTH = 22, 250, 690, 760
+
+
+def columns(rows: list[Row]) -> list[str]:
+    """Keys of all rows, in the order of their first appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
 
 def to_markdown(rows: list[Row]) -> str:
-    """A Markdown table with the first row's keys as columns."""
+    """A Markdown table; a cell is empty where a row lacks the column."""
     if not rows:
         return "(no rows)\n"
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([str(row[column]) for column in columns] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    names = columns(rows)
+    cells = [names, ["---"] * len(names), *([str(row.get(name, "")) for name in names] for row in rows)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in cells)
 
 
 def to_csv(rows: list[Row]) -> str:
-    """CSV text with a header."""
+    """CSV text with a header; a cell is empty where a row lacks the column."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [])
+    writer = csv.DictWriter(text, columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
 def figure(rows: list[Row], path: Path, key: str) -> None:
-    """Horizontal bars of `key`, one a row, labelled by acceleration, axis and method, as PNG."""
+    """PNG of horizontal bars of `key`, one a row, labelled by accel, axis and method, a gap between settings. Bars start
+    one below the smallest value, which the title says; one that is not finite has its value and no bar.
+    """
     from PIL import Image, ImageDraw
 
     from mri_d3gm.io.atomic import atomic_path
 
-    values = [float(row[key]) for row in rows]
-    low, high = min(values) - 1, max(values)
-    canvas = Image.new("RGB", (760, 22 * len(rows) + 30), "white")
+    finite = [float(row[key]) for row in rows if math.isfinite(float(row[key]))] or [0.0]
+    low, high = min(finite) - 1, max(finite)
+    settings = list(dict.fromkeys((row["accel"], row["axis"]) for row in rows))
+    canvas = Image.new("RGB", (WIDTH, 30 + LINE * len(rows) + LINE // 2 * len(settings)), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((6, 6), key, fill="black")
-    for index, (row, value) in enumerate(zip(rows, values, strict=True)):
-        top = 26 + 22 * index
-        draw.text((6, top + 3), f"{row['accel']:g}x {row['axis']:8s} {row['method']}", fill="black")
-        right = 220 + 460 * (value - low) / (high - low)
-        draw.rectangle((220, top + 2, right, top + 17), fill="#35618f" if row["method"] == "d3gm" else "#b8bec6")
+    draw.text((6, 6), f"{key} (bars start at {low:.2f})", fill="black")
+    for index, row in enumerate(rows):
+        value = float(row[key])
+        top = 30 + LINE * index + LINE // 2 * settings.index((row["accel"], row["axis"]))
+        draw.text((6, top + 3), f"{row['accel']:g}x {row['axis']} {row['method']}", fill="black")
+        right = LEFT + (RIGHT - LEFT) * (value - low) / (high - low) if math.isfinite(value) else LEFT
+        if right > LEFT:
+            draw.rectangle((LEFT, top + 2, right, top + 17), fill="#35618f" if row["method"] == "d3gm" else "#b8bec6")
         draw.text((right + 4, top + 3), f"{value:.2f}", fill="black")
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
