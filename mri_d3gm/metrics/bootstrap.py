@@ -10,6 +10,8 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95, draws: int 
     one. ValueError without values (Efron, 1979).
     """
     array = np.asarray(values, float)
+    if not array.size:
+        raise ValueError("no values to take an interval of")
     picks = np.random.default_rng(seed).integers(len(array), size=(draws, len(array)))
     low, high = np.quantile(array[picks].mean(1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

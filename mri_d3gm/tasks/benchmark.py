@@ -11,7 +11,7 @@ from typing import Any
 from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import figure, to_csv, to_markdown
-from mri_d3gm.tasks.recon import reconstruct
+from mri_d3gm.tasks.recon import default_weights, reconstruct, weights_record
 
 FIELDS = (
     "file",
@@ -93,7 +93,8 @@ def run(
         raise InputError(f"{data}: no .h5 files for --data")
     output.mkdir(parents=True, exist_ok=True)
     rows_file = output / "rows.csv"
-    key = json.dumps(options, sort_keys=True)
+    weights = weights_record(str(options.get("weights") or default_weights()))["SHA256"]
+    key = json.dumps(options | {"weights": weights}, sort_keys=True)
     rows: list[dict[str, Any]] = []
     if rows_file.exists():
         with open(rows_file, newline="") as file:

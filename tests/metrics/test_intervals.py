@@ -1,0 +1,89 @@
+"""Bootstrap intervals and calibration of standard deviation maps."""
+
+import numpy as np
+import pytest
+
+from mri_d3gm.metrics.bootstrap import bootstrap_interval
+from mri_d3gm.metrics.calibration import calibration
+
+
+def test_bootstrap_agrees_with_the_normal_interval_of_a_large_sample():
+    values = np.random.default_rng(0).normal(30, 2, 400)
+    low, high = bootstrap_interval(list(values))
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    hits = [low <= 0 <= high for low, high in (bootstrap_interval(list(rng.normal(size=30)), draws=400) for _ in range(400))]
+    assert 0.9 < np.mean(hits) < 0.97
+
+
+def test_bootstrap_is_seeded_and_moves_with_its_values():
+    values = [28.0, 31.0, 30.0, 35.0]
+    assert bootstrap_interval(values) == bootstrap_interval(values)
+    assert bootstrap_interval(values, seed=1, draws=50) != bootstrap_interval(values, seed=2, draws=50)
+    low, high = bootstrap_interval([10 * value + 5 for value in values])
+    assert (low, high) == pytest.approx(tuple(10 * end + 5 for end in bootstrap_interval(values)))
+
+
+def test_bootstrap_is_wider_at_a_higher_level_and_a_point_for_one_value():
+    values = [28.0, 31.0, 30.0, 35.0]
+    (low_50, high_50), (low_99, high_99) = bootstrap_interval(values, 0.5), bootstrap_interval(values, 0.99)
+    assert 28 <= low_99 < low_50 < high_50 < high_99 <= 35
+    assert bootstrap_interval([31.5]) == (31.5, 31.5)
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_interval([])
+
+
+@pytest.fixture
+def gaussian() -> tuple[np.ndarray, np.ndarray]:
+    """Errors that follow their std map exactly."""
+    rng = np.random.default_rng(0)
+    std = np.exp(rng.normal(0, 0.7, (3, 100, 100)))
+    return std * rng.normal(size=std.shape), std
+
+
+def test_a_true_std_is_calibrated(gaussian):
+    found = calibration(*gaussian)
+    assert found["coverage_1std"] == pytest.approx(0.6827, abs=0.01)
+    assert found["coverage_2std"] == pytest.approx(0.9545, abs=0.005)
+    assert found["expected_calibration_error"] < 0.02
+    assert found["rank_correlation"] > 0.4
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_std_too_small_or_too_large_is_told(gaussian, factor):
+    error, std = gaussian
+    plain, found = calibration(error, std), calibration(error, factor * std)
+    assert (found["coverage_1std"] > plain["coverage_1std"]) == (factor > 1)
+    # the bins' RMS differ by |1 - factor|; averaging RMS by bins stays below the RMS of all
+    assert 0.6 * abs(1 - factor) < found["expected_calibration_error"] < 1.02 * abs(1 - factor)
+    assert found["rank_correlation"] == plain["rank_correlation"]
+
+
+def test_units_and_signs_do_not_matter(gaussian):
+    error, std = gaussian
+    assert calibration(-1e-9 * error, 1e-9 * std) == pytest.approx(calibration(error, std), rel=1e-9)
+
+
+def test_a_shuffled_std_foretells_nothing(gaussian):
+    error, std = gaussian
+    shuffled = np.random.default_rng(1).permutation(std.ravel()).reshape(std.shape)
+    found = calibration(error, shuffled)
+    assert abs(found["rank_correlation"]) < 0.02
+    assert found["expected_calibration_error"] > 0.3
+
+
+def test_an_error_as_large_as_the_std_everywhere_is_covered():
+    std = np.random.default_rng(0).random((2, 8, 8)) + 0.1
+    found = calibration(std, std, bins=1000)
+    assert found == pytest.approx(
+        {"coverage_1std": 1.0, "coverage_2std": 1.0, "rank_correlation": 1.0, "expected_calibration_error": 0.0}
+    )
+
+
+def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        calibration(np.ones((2, 3)), np.ones((1, 3)))
