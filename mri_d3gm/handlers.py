@@ -9,6 +9,9 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 
+LOW_RESOLUTION_WEIGHT = 0.3
+
+
 def prepare_batch(
     batch: dict[str, Any], device: Any, non_blocking: bool, **options: Any
 ) -> tuple[Tensor, Tensor | None, tuple[()], dict[str, Any]]:
@@ -16,6 +19,7 @@ def prepare_batch(
     names = [key for key in ("kspace", "mask", "coil_maps") if key in batch]
     moved: dict[str, Any] = {key: batch[key].to(device, non_blocking=non_blocking) for key in names}
     moved["index"] = int(batch["slice"][0])
+    moved["map_weight"] = LOW_RESOLUTION_WEIGHT if batch["coil_map_source"][0] == "low-resolution" else 0.0
     moved["sigma"] = float(batch["noise"]["sigma"][0])
     return batch["zero_filled"].to(device), batch.get("reference"), (), moved
 

@@ -9,12 +9,14 @@ from monai.inferers import Inferer
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.phase import data_residual, pocs
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 
+FINAL_ITERATIONS = 30
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 
 
@@ -30,14 +32,20 @@ class Draws(NamedTuple):
     residual: float | None
 
 
-def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sigma: float, sigma_r: float) -> Tensor:
-    """The final consistency: exact for one coil; for many proximal with weight (noise / expected error of the image)^2.
-
-    sigma is the noise, sigma_r the standard deviation of image minus zero-filled; the weight is kept above .001.
-    """
+def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, weight: float) -> Tensor:
+    """The final consistency: exact for one coil; for many proximal, with the weight of the estimate."""
     if coil_maps is None:
         return projection(image, kspace, mask)
-    return proximal(image, kspace, mask, coil_maps, max((sigma / sigma_r) ** 2, 1e-3))
+    return proximal(image, kspace, mask, coil_maps, weight, FINAL_ITERATIONS)
+
+
+def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, float]:
+    """Weight of the estimate inside the network and in the final consistency.
+
+    The final one is (noise / expected error of the estimate)^2, at least .001; map_weight is a floor for both, for coil
+    maps that are too coarse for the data to be believed further.
+    """
+    return max(PROXIMAL_WEIGHT, map_weight), max((sigma / sigma_r) ** 2, 1e-3, map_weight)
 
 
 def draw_seed(seed: int, index: int, draw: int) -> int:
@@ -69,20 +77,22 @@ class D3GMInferer(Inferer):
         coil_maps: Tensor | None = None,
         index: int = 0,
         sigma: float = 0.0,
+        map_weight: float = 0.0,
     ) -> Draws:
         """inputs: mu (1, rows, cols) complex; physics as in `physics.operators`, batch 1."""
         kspace = kspace * mask[:, None]
         residuals: list[float] = []
+        inner, final = weights_of(sigma, network.sigma_r, map_weight)
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
-            estimate = network.estimates(x, t, inputs.expand_as(x), kspace, mask, coil_maps, close=False)[-1]
+            estimate = network.estimates(x, t, inputs.expand_as(x), kspace, mask, coil_maps, False, inner)[-1]
             if self.on_step is not None:
                 self.on_step()
             return estimate
 
         def on_x0(estimate: Tensor) -> Tensor:
             residuals.append(float(data_residual(estimate, kspace, mask, coil_maps).mean()))
-            return consistency(estimate, kspace, mask, coil_maps, sigma, network.sigma_r)
+            return consistency(estimate, kspace, mask, coil_maps, final)
 
         seeds = [draw_seed(self.seed, index, draw) for draw in range(self.samples)]
         images, evaluations = sample(
@@ -103,12 +113,14 @@ class RegressionInferer(Inferer):
         coil_maps: Tensor | None = None,
         index: int = 0,
         sigma: float = 0.0,
+        map_weight: float = 0.0,
     ) -> Draws:
         kspace = kspace * mask[:, None]
+        inner, final = weights_of(sigma, network.sigma_r, map_weight)
         t = torch.full((len(inputs),), float(network.path.T), dtype=torch.float64)
-        estimate = network.estimates(inputs, t, inputs, kspace, mask, coil_maps, close=False)[-1]
+        estimate = network.estimates(inputs, t, inputs, kspace, mask, coil_maps, False, inner)[-1]
         residual = float(data_residual(estimate, kspace, mask, coil_maps).mean())
-        return Draws(consistency(estimate, kspace, mask, coil_maps, sigma, network.sigma_r), 1, residual)
+        return Draws(consistency(estimate, kspace, mask, coil_maps, final), 1, residual)
 
 
 class BaselineInferer(Inferer):
@@ -126,6 +138,7 @@ class BaselineInferer(Inferer):
         coil_maps: Tensor | None = None,
         index: int = 0,
         sigma: float = 0.0,
+        map_weight: float = 0.0,
     ) -> Draws:
         from mri_d3gm.physics import baselines
         from mri_d3gm.physics.fft import ifft2c

@@ -49,6 +49,18 @@ class Path(ABC):
     def start(self) -> tuple[float, float]:
         """The start law N(m mu, d^2 I) as (m, d)."""
 
+    def variance(self, t: Tensor) -> Tensor:
+        """s^2; a member whose s has no derivative at 0 says it directly, so that the diffusion is finite there."""
+        return self.s(t) ** 2
+
+    def centred(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """c_t = x_t - B_t mu = A_t x0 + s_t eps, a standard diffusion; images of any shape at one time."""
+        return x - float(self.B(t)) * mu
+
+    def score(self, x: Tensor, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """-(x_t - A_t x0 - B_t mu) / s_t^2; images of any shape at one time t > 0."""
+        return -(self.centred(x, mu, t) - float(self.A(t)) * x0) / float(self.variance(t))
+
     def log_snr(self, t: Tensor) -> Tensor:
         """log(A^2 / s^2)."""
         return 2 * (self.A(t) / self.s(t)).log()
@@ -61,18 +73,18 @@ class Path(ABC):
     def diffusion(self, t: Tensor) -> Tensor:
         """g^2 = (s^2)' - 2 (A'/A) s^2."""
         rate = derivative(self.A, t) / self.A(t)
-        return derivative(lambda time: self.s(time) ** 2, t) - 2 * rate * self.s(t) ** 2
+        return derivative(self.variance, t) - 2 * rate * self.variance(t)
 
     def transition(self, earlier: Tensor, later: Tensor) -> Gaussian:
         """Law of x_later given x_earlier."""
         gain = self.A(later) / self.A(earlier)
-        variance = self.s(later) ** 2 - gain**2 * self.s(earlier) ** 2
+        variance = self.variance(later) - gain**2 * self.variance(earlier)
         return Gaussian(gain, torch.zeros_like(gain), self.B(later) - gain * self.B(earlier), variance.clamp_min(0))
 
     def posterior(self, earlier: Tensor, later: Tensor) -> Gaussian:
         """Law of x_earlier given x_later and x0."""
-        gain = (self.s(earlier) ** 2 / self.A(earlier)) / (self.s(later) ** 2 / self.A(later))
-        variance = self.s(earlier) ** 2 * self.transition(earlier, later).variance / self.s(later) ** 2
+        gain = (self.variance(earlier) / self.A(earlier)) / (self.variance(later) / self.A(later))
+        variance = self.variance(earlier) * self.transition(earlier, later).variance / self.variance(later)
         return self._towards(gain, earlier, later, variance)
 
     def deterministic(self, earlier: Tensor, later: Tensor) -> Gaussian:

@@ -5,36 +5,40 @@ signs and the constant of the logarithmic schedule, which the print lacks, are p
 """
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Schedule = Callable[[Tensor], Tensor]
+
+class Schedule(Protocol):
+    """Theta at t (float64, any shape) up to a factor; theta shapes the cosine, k the logarithmic schedule alone."""
+
+    def __call__(self, t: Tensor, *, theta: float, k: float) -> Tensor: ...
 
 
-def constant(t: Tensor) -> Tensor:
-    """theta constant: Theta = t."""
+def constant(t: Tensor, *, theta: float, k: float) -> Tensor:
+    """theta_t constant: Theta = t."""
     return t
 
 
-def linear(t: Tensor) -> Tensor:
-    """theta = t: Theta = t^2 / 2."""
+def linear(t: Tensor, *, theta: float, k: float) -> Tensor:
+    """theta_t = t: Theta = t^2 / 2."""
     return t**2 / 2
 
 
-def quadratic(t: Tensor) -> Tensor:
-    """theta = t^2: Theta = t^3 / 3."""
+def quadratic(t: Tensor, *, theta: float, k: float) -> Tensor:
+    """theta_t = t^2: Theta = t^3 / 3."""
     return t**3 / 3
 
 
-def cosine(t: Tensor, frequency: float = math.pi) -> Tensor:
-    """theta = 1 - cos(frequency t): Theta = t - sin(frequency t) / frequency."""
-    return t - torch.sin(frequency * t) / frequency
+def cosine(t: Tensor, *, theta: float, k: float) -> Tensor:
+    """theta_t = 1 - cos(theta t): Theta = t - sin(theta t) / theta, kept from rounding below 0."""
+    return (t - torch.sin(theta * t) / theta).clamp_min(0)
 
 
-def logarithmic(t: Tensor, k: float = 10.0) -> Tensor:
-    """theta a sigmoid of slope k: Theta = [log(1 + e^{kt}) - log 2] / k."""
+def logarithmic(t: Tensor, *, theta: float, k: float) -> Tensor:
+    """theta_t a sigmoid of slope k: Theta = [log(1 + e^{kt}) - log 2] / k."""
     return (torch.nn.functional.softplus(k * t) - math.log(2)) / k
 
 

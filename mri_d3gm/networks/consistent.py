@@ -67,11 +67,13 @@ class ConsistentNet(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         close: bool = True,
+        weight: float = PROXIMAL_WEIGHT,
     ) -> list[Tensor]:
         """Estimates of x0 after each block, (batch, rows, cols) complex, the last one the answer.
 
         close=False leaves out the consistency after the last block, for callers that apply their own. noisy is
-        c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last.
+        c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last; weight is
+        that of the estimate in the consistency of many coils.
         """
         image, hidden, estimates = start, None, []
         phase = None if kspace is None or mask is None else low_resolution_phase(kspace, mask, coil_maps)
@@ -90,6 +92,6 @@ class ConsistentNet(nn.Module):
                 if coil_maps is None:
                     image = projection(image, kspace, mask)
                 else:
-                    image = proximal(image, kspace, mask, coil_maps, PROXIMAL_WEIGHT)
+                    image = proximal(image, kspace, mask, coil_maps, weight)
             estimates.append(image)
         return estimates

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mri_d3gm.dynamics import make_path
 from mri_d3gm.networks.channels import from_channels, to_channels
-from mri_d3gm.networks.consistent import ConsistentNet
+from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT, ConsistentNet
 from mri_d3gm.networks.nafnet import NAFNet
 from mri_d3gm.networks.precondition import precondition
 from mri_d3gm.networks.unet import UNet
@@ -56,6 +56,7 @@ class Denoiser(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         close: bool = True,
+        weight: float = PROXIMAL_WEIGHT,
     ) -> list[Tensor]:
         """Estimates of x0 after each block; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`.
 
@@ -63,7 +64,7 @@ class Denoiser(nn.Module):
         """
         if mask is not None and mask.shape[-1] == 1:
             k, m, maps = (None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps))
-            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close)
+            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close, weight)
             return [image.transpose(-2, -1) for image in answer]
         c_in, c_skip, c_out, log_snr = (c.to(mu.device, torch.float32) for c in precondition(self.path, t, self.sigma_r))
         A, B = (c.to(mu.device, torch.float32) for c in (self.path.A(t), self.path.B(t)))
@@ -78,6 +79,7 @@ class Denoiser(nn.Module):
             mask=mask,
             coil_maps=coil_maps,
             close=close,
+            weight=weight,
         )
 
     def forward(

@@ -42,7 +42,7 @@ def espirit(
     top, left = rows // 2 - height // 2, cols // 2 - width // 2
     centre = kspace[:, top : top + height, left : left + width]
     centre = centre / centre.abs().max()
-    kh, kw = min(kernel[0], height), min(kernel[1], max(3, width // 2))
+    kh, kw = (min(size, max(3, extent // 2)) for size, extent in zip(kernel, calibration, strict=True))
     patches = centre.unfold(1, kh, 1).unfold(2, kw, 1).permute(1, 2, 0, 3, 4).reshape(-1, coils * kh * kw)
     gram = patches.mH @ patches
     values, vectors = torch.linalg.eigh(gram)

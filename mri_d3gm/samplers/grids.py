@@ -15,20 +15,21 @@ def uniform(path: Path, steps: int, t_start: float | None = None) -> Tensor:
 
 
 def _spread(path: Path, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
-    t = torch.linspace(t_min, path.T if t_start is None else t_start, 20001, dtype=torch.float64)
+    start = path.T if t_start is None else t_start
+    t = torch.linspace(min(t_min, start / 2), start, 20001, dtype=torch.float64)
     u = clock(t)
-    wanted = np.linspace(float(u[-1]), float(u[0]), max(steps, 1))
+    wanted = np.linspace(float(u[-1]), float(u[0]), steps)
     times = np.interp(wanted, u.flip(0).numpy(), t.flip(0).numpy())
     return torch.tensor([*times, 0.0], dtype=torch.float64)
 
 
 def log_snr(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.05) -> Tensor:
-    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min, then 0."""
+    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min (at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, t_min, path.log_snr)
 
 
 def log_odds(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.1) -> Tensor:
-    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min, then 0."""
+    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min (at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, t_min, lambda t: torch.logit(path.A(t)))
 
 

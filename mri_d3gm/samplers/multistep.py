@@ -1,11 +1,11 @@
-"""Second-order multistep solvers: DPM-Solver++ 2M (Lu et al., 2022) in c_t = x_t - B_t mu, where (A, s) is a diffusion."""
+"""Second-order multistep solvers: DPM-Solver++ 2M (Lu et al., 2022) in c_t = x_t - B_t mu, a diffusion with (A, s)."""
 
 import math
 
 from torch import Tensor
 
 from mri_d3gm.dynamics.path import Path
-from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, pairs
+from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, identity, pairs
 
 
 def _multistep(
@@ -18,7 +18,7 @@ def _multistep(
             return x0
         h = float(path.log_snr(earlier) - path.log_snr(later)) / 2
         extrapolated = x0 if previous is None else x0 + (x0 - previous) * h / (2 * last_h)
-        centred = x - float(path.B(later)) * mu
+        centred = path.centred(x, mu, later)
         ratio = float(path.s(earlier) / path.s(later))
         A, s = float(path.A(earlier)), float(path.s(earlier))
         if stochastic:
@@ -31,11 +31,15 @@ def _multistep(
     return x
 
 
-def multistep(path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook) -> Tensor:
+def multistep(
+    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+) -> Tensor:
     """Deterministic, order 2; see `Solver`."""
     return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=False)
 
 
-def multistep_sde(path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook) -> Tensor:
+def multistep_sde(
+    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+) -> Tensor:
     """Stochastic (SDE-DPM-Solver++ 2M); see `Solver`."""
     return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=True)

@@ -1,14 +1,14 @@
 """The sampling loop: a batch from the start law, or from a first guess at t0 < T, brought to t = 0."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from mri_d3gm.dynamics.path import Path
 from mri_d3gm.samplers.grids import GRIDS
-from mri_d3gm.samplers.solver import Denoise, Hook, Noise, Solver
+from mri_d3gm.samplers.solver import Denoise, Hook, Noise, Solver, identity
 
 
 def noise_source(seeds: Sequence[int], device: torch.device) -> Noise:
@@ -36,16 +36,22 @@ def sample(
     seeds: Sequence[int],
     *,
     grid: str = "log-odds",
-    on_x0: Hook = lambda x0: x0,
+    on_x0: Hook = identity,
     first_guess: Tensor | None = None,
     t0: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, int]:
     """x0 estimates, of mu's shape (batch, ...), and the number of evaluations of the denoiser.
 
-    seeds: one a sample. first_guess with t0 starts the reverse process there (the paper's basin of attraction).
+    seeds: one a sample. first_guess with t0 in (0, T] starts the reverse process there (the paper's basin of
+    attraction). progress is told (evaluations done, steps) after each. ValueError where arguments do not fit.
     """
     if len(seeds) != len(mu):
         raise ValueError(f"{len(seeds)} seeds for a batch of {len(mu)}")
+    if steps < 1:
+        raise ValueError(f"{steps} steps: at least 1")
+    if (first_guess is None) != (t0 is None) or not 0 < (path.T if t0 is None else t0) <= path.T:
+        raise ValueError(f"first_guess needs t0, and t0 a first_guess, with 0 < t0 <= {path.T}")
     noise = noise_source(seeds, mu.device)
     times = GRIDS[grid](path, steps, t0)
     if first_guess is None:
@@ -58,7 +64,10 @@ def sample(
 
     def counted(state: Tensor, t: Tensor) -> Tensor:
         nonlocal count
+        x0 = denoise(state, t)
         count += 1
-        return denoise(state, t)
+        if progress is not None:
+            progress(count, steps)
+        return x0
 
     return solver(path, counted, x, mu, times, noise=noise, on_x0=on_x0), count

@@ -13,6 +13,11 @@ Noise = Callable[[Tensor], Tensor]
 Hook = Callable[[Tensor], Tensor]
 
 
+def identity(x0: Tensor) -> Tensor:
+    """No measurement to agree with."""
+    return x0
+
+
 class Solver(Protocol):
     """Reverse process over decreasing times that end at 0.
 
@@ -21,7 +26,7 @@ class Solver(Protocol):
     """
 
     def __call__(
-        self, path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook
+        self, path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
     ) -> Tensor: ...
 
 
