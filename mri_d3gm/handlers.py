@@ -8,7 +8,6 @@ import numpy as np
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-
 LOW_RESOLUTION_WEIGHT = 0.3
 
 

@@ -16,7 +16,7 @@ from mri_d3gm.physics.phase import data_residual, pocs
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 
-FINAL_ITERATIONS = 30
+FINAL_ITERATIONS = 10
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 
 
@@ -42,10 +42,10 @@ def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor |
 def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, float]:
     """Weight of the estimate inside the network and in the final consistency.
 
-    The final one is (noise / expected error of the estimate)^2, at least .001; map_weight is a floor for both, for coil
+    The final one is (noise / expected error of the estimate)^2, at least .03; map_weight is a floor for both, for coil
     maps that are too coarse for the data to be believed further.
     """
-    return max(PROXIMAL_WEIGHT, map_weight), max((sigma / sigma_r) ** 2, 1e-3, map_weight)
+    return max(PROXIMAL_WEIGHT, map_weight), max((sigma / sigma_r) ** 2, 0.03, map_weight)
 
 
 def draw_seed(seed: int, index: int, draw: int) -> int:

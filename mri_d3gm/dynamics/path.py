@@ -22,10 +22,10 @@ class Gaussian(NamedTuple):
 
 
 def derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """d function / dt at t, elementwise, by automatic differentiation."""
+    """d function / dt at t, elementwise, by automatic differentiation; 0 where the function is constant."""
     with torch.enable_grad():
         time = t.detach().clone().requires_grad_()
-        return torch.autograd.grad(function(time).sum(), time)[0]
+        return torch.autograd.grad((function(time) + 0 * time).sum(), time)[0]
 
 
 class Path(ABC):

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 8
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
+OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 
 
 def normalised(maps: Tensor) -> Tensor:
@@ -48,37 +49,47 @@ def espirit(
     values, vectors = torch.linalg.eigh(gram)
     kept = values.clamp_min(0).sqrt() > threshold * values[-1].clamp_min(0).sqrt()
     kernels = vectors[:, kept].T.reshape(-1, coils, kh, kw)
-    operator = _pointwise_operator(kernels, rows, cols)
-    maps = torch.ones(rows * cols, coils, 1, dtype=kspace.dtype, device=kspace.device) / coils**0.5
-    for _ in range(SQUARINGS):
-        operator = operator @ operator
-    for _ in range(iterations):
-        maps = operator @ maps
-        size = torch.linalg.vector_norm(maps, dim=1, keepdim=True)
-        maps = maps / size.clamp_min(1e-20)
-    eigenvalue = size[:, 0, 0].reshape(rows, cols) ** (0.5**SQUARINGS)
-    maps = maps[:, :, 0].T.reshape(coils, rows, cols)
+    maps, eigenvalue = _leading_eigenvectors(kernels, rows, cols, iterations)
     reference = torch.linalg.eigh(torch.einsum("ahw,bhw->ab", centre, centre.conj()))[1][:, -1]
     phase = torch.einsum("c,chw->hw", reference.conj(), maps)
     maps = maps * torch.where(phase.abs() > 1e-12, phase.conj() / phase.abs().clamp_min(1e-12), torch.ones_like(phase))
     return torch.where(eigenvalue > crop, maps, torch.zeros_like(maps))
 
 
-def _pointwise_operator(kernels: Tensor, rows: int, cols: int) -> Tensor:
-    """Per pixel coils x coils matrix whose eigenvectors of eigenvalue 1 are the maps, (rows cols, coils, coils).
+def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int) -> tuple[Tensor, Tensor]:
+    """Maps (coils, rows, cols) of the pointwise operator and their eigenvalues (rows, cols), by power iteration.
 
-    Correlations of the kernels are summed in k-space first, where they are small, and transformed once for each pair.
+    The kernels' correlations are summed in k-space, where they are small; a few rows at a time are transformed.
     """
     count, coils, kh, kw = kernels.shape
-    size = (2 * kh - 1, 2 * kw - 1)
-    spectrum = torch.fft.fft2(kernels, size)
+    spectrum = torch.fft.fft2(kernels, (2 * kh - 1, 2 * kw - 1))
     product = torch.einsum("nahw,nbhw->abhw", spectrum.conj(), spectrum)
-    correlation = torch.fft.fftshift(torch.fft.ifft2(product), dim=(-2, -1))
-    padded = torch.zeros(coils, coils, rows, cols, dtype=kernels.dtype, device=kernels.device)
-    top, left = rows // 2 - (kh - 1), cols // 2 - (kw - 1)
-    padded[..., top : top + size[0], left : left + size[1]] = correlation
-    operator = fft2c(padded) * (rows * cols) ** 0.5 / (kh * kw)
-    return operator.permute(2, 3, 0, 1).reshape(rows * cols, coils, coils)
+    correlation = torch.fft.fftshift(torch.fft.ifft2(product), dim=(-2, -1)) / (kh * kw)
+    along_cols = torch.einsum("abpq,cq->pcab", correlation, _waves(cols, kw, kernels)).reshape(2 * kh - 1, -1)
+    waves = _waves(rows, kh, kernels)
+    maps = kernels.new_empty(rows, cols, coils)
+    eigenvalue = kernels.new_empty(rows, cols, dtype=torch.float32)
+    step = max(1, OPERATOR_ENTRIES // (cols * coils**2))
+    for first in range(0, rows, step):
+        operator = (waves[first : first + step] @ along_cols).reshape(-1, coils, coils)
+        for _ in range(SQUARINGS):
+            operator = operator @ operator
+        vector = operator.new_ones(len(operator), coils, 1) / coils**0.5
+        for _ in range(iterations):
+            vector = operator @ vector
+            size = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+            vector = vector / size.clamp_min(1e-20)
+        maps[first : first + step] = vector.reshape(-1, cols, coils)
+        eigenvalue[first : first + step] = size.reshape(-1, cols) ** (0.5**SQUARINGS)
+    return maps.permute(2, 0, 1).contiguous(), eigenvalue
+
+
+def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
+    """Centred Fourier matrix (size, 2 kernel - 1) from lags to positions."""
+    place = torch.arange(size, device=like.device) - size // 2
+    lag = torch.arange(1 - kernel, kernel, device=like.device)
+    angle = -2 * torch.pi / size * (place[:, None] * lag)
+    return torch.polar(torch.ones_like(angle), angle).to(like.dtype)
 
 
 def estimate_coil_maps(kspace: Tensor, mask: Tensor) -> tuple[Tensor, str]:

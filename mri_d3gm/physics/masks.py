@@ -8,6 +8,7 @@ from mri_d3gm.errors import InputError
 
 Mask1D = Callable[[int, float, float, int], np.ndarray]
 Mask2D = Callable[[tuple[int, int], float, float, int], np.ndarray]
+POISSON_MINIMUM = 1.5
 
 
 def _fastmri(kind: str) -> Mask1D:
@@ -35,12 +36,14 @@ def gaussian_2d(shape: tuple[int, int], accel: float, center_fraction: float, se
 
 
 def poisson_2d(shape: tuple[int, int], accel: float, center_fraction: float, seed: int) -> np.ndarray:
-    """Variable-density Poisson disc of sigpy."""
+    """Variable-density Poisson disc of sigpy, whose search does not end near full sampling."""
     from sigpy.mri import poisson
 
+    if accel < POISSON_MINIMUM:
+        raise InputError(f"--accel {accel:g}: mask poisson-2d needs {POISSON_MINIMUM:g} or more; mask gaussian-2d takes less")
     calibration = tuple(max(4, round(n * center_fraction)) for n in shape)
     try:
-        return np.abs(poisson(shape, accel, calib=calibration, seed=seed, crop_corner=False)) > 0
+        return np.abs(poisson(shape, accel, calib=calibration, seed=seed, crop_corner=False, tol=0.1 * accel)) > 0
     except ValueError as error:
         raise InputError(f"mask poisson-2d cannot reach --accel {accel:g} on {shape[0]} x {shape[1]}: {error}") from error
 
@@ -99,6 +102,9 @@ def make_mask(
         raise InputError(f"--center-fraction {center_fraction:g}: must lie between 0 and 1")
     if accel == 1:
         return np.ones((1, shape[1]) if axis == "phase" else (shape[0], 1), bool)
+    sampled = shape if kind in MASKS_2D else (shape[1] if axis == "phase" else shape[0],)
+    if center_fraction is not None and round(center_fraction * min(sampled)) < 1:
+        raise InputError(f"--center-fraction {center_fraction:g}: leaves no full centre in {min(sampled)} lines")
     if kind in MASKS_2D:
         fraction = center_fraction or max(4 / min(shape), (0.1 / accel) ** 0.5)
         return MASKS_2D[kind](shape, accel, fraction, seed)

@@ -16,7 +16,7 @@ def uniform(path: Path, steps: int, t_start: float | None = None) -> Tensor:
 
 def _spread(path: Path, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
     start = path.T if t_start is None else t_start
-    t = torch.linspace(min(t_min, start / 2), start, 20001, dtype=torch.float64)
+    t = torch.from_numpy(np.geomspace(min(t_min, start / 2), start, 20001))
     u = clock(t)
     wanted = np.linspace(float(u[-1]), float(u[0]), steps)
     times = np.interp(wanted, u.flip(0).numpy(), t.flip(0).numpy())

@@ -3,6 +3,7 @@ import pytest
 import sigpy.mri
 import torch
 
+from mri_d3gm.physics import coil_maps
 from mri_d3gm.physics.coil_maps import espirit, estimate_coil_maps, low_resolution_maps
 from mri_d3gm.physics.fft import fft2c
 
@@ -39,6 +40,13 @@ def test_espirit_finds_the_maps_and_agrees_with_sigpys() -> None:
 def test_a_rectangular_calibration_of_few_lines_suffices() -> None:
     kspace, maps, support = birdcage_scan(96, 96)
     assert agreement(espirit(kspace, (64, 10)), maps, support) > 0.99
+
+
+def test_maps_do_not_depend_on_how_many_rows_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace, _, _ = birdcage_scan(40, 37)
+    whole = espirit(kspace, (24, 24))
+    monkeypatch.setattr(coil_maps, "OPERATOR_ENTRIES", 3 * 37 * 36)
+    torch.testing.assert_close(espirit(kspace, (24, 24)), whole, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("lines", "source"), [(12, "espirit"), (4, "low-resolution")])

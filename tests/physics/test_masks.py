@@ -54,6 +54,8 @@ def test_acceleration_one_measures_everything() -> None:
         {"accel": 64},
         {"accel": 8, "center_fraction": 0.2},
         {"accel": 8, "center_fraction": 1.5},
+        {"accel": 4, "center_fraction": 0.001},
+        {"accel": 1.05, "kind": "poisson-2d"},
         {"accel": 4.5},
         {"accel": 4, "kind": "spiral"},
         {"accel": 4, "axis": "slice"},

@@ -1,0 +1,34 @@
+"""Time grids over every member of the registry."""
+
+import itertools
+
+import pytest
+import torch
+
+from mri_d3gm.dynamics import DYNAMICS, make_path
+from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.schedules import SCHEDULES
+from mri_d3gm.samplers.grids import GRIDS, log_odds, log_snr
+
+MEMBERS = list(itertools.product(DYNAMICS, SCHEDULES))
+PATHS = [make_path(name, schedule=schedule) for name, schedule in MEMBERS]
+each_path = pytest.mark.parametrize("path", PATHS, ids=[f"{name}-{schedule}" for name, schedule in MEMBERS])
+
+
+@each_path
+@pytest.mark.parametrize("name", GRIDS)
+def test_grids_decrease_from_the_start_to_zero(path: Path, name: str) -> None:
+    for steps, start in itertools.product((1, 2, 7), (None, 0.4, 0.05, 0.01)):
+        times = GRIDS[name](path, steps, start)
+        assert times.dtype == torch.float64 and len(times) == steps + 1
+        assert float(times[0]) == pytest.approx(start or path.T) and float(times[-1]) == 0
+        assert bool((times.diff() < 0).all())
+
+
+@each_path
+def test_steps_are_equal_in_the_named_clock(path: Path) -> None:
+    snr, odds = log_snr(path, 20)[:-1], log_odds(path, 20)[:-1]
+    for clock in (path.log_snr(snr), torch.logit(path.A(odds))):
+        widths = clock.diff()
+        torch.testing.assert_close(widths, widths.mean().expand_as(widths), rtol=1e-4, atol=0)
+    assert float(snr[-1]) == pytest.approx(0.05) and float(odds[-1]) == pytest.approx(0.1)
