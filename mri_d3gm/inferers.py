@@ -60,7 +60,7 @@ class D3GMInferer(Inferer):
     (seed, n, i) alone. on_step is called after every evaluation. Any sub-mask of the measured mask may be given.
     """
 
-    def __init__(self, solver: str = "posterior", steps: int = 4, samples: int = 4, seed: int = 0) -> None:
+    def __init__(self, solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0) -> None:
         if solver not in SOLVERS:
             raise InputError(f"--solver {solver}: unknown; one of {', '.join(SOLVERS)}")
         if steps < 1 or samples < 1:
@@ -155,7 +155,7 @@ class BaselineInferer(Inferer):
         return Draws(torch.from_numpy(image)[None].to(kspace.device, torch.complex64), 0, None)
 
 
-def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 4, samples: int = 4, seed: int = 0) -> Inferer:
+def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0) -> Inferer:
     """The inferer of a method's name, one of METHODS."""
     if method == "d3gm":
         return D3GMInferer(solver, steps, samples, seed)

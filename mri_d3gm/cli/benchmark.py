@@ -22,7 +22,7 @@ def recon(
     accels: Annotated[str, typer.Option(help="Comma-separated.")] = "8,16",
     axes: Annotated[str, typer.Option(help="Comma-separated: phase, readout.")] = "phase,readout",
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 4,
+    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 2,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
