@@ -57,7 +57,7 @@ class D3GMInferer(Inferer):
     """Draws from the path's reverse process, consistent with the k-space under `mask`.
 
     solver: a name of SOLVERS; steps: network evaluations a draw; samples: draws; seed: draw i of slice n depends on
-    (seed, n, i) alone. on_step is called after every evaluation. Any sub-mask of the measured mask may be given.
+    (seed, n, i) alone. progress is told (evaluations done, steps) after each. Any sub-mask of the measured mask may be given.
     """
 
     def __init__(self, solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0) -> None:
@@ -66,7 +66,7 @@ class D3GMInferer(Inferer):
         if steps < 1 or samples < 1:
             raise InputError(f"--steps {steps} --samples {samples}: both must be at least 1")
         self.solver, self.steps, self.samples, self.seed = solver, steps, samples, seed
-        self.on_step: Callable[[], None] | None = None
+        self.progress: Callable[[int, int], None] | None = None
 
     def __call__(  # type: ignore[override]
         self,
@@ -85,10 +85,7 @@ class D3GMInferer(Inferer):
         inner, final = weights_of(sigma, network.sigma_r, map_weight)
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
-            estimate = network.estimates(x, t, inputs.expand_as(x), kspace, mask, coil_maps, False, inner)[-1]
-            if self.on_step is not None:
-                self.on_step()
-            return estimate
+            return network.estimates(x, t, inputs.expand_as(x), kspace, mask, coil_maps, False, inner)[-1]
 
         def on_x0(estimate: Tensor) -> Tensor:
             residuals.append(float(data_residual(estimate, kspace, mask, coil_maps).mean()))
@@ -96,7 +93,14 @@ class D3GMInferer(Inferer):
 
         seeds = [draw_seed(self.seed, index, draw) for draw in range(self.samples)]
         images, evaluations = sample(
-            network.path, denoise, inputs.expand(self.samples, -1, -1), SOLVERS[self.solver], self.steps, seeds, on_x0=on_x0
+            network.path,
+            denoise,
+            inputs.expand(self.samples, -1, -1),
+            SOLVERS[self.solver],
+            self.steps,
+            seeds,
+            on_x0=on_x0,
+            progress=self.progress,
         )
         return Draws(images, evaluations, residuals[-1])
 

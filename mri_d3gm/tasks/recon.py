@@ -121,15 +121,15 @@ def report_progress(workflow: Any, options: dict[str, Any], progress: Callable[[
     each = options["steps"] if options["method"] == "d3gm" else 1
     total, done = each * len(workflow.dataset), 0
 
-    def step() -> None:
+    def step(*_: int) -> None:
         nonlocal done
         done += 1
         progress(done, total)
 
     if options["method"] == "d3gm":
-        workflow.inferer.on_step = step
+        workflow.inferer.progress = step
     else:
-        workflow.parser.get_parsed_content("gatherer").on_slice = lambda _: step()
+        workflow.parser.get_parsed_content("gatherer").on_slice = step
 
 
 def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[str] | str | None) -> Reconstruction:
