@@ -11,13 +11,17 @@ from torch import Tensor
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.tiles import tiled_estimate
 from mri_d3gm.physics.consistency import projection, proximal
+from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate
 from mri_d3gm.physics.phase import data_residual, pocs
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 
 FINAL_ITERATIONS = 10
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
+SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
+RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 
 
 class Draws(NamedTuple):
@@ -32,13 +36,6 @@ class Draws(NamedTuple):
     residual: float | None
 
 
-def consistency(image: Tensor, kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, weight: float) -> Tensor:
-    """The final consistency: exact for one coil; for many proximal, with the weight of the estimate."""
-    if coil_maps is None:
-        return projection(image, kspace, mask)
-    return proximal(image, kspace, mask, coil_maps, weight, FINAL_ITERATIONS)
-
-
 def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, float]:
     """Weight of the estimate inside the network and in the final consistency.
 
@@ -51,6 +48,40 @@ def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, 
 def draw_seed(seed: int, index: int, draw: int) -> int:
     """Seed of one draw of one slice, well mixed."""
     return int(np.random.SeedSequence([seed, index, draw]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Agreement:
+    """The network's estimate of one slice and its agreement with what was measured under the mask.
+
+    residual: RMS of M F S x - y per real sample of the latest estimate before it was restored; None without k-space.
+    """
+
+    def __init__(
+        self,
+        network: Denoiser,
+        kspace: Tensor | None,
+        mask: Tensor | None,
+        coil_maps: Tensor | None,
+        sigma: float = 0.0,
+        map_weight: float = 0.0,
+    ) -> None:
+        self.network, self.mask, self.coil_maps = network, mask, coil_maps
+        self.kspace = None if kspace is None or mask is None else kspace * mask[:, None]
+        self.inner, self.final = weights_of(sigma, network.sigma_r, map_weight)
+        self.residual: float | None = None
+
+    def estimate(self, x: Tensor, t: Tensor, mu: Tensor) -> Tensor:
+        """The network's x0 without the consistency that `restore` applies."""
+        return self.network.estimates(x, t, mu, self.kspace, self.mask, self.coil_maps, False, self.inner)[-1]
+
+    def restore(self, estimate: Tensor) -> Tensor:
+        """The final consistency: exact for one coil; for many proximal, with the weight of the estimate."""
+        if self.kspace is None or self.mask is None:
+            return estimate
+        self.residual = float(data_residual(estimate, self.kspace, self.mask, self.coil_maps).mean())
+        if self.coil_maps is None:
+            return projection(estimate, self.kspace, self.mask)
+        return proximal(estimate, self.kspace, self.mask, self.coil_maps, self.final, FINAL_ITERATIONS)
 
 
 class D3GMInferer(Inferer):
@@ -72,37 +103,32 @@ class D3GMInferer(Inferer):
         self,
         inputs: Tensor,
         network: Denoiser,
-        kspace: Tensor,
-        mask: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         index: int = 0,
         sigma: float = 0.0,
         map_weight: float = 0.0,
+        **_: Any,
     ) -> Draws:
-        """inputs: mu (1, rows, cols) complex; physics as in `physics.operators`, batch 1."""
-        kspace = kspace * mask[:, None]
-        residuals: list[float] = []
-        inner, final = weights_of(sigma, network.sigma_r, map_weight)
+        """inputs: mu (1, rows, cols) complex; physics as in `physics.operators`, batch 1, None where it is unknown."""
+        agree = Agreement(network, kspace, mask, coil_maps, sigma, map_weight)
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
-            return network.estimates(x, t, inputs.expand_as(x), kspace, mask, coil_maps, False, inner)[-1]
-
-        def on_x0(estimate: Tensor) -> Tensor:
-            residuals.append(float(data_residual(estimate, kspace, mask, coil_maps).mean()))
-            return consistency(estimate, kspace, mask, coil_maps, final)
+            return agree.estimate(x, t, inputs.expand_as(x))
 
         seeds = [draw_seed(self.seed, index, draw) for draw in range(self.samples)]
         images, evaluations = sample(
             network.path,
             denoise,
-            inputs.expand(self.samples, -1, -1),
+            inputs.expand(self.samples, *inputs.shape[1:]),
             SOLVERS[self.solver],
             self.steps,
             seeds,
-            on_x0=on_x0,
+            on_x0=agree.restore,
             progress=self.progress,
         )
-        return Draws(images, evaluations, residuals[-1])
+        return Draws(images, evaluations, agree.residual)
 
 
 class RegressionInferer(Inferer):
@@ -112,19 +138,16 @@ class RegressionInferer(Inferer):
         self,
         inputs: Tensor,
         network: Denoiser,
-        kspace: Tensor,
-        mask: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
-        index: int = 0,
         sigma: float = 0.0,
         map_weight: float = 0.0,
+        **_: Any,
     ) -> Draws:
-        kspace = kspace * mask[:, None]
-        inner, final = weights_of(sigma, network.sigma_r, map_weight)
+        agree = Agreement(network, kspace, mask, coil_maps, sigma, map_weight)
         t = torch.full((len(inputs),), float(network.path.T), dtype=torch.float64)
-        estimate = network.estimates(inputs, t, inputs, kspace, mask, coil_maps, False, inner)[-1]
-        residual = float(data_residual(estimate, kspace, mask, coil_maps).mean())
-        return Draws(consistency(estimate, kspace, mask, coil_maps, final), 1, residual)
+        return Draws(agree.restore(agree.estimate(inputs, t, inputs)), 1, agree.residual)
 
 
 class BaselineInferer(Inferer):
@@ -140,9 +163,7 @@ class BaselineInferer(Inferer):
         kspace: Tensor,
         mask: Tensor,
         coil_maps: Tensor | None = None,
-        index: int = 0,
-        sigma: float = 0.0,
-        map_weight: float = 0.0,
+        **_: Any,
     ) -> Draws:
         from mri_d3gm.physics import baselines
         from mri_d3gm.physics.fft import ifft2c
@@ -168,3 +189,99 @@ def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 2
     if method in METHODS:
         return BaselineInferer(method)
     raise InputError(f"--method {method}: unknown; one of {', '.join(METHODS)}")
+
+
+class InterpolationInferer(Inferer):
+    """Methods of super-resolution without a network: sinc (zero-filled k-space) and those of INTERPOLATIONS."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, inputs: Tensor, network: Any, low_resolution: Tensor, **_: Any) -> Draws:  # type: ignore[override]
+        """inputs: mu (1, rows, cols) complex; low_resolution (1, rows / factor, cols / factor) real."""
+        if self.kind == "sinc":
+            return Draws(inputs, 0, None)
+        factor = inputs.shape[-1] // low_resolution.shape[-1]
+        image = torch.from_numpy(interpolate(low_resolution[0].cpu().numpy(), factor, self.kind).copy())
+        return Draws(image[None].to(inputs.device, torch.complex64), 0, None)
+
+
+def make_sr_inferer(
+    method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0
+) -> Inferer:
+    """The inferer of a super-resolution method's name, one of SR_METHODS."""
+    if method not in SR_METHODS:
+        raise InputError(f"--method {method}: unknown; one of {', '.join(SR_METHODS)}")
+    if method in ("d3gm", "regression"):
+        return make_inferer(method, solver, steps, samples, seed)
+    return InterpolationInferer(method)
+
+
+class RestorationInferer(Inferer):
+    """Colour pictures (1, 3, rows, cols) of any size, without physics: draws whose estimates are blended from tiles.
+
+    method: d3gm, or regression, one evaluation at T without noise. Other arguments as `D3GMInferer`'s; progress is told
+    (tiles done, tiles of all evaluations) after each tile.
+    """
+
+    def __init__(
+        self, method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 1, seed: int = 0, tile: int = 512
+    ) -> None:
+        self.sampler, self.method, self.tile = D3GMInferer(solver, steps, samples, seed), method, tile
+        self.progress: Callable[[int, int], None] | None = None
+
+    def __call__(self, inputs: Tensor, network: Denoiser, index: int = 0, **_: Any) -> Draws:  # type: ignore[override]
+        evaluations = 1 if self.method == "regression" else self.sampler.steps * self.sampler.samples
+        evaluated = 0
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            nonlocal evaluated
+            estimate = tiled_estimate(network, x, t, inputs, self.tile, progress=tell)
+            evaluated += 1
+            return estimate
+
+        def tell(done: int, tiles: int) -> None:
+            if self.progress is not None:
+                self.progress(evaluated * tiles + done, evaluations * tiles)
+
+        if self.method == "regression":
+            t = torch.full((1,), float(network.path.T), dtype=torch.float64)
+            with torch.no_grad():
+                return Draws(denoise(inputs, t), 1, None)
+        sampler = self.sampler
+        mean, count = torch.zeros_like(inputs), 0
+        for draw in range(sampler.samples):
+            seed = [draw_seed(sampler.seed, index, draw)]
+            image, count = sample(network.path, denoise, inputs, SOLVERS[sampler.solver], sampler.steps, seed)
+            mean += image / sampler.samples
+        return Draws(mean, count, None)
+
+
+class FilterInferer(Inferer):
+    """Restoration without a network: identity, dark-channel, or median (5 x 5, across the streaks)."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def __call__(self, inputs: Tensor, network: Any, **_: Any) -> Draws:  # type: ignore[override]
+        if self.method == "dark-channel":
+            from mri_d3gm.physics.haze import dark_channel_prior
+
+            return Draws(dark_channel_prior(inputs[0])[None], 0, None)
+        if self.method == "median":
+            from scipy.ndimage import median_filter
+
+            filtered = median_filter(inputs[0].cpu().numpy(), size=(1, 5, 5))
+            return Draws(torch.from_numpy(filtered)[None].to(inputs.device), 0, None)
+        return Draws(inputs, 0, None)
+
+
+def make_restoration_inferer(
+    method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 1, seed: int = 0, tile: int = 512
+) -> Inferer:
+    """The inferer of a restoration method's name, one of RESTORATION_METHODS."""
+    if method not in RESTORATION_METHODS:
+        raise InputError(f"--method {method}: unknown; one of {', '.join(RESTORATION_METHODS)}")
+    if method in ("d3gm", "regression"):
+        return RestorationInferer(method, solver, steps, samples, seed, tile)
+    return FilterInferer(method)

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,12 @@ app = typer.Typer(no_args_is_help=True, help="Tables of methods on data with a r
 @app.callback()
 def group() -> None:
     """Tables of methods on data with a reference."""
+
+
+def report(row: dict[str, Any]) -> None:
+    """A finished row on stderr."""
+    setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
+    print(f"{setting}: {row['psnr']:.2f} dB", file=sys.stderr)
 
 
 @app.command("recon")
@@ -31,9 +37,32 @@ def recon(
     from mri_d3gm.tasks.benchmark import run
 
     options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
-
-    def on_row(row: dict[str, object]) -> None:
-        print(f"{row['file']} {row['method']} R={row['accel']} {row['axis']}: {row['psnr']:.2f} dB", file=sys.stderr)
-
     numbers = [float(text) for text in accels.split(",")]
-    print(to_markdown(run(data, output, methods.split(","), numbers, axes.split(","), options, on_row)))
+    print(to_markdown(run(data, output, methods.split(","), numbers, axes.split(","), options, report)))
+
+
+@app.command("sr")
+def sr(
+    data: Annotated[Path, typer.Option(help="Folder of volumes, as the protocol's globs expect it.")],
+    protocol: Annotated[str, typer.Option(help="Overlay with domains: a file or a name in configs/.")] = "open-sr",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("runs/benchmark-sr"),
+    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "nearest,linear,cubic,lanczos,sinc,regression,d3gm",
+    solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
+    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 2,
+    samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
+    tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
+    train: Annotated[bool, typer.Option(help="First train by the protocol's own sources, in OUTPUT/train.")] = False,
+    max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
+) -> None:
+    """Domain x degradation x method: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
+    from mri_d3gm.metrics.table import to_markdown
+    from mri_d3gm.tasks.benchmark import run_sr
+
+    if train:
+        from mri_d3gm.tasks.train import run as run_training
+
+        run_training(protocol, str(data), str(output / "train"), max_minutes=max_minutes)
+        weights = str(output / "train" / "weights.safetensors")
+    options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "weights": weights}
+    print(to_markdown(run_sr(data, output, protocol, methods.split(","), options, report)))

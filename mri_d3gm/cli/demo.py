@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mri_d3gm.cli.batch import with_progress
+
 
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for k-space, NIfTI and picture.")] = Path(
@@ -14,14 +16,10 @@ def demo(
 ) -> None:
     """Reconstruct real anatomy from the package's own k-space; nothing else is needed."""
     from rich.console import Console
-    from rich.progress import Progress
 
-    console = Console(stderr=True)
-    with console.status("loading"):
+    with Console(stderr=True).status("loading"):
         from mri_d3gm.tasks.demo import run_demo
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("demo", total=None)
-        source, names, result = run_demo(output, accel, lambda done, total: progress.update(bar, completed=done, total=total))
+    source, names, result = with_progress("demo", False, lambda report: run_demo(output, accel, report))
     psnr, before = (result.record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
     print(f"k-space  {source}")
     print(f"NIfTI    {names.volume}")

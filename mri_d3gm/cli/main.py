@@ -5,16 +5,18 @@ from typing import NoReturn
 
 import typer
 
-from mri_d3gm.cli import benchmark, demo, recon, train
+from mri_d3gm.cli import benchmark, demo, recon, restore, sr, train
 from mri_d3gm.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Undersampled MRI k-space to images you can trust.",
+    help="Undersampled or low-resolution MRI to images you can trust.",
 )
 app.command("recon")(recon.recon)
+app.command("sr")(sr.sr)
+app.command("restore")(restore.restore)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.add_typer(benchmark.app, name="benchmark")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mri_d3gm.cli.batch import run_all, with_progress
 from mri_d3gm.errors import InputError
 
 
@@ -71,45 +72,27 @@ def recon(
         "weights": weights,
         "device": device,
     }
-    files = input_files(inputs)
-    if len(files) > 1 and output.endswith(".nii.gz"):
-        raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
-    failed = 0
-    for file in files:
-        try:
-            one(file, output, options, overwrite, as_json, verbose)
-        except InputError as error:
-            if len(files) == 1:
-                raise
-            failed += 1
-            print(f"mri-d3gm: {' '.join(str(error).split())}", file=sys.stderr)
-    if failed:
-        print(f"mri-d3gm: {failed} of {len(files)} files could not be reconstructed", file=sys.stderr)
-        raise typer.Exit(1)
+    run_all(input_files(inputs), output, lambda file: one(file, output, options, overwrite, as_json, verbose))
 
 
 def one(file: str, output: str, options: dict[str, Any], overwrite: bool, as_json: bool, verbose: bool) -> None:
     """Reconstruct one file, with a progress bar on stderr, and say what came out."""
     from rich.console import Console
-    from rich.progress import Progress
 
     from mri_d3gm.io.fastmri_h5 import open_scan
 
     open_scan(file, crop=options["crop"])
-    console = Console(stderr=True)
     if verbose:
         print(f"{file}: {options}", file=sys.stderr)
-    with console.status("loading"):
+    with Console(stderr=True).status("loading"):
         from mri_d3gm.tasks import recon as task
     names = task.output_names(file, output)
     if not overwrite and task.already_done(file, names, options):
         print(f"{file}: already done, {names.volume} is up to date", file=sys.stderr)
         return
-    with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
-        bar = progress.add_task(Path(file).name, total=None)
-        result = task.reconstruct(
-            file, output=names, progress=lambda done, total: progress.update(bar, completed=done, total=total), **options
-        )
+    result = with_progress(
+        Path(file).name, as_json, lambda report: task.reconstruct(file, output=names, progress=report, **options)
+    )
     for warning in result.record["Warnings"]:
         print(f"{file}: warning: {warning}", file=sys.stderr)
     print(f"{file}: position and left/right are not in the file; orientation follows fastMRI's convention", file=sys.stderr)

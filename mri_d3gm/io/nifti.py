@@ -38,18 +38,22 @@ def affine_of(shape: tuple[int, ...], voxel_mm: tuple[float, float, float], acqu
 def write_nifti(
     path: str | Path, volume: np.ndarray, voxel_mm: tuple[float, float, float], acquisition: str, description: str
 ) -> None:
-    """Write (slices, rows, cols) as float32 NIfTI, axes (column, row, slice), in mm, qform = sform, both of code 2.
+    """Write (slices, rows, cols) as float32 NIfTI, axes (column, row, slice), in mm, centred at 0 (`affine_of`), code 2."""
+    write_volume(path, volume.transpose(2, 1, 0), affine_of(volume.shape, voxel_mm, acquisition), 2, description)
+
+
+def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray, code: int, description: str) -> None:
+    """Write an array (i, j, k[, t]) as float32 NIfTI in mm, qform = sform with `code`; a shear stays in the sform alone.
 
     description: ASCII, cut at 79 characters. Written whole or not at all; equal input gives equal bytes. InputError
     where it cannot be written.
     """
     import nibabel
 
-    affine = affine_of(volume.shape, voxel_mm, acquisition)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.transpose(2, 1, 0), np.float32), affine)
+    image = nibabel.Nifti1Image(array.astype(np.float32, copy=False), affine)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    image.set_sform(affine, 2)
-    image.set_qform(affine, 2)
+    image.set_sform(affine, code)
+    image.set_qform(affine, code)
     with atomic_path(path) as temporary:
         nibabel.save(image, temporary)

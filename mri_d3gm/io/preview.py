@@ -11,7 +11,11 @@ GAP, MARGIN, SMALLEST = 4, 18, 192
 
 
 def write_preview(
-    path: str | Path, panels: dict[str, np.ndarray], title: str, spacing: tuple[float, float] = (1.0, 1.0)
+    path: str | Path,
+    panels: dict[str, np.ndarray],
+    title: str,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    note: str = "left/right unknown; not for diagnosis",
 ) -> None:
     """Write panels {label: (rows, cols)} of one shape as PNG, row 0 at the bottom as a NIfTI viewer shows it.
 
@@ -32,9 +36,24 @@ def write_preview(
         canvas.paste(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR), (left, MARGIN))
         draw.text((left + GAP, 3), f"{label} x{gain:g}" if label in OWN_SCALE else label, fill=255)
     draw.text((GAP, height + MARGIN + 3), title, fill=200)
-    draw.text((GAP, height + 2 * MARGIN + 1), "left/right unknown; not for diagnosis", fill=200)
+    draw.text((GAP, height + 2 * MARGIN + 1), note, fill=200)
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
+
+
+def upright(panels: dict[str, np.ndarray], columns: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
+    """Panels turned for `write_preview`, and their spacing: rows run up (superior, else anterior), columns to left or back.
+
+    columns: (3, 2) world steps (RAS+, mm) along the panels' two axes.
+    """
+    place = np.abs(columns).argmax(0)
+    turned = place[0] < place[1]
+    order = [1, 0] if turned else [0, 1]
+    up, right = (columns[place[index], index] > 0 for index in order)
+    steps = (slice(None, None, 1 if up else -1), slice(None, None, -1 if right else 1))
+    shown = {label: (image.T if turned else image)[steps] for label, image in panels.items()}
+    row, column = np.linalg.norm(columns, axis=0)[order]
+    return shown, (float(row), float(column))
 
 
 def _level(image: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def to_csv(rows: list[Row]) -> str:
     return text.getvalue()
 
 
-def figure(rows: list[Row], path: Path, key: str) -> None:
-    """PNG of horizontal bars of `key`, one a row, labelled by accel, axis and method, a gap between settings. Bars start
+def figure(rows: list[Row], path: Path, key: str, by: Sequence[str]) -> None:
+    """PNG of horizontal bars of `key`, one a row, labelled by the columns `by` and method, a gap between settings. Bars start
     one below the smallest value, which the title says; one that is not finite has its value and no bar.
     """
     from PIL import Image, ImageDraw
@@ -44,14 +45,14 @@ def figure(rows: list[Row], path: Path, key: str) -> None:
 
     finite = [float(row[key]) for row in rows if math.isfinite(float(row[key]))] or [0.0]
     low, high = min(finite) - 1, max(finite)
-    settings = list(dict.fromkeys((row["accel"], row["axis"]) for row in rows))
+    settings = list(dict.fromkeys(tuple(row[name] for name in by) for row in rows))
     canvas = Image.new("RGB", (WIDTH, 30 + LINE * len(rows) + LINE // 2 * len(settings)), "white")
     draw = ImageDraw.Draw(canvas)
     draw.text((6, 6), f"{key} (bars start at {low:.2f})", fill="black")
     for index, row in enumerate(rows):
         value = float(row[key])
-        top = 30 + LINE * index + LINE // 2 * settings.index((row["accel"], row["axis"]))
-        draw.text((6, top + 3), f"{row['accel']:g}x {row['axis']} {row['method']}", fill="black")
+        top = 30 + LINE * index + LINE // 2 * settings.index(tuple(row[name] for name in by))
+        draw.text((6, top + 3), " ".join(str(row[name]) for name in (*by, "method")), fill="black")
         right = LEFT + (RIGHT - LEFT) * (value - low) / (high - low) if math.isfinite(value) else LEFT
         if right > LEFT:
             draw.rectangle((LEFT, top + 2, right, top + 17), fill="#35618f" if row["method"] == "d3gm" else "#b8bec6")

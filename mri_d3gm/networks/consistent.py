@@ -10,6 +10,7 @@ from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.phase import low_resolution_phase
 
 PROXIMAL_WEIGHT = 0.01
+INNER_ITERATIONS = 5
 
 
 class Block(nn.Module):
@@ -48,11 +49,14 @@ class ConsistentNet(nn.Module):
     """Unrolled blocks; each sees the current image, mu and the noisy residual without their low-resolution phase.
 
     With k-space given, the estimate is brought to agree with it after every block: exactly for one coil, by a
-    few conjugate-gradient steps for many. Without, the blocks act alone (phase 1, every sample measured).
+    few conjugate-gradient steps for many, which also go before the first block: unfolding what the coils can unfold is
+    not the network's task. Without k-space the blocks act alone (phase 1, every sample measured). both_axes: attention
+    along rows and columns in turn whatever the mask, as it is for 2-D masks.
     """
 
-    def __init__(self, blocks: int = 3, features: int = 32, embedding: int = 64) -> None:
+    def __init__(self, blocks: int = 3, features: int = 32, embedding: int = 64, both_axes: bool = False) -> None:
         super().__init__()
+        self.both_axes = both_axes
         self.time = TimeEmbedding(embedding)
         self.blocks = nn.ModuleList(Block(7, features, embedding) for _ in range(blocks))
 
@@ -72,7 +76,7 @@ class ConsistentNet(nn.Module):
         """Estimates of x0 after each block, (batch, rows, cols) complex, the last one the answer.
 
         close=False leaves out the consistency after the last block, for callers that apply their own. noisy is
-        c_in (x_t - mu), start the skip path's estimate, gain (batch,) scales the residual, masked axis last; weight is
+        c_in (x_t - mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last; weight is
         that of the estimate in the consistency of many coils.
         """
         image, hidden, estimates = start, None, []
@@ -81,17 +85,19 @@ class ConsistentNet(nn.Module):
         if mask is not None:
             fraction = mask.float().mean((-2, -1)).expand(len(mu))
         log_fraction = fraction.log()[:, None, None, None].expand(-1, 1, *mu.shape[-2:])
-        both_axes = mask is not None and mask.shape[-2] > 1
+        both_axes = self.both_axes or (mask is not None and mask.shape[-2] > 1)
         embedding = self.time(log_snr)
+        if kspace is not None and mask is not None and coil_maps is not None:
+            image = proximal(image, kspace, mask, coil_maps, weight, INNER_ITERATIONS)
         for index, block in enumerate(self.blocks):
             seen = torch.cat([to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)], 1)
             residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
-            change = from_channels(residual) * gain[:, None, None]
+            change = from_channels(residual, mu) * gain
             image = image + (change if phase is None else change * phase)
             if kspace is not None and mask is not None and (close or index < len(self.blocks) - 1):
                 if coil_maps is None:
                     image = projection(image, kspace, mask)
                 else:
-                    image = proximal(image, kspace, mask, coil_maps, weight)
+                    image = proximal(image, kspace, mask, coil_maps, weight, INNER_ITERATIONS)
             estimates.append(image)
         return estimates

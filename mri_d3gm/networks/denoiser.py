@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mri_d3gm.dynamics import make_path
-from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.channels import from_channels, spread, to_channels
 from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT, ConsistentNet
 from mri_d3gm.networks.nafnet import NAFNet
 from mri_d3gm.networks.precondition import precondition
@@ -58,7 +58,8 @@ class Denoiser(nn.Module):
         close: bool = True,
         weight: float = PROXIMAL_WEIGHT,
     ) -> list[Tensor]:
-        """Estimates of x0 after each block; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`.
+        """Estimates of x0 after each block; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`; or
+        x, mu (batch, channels, rows, cols) real, without physics.
 
         A mask along rows is turned to the last axis and the answer turned back.
         """
@@ -66,15 +67,14 @@ class Denoiser(nn.Module):
             k, m, maps = (None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps))
             answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close, weight)
             return [image.transpose(-2, -1) for image in answer]
-        c_in, c_skip, c_out, log_snr = (c.to(mu.device, torch.float32) for c in precondition(self.path, t, self.sigma_r))
-        A, B = (c.to(mu.device, torch.float32) for c in (self.path.A(t), self.path.B(t)))
-        centred = x - (A + B)[:, None, None] * mu
+        c_in, c_skip, c_out, log_snr = precondition(self.path, t, self.sigma_r)
+        centred = x - spread(self.path.A(t) + self.path.B(t), mu) * mu
         return self.net(
-            noisy=c_in[:, None, None] * centred,
-            start=mu + c_skip[:, None, None] * centred,
+            noisy=spread(c_in, mu) * centred,
+            start=mu + spread(c_skip, mu) * centred,
             mu=mu,
-            gain=c_out / self.sigma_r,
-            log_snr=log_snr,
+            gain=spread(c_out / self.sigma_r, mu),
+            log_snr=log_snr.to(mu.device, torch.float32),
             kspace=kspace,
             mask=mask,
             coil_maps=coil_maps,
@@ -91,8 +91,12 @@ class Denoiser(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
     ) -> Tensor:
-        """(batch, 2, rows, cols) real to the same, real and imaginary part; without t at the start law, without mu 0."""
-        image = from_channels(x.float())
+        """Real (batch, channels, rows, cols) to the same; without t at the start law, without mu 0.
+
+        Two channels are real and imaginary part of a complex image.
+        """
+        like = torch.empty(0, dtype=torch.complex64 if x.shape[1] == 2 else torch.float32)
+        image = from_channels(x.float(), like)
         t = torch.full((len(x),), float(self.path.T), dtype=torch.float64) if t is None else t
-        centre = torch.zeros_like(image) if mu is None else from_channels(mu.float())
+        centre = torch.zeros_like(image) if mu is None else from_channels(mu.float(), like)
         return to_channels(self.estimates(image, t, centre, kspace, mask, coil_maps)[-1])

@@ -14,12 +14,37 @@ def simple_gate(x: Tensor) -> Tensor:
     return first * second
 
 
-class NAFBlock(nn.Module):
-    """Depthwise convolution, gate, squeeze-and-excitation; then a gated pointwise layer; both residual."""
+class PixelNorm(nn.Module):
+    """Normalises the channels of every pixel by themselves, then scales and shifts them."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(1, channels), nn.GroupNorm(1, channels)
+        self.weight, self.bias = nn.Parameter(torch.ones(channels, 1, 1)), nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
+        return (x - mean) * (variance + 1e-6).rsqrt() * self.weight + self.bias
+
+
+def local_mean(x: Tensor, reach: int, cell: int = 8) -> Tensor:
+    """Mean over the square of cells that lies within `reach` pixels on each side, of x's size; borders count less."""
+    rows, cols = x.shape[-2:]
+    coarse = functional.avg_pool2d(x, cell, ceil_mode=True, count_include_pad=False)
+    radius = max(1, reach // cell)
+    mean = functional.avg_pool2d(coarse, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return mean.repeat_interleave(cell, -2).repeat_interleave(cell, -1)[..., :rows, :cols]
+
+
+class NAFBlock(nn.Module):
+    """Depthwise convolution, gate, squeeze-and-excitation; then a gated pointwise layer; both residual.
+
+    Squeezing and norms are local, so that a tile is restored as the whole picture is: means over about `reach` pixels.
+    """
+
+    def __init__(self, channels: int, embedding: int, reach: int) -> None:
+        super().__init__()
+        self.reach = reach
+        self.norm1, self.norm2 = PixelNorm(channels), PixelNorm(channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.depthwise = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
@@ -34,34 +59,51 @@ class NAFBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
         h = simple_gate(self.depthwise(self.expand(self.norm1(x) * (1 + scale) + shift)))
-        x = x + self.project(h * self.squeeze(h.mean((-2, -1), keepdim=True)))
+        x = x + self.project(h * self.squeeze(local_mean(h, self.reach)))
         return x + self.out(simple_gate(self.feed(self.norm2(x))))
 
 
 class NAFNet(nn.Module):
-    """Encoder and decoder of NAF blocks over `levels` resolutions; no physics."""
+    """Encoder and decoder of NAF blocks over `levels` resolutions; no physics.
 
-    def __init__(self, features: int = 32, levels: int = 3, blocks: int = 2, embedding: int = 64) -> None:
+    channels: 2 for complex images, 3 for colour; reach: pixels on each side that squeeze-and-excitation looks at;
+    unshuffle: resolution of the first level is lower by it.
+    """
+
+    def __init__(
+        self,
+        features: int = 32,
+        levels: int = 3,
+        blocks: int = 2,
+        embedding: int = 64,
+        channels: int = 2,
+        reach: int = 64,
+        unshuffle: int = 1,
+    ) -> None:
         super().__init__()
+        self.unshuffle = unshuffle
         widths = [features * 2**level for level in range(levels)]
         self.time = TimeEmbedding(embedding)
-        self.first = nn.Conv2d(6, features, 3, padding=1)
-        self.encode = nn.ModuleList(nn.ModuleList(NAFBlock(w, embedding) for _ in range(blocks)) for w in widths)
+        self.first = nn.Conv2d(3 * channels * unshuffle**2, features, 3, padding=1)
+        reaches = [reach // unshuffle // 2**level for level in range(levels)]
+        stages = list(zip(widths, reaches, strict=True))
+        self.encode = nn.ModuleList(nn.ModuleList(NAFBlock(w, embedding, r) for _ in range(blocks)) for w, r in stages)
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
         self.up = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1) for w in widths[:-1])
-        self.decode = nn.ModuleList(NAFBlock(width, embedding) for width in widths[:-1])
-        self.last = nn.Conv2d(features, 2, 3, padding=1)
+        self.decode = nn.ModuleList(NAFBlock(w, embedding, r) for w, r in stages[:-1])
+        self.last = nn.Conv2d(features, channels * unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(
         self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object
     ) -> list[Tensor]:
-        """One estimate of x0, (batch, rows, cols) complex; arguments as in `ConsistentNet`, physics unused."""
+        """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, physics unused."""
         rows, cols = mu.shape[-2:]
-        multiple = 2 ** len(self.down)
+        multiple = self.unshuffle * 2 ** len(self.down)
         h = torch.cat([to_channels(image) for image in (start, mu, noisy)], 1)
-        h = self.first(functional.pad(h, (0, -cols % multiple, 0, -rows % multiple)))
+        h = functional.pad(h, (0, -cols % multiple, 0, -rows % multiple))
+        h = self.first(functional.pixel_unshuffle(h, self.unshuffle))
         embedding = self.time(log_snr)
         skips = []
         for level, stage in enumerate(self.encode):
@@ -72,5 +114,5 @@ class NAFNet(nn.Module):
                 h = self.down[level](h)
         for level in reversed(range(len(self.up))):
             h = self.decode[level](skips[level] + functional.pixel_shuffle(self.up[level](h), 2), embedding)
-        residual = from_channels(self.last(h)[..., :rows, :cols].float())
-        return [start + gain[:, None, None] * residual]
+        residual = from_channels(functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float(), mu)
+        return [start + gain * residual]

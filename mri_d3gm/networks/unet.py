@@ -45,5 +45,5 @@ class UNet(nn.Module):
             if level < len(self.up):
                 h = skips[level] + self.up[level](h)
             h = self.decode[level](h, embedding)
-        residual = from_channels(self.last(h)[..., :rows, :cols].float())
-        return [start + gain[:, None, None] * residual]
+        residual = from_channels(self.last(h)[..., :rows, :cols].float(), mu)
+        return [start + gain * residual]

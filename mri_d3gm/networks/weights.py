@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     return denoiser.to(device).eval().requires_grad_(False), record
 
 
-def load_network(path: str | Path, device: str | torch.device = "cpu") -> Denoiser:
-    """The denoiser alone, for bundle configurations."""
-    return load_weights(path, device)[0]
+def load_network(path: str | Path, device: str | torch.device = "cpu", tau: float | None = None) -> Denoiser:
+    """The denoiser alone, for bundle configurations; tau in place of the one that its path was trained with."""
+    denoiser = load_weights(path, device)[0]
+    if tau is not None:
+        if "tau" not in {field.name for field in fields(denoiser.path)}:  # type: ignore[arg-type]
+            raise InputError(f"--tau {tau}: the weights' dynamics, {denoiser.config['dynamics']}, has none; leave it out")
+        denoiser.path = replace(denoiser.path, tau=tau)  # type: ignore[type-var]
+    return denoiser

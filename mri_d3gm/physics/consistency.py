@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.physics.fft import fft2c, ifft2c
-from mri_d3gm.physics.operators import adjoint, forward
+from mri_d3gm.physics.operators import adjoint, gram
 
 
 def projection(image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
@@ -24,14 +24,16 @@ def proximal(
         predicted, measured = fft2c(image), kspace.squeeze(-3)
         return ifft2c(torch.where(mask, (measured + weight * predicted) / (1 + weight), predicted))
 
+    measure = gram(mask, coil_maps)
+
     def normal(x: Tensor) -> Tensor:
-        return adjoint(forward(x, mask, coil_maps), mask, coil_maps) + weight * x
+        return measure(x) + weight * x
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a.conj() * b).real.sum((-2, -1), keepdim=True)
 
     x = image
-    residual = adjoint(kspace - forward(x, mask, coil_maps), mask, coil_maps)
+    residual = adjoint(kspace, mask, coil_maps) - measure(x)
     direction, energy = residual, dot(residual, residual)
     for _ in range(iterations):
         image_of = normal(direction)

@@ -5,6 +5,8 @@ broadcastable to (batch, rows, cols); coil_maps (batch, coils, rows, cols) with 
 or None for one coil of uniform sensitivity.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,21 @@ def forward(image: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Ten
 def adjoint(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:
     """S^H F^H M y: measured k-space to the zero-filled, coil-combined image."""
     return combine(ifft2c(kspace * mask.unsqueeze(-3)), coil_maps)
+
+
+def gram(mask: Tensor, coil_maps: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """S^H F^H M F S as a function of the image, transformed along the masked axes alone.
+
+    Between S and S^H stands a circular convolution, so that shifting the mask replaces centring the image.
+    """
+    axes = [axis for axis in (-2, -1) if mask.shape[axis] > 1]
+    shifted = torch.fft.ifftshift(mask, dim=axes).unsqueeze(-3)
+
+    def apply(image: Tensor) -> Tensor:
+        kspace = torch.fft.fftn(expand(image, coil_maps), dim=axes, norm="ortho") * shifted
+        return combine(torch.fft.ifftn(kspace, dim=axes, norm="ortho"), coil_maps)
+
+    return apply
 
 
 def rss(coil_images: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 
 from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.tasks.bundles import PACKAGE
-from mri_d3gm.tasks.recon import Outputs, Reconstruction, output_names, reconstruct
+from mri_d3gm.tasks.outputs import Outputs
+from mri_d3gm.tasks.recon import Reconstruction, output_names, reconstruct
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

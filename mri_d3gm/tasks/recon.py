@@ -1,20 +1,20 @@
 """Reconstruction: opens the bundle, runs it over a file's slices, writes volume, std, sidecar and preview."""
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import Scan, crop_to_recon, open_scan, scan_hash
 from mri_d3gm.io.nifti import write_nifti
 from mri_d3gm.io.preview import write_preview
-from mri_d3gm.io.sidecar import read_sidecar, write_sidecar
-from mri_d3gm.tasks.bundles import named_causes, open_bundle, shipped
+from mri_d3gm.io.sidecar import write_sidecar
+from mri_d3gm.tasks import outputs
+from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
+from mri_d3gm.tasks.outputs import Outputs, fingerprint_options, make_folder, software, weights_record
 
-SOFTWARE = ("mri-d3gm", "torch", "monai", "fastmri", "numpy")
+PIPELINE = "reconstruction"
 DEFAULTS: dict[str, Any] = {
     "accel": None,
     "mask_kind": "equispaced-fraction",
@@ -43,48 +43,10 @@ class Reconstruction(NamedTuple):
     record: dict[str, Any]
 
 
-class Outputs(NamedTuple):
-    """Names of one reconstruction's files."""
-
-    volume: Path
-    std: Path
-    sidecar: Path
-    preview: Path
-
-
 def slice_items(path: str, slices: str | None = None) -> list[dict[str, Any]]:
     """One {path, slice} for each slice of a file; slices as "a:b", "a" or None for all."""
     count = open_scan(path).slices
-    if slices is None:
-        chosen = range(count)
-    else:
-        try:
-            parts = [int(part) if part else None for part in slices.split(":")]
-            index = slice(*parts) if len(parts) > 1 else slice(parts[0], (parts[0] or 0) + 1)
-            chosen = range(count)[index]
-        except (ValueError, TypeError) as error:
-            raise InputError(f"--slices {slices}: write one number or a:b") from error
-    if not chosen:
-        raise InputError(f"{path}: --slices {slices} leaves none of its {count} slices")
-    return [{"path": str(path), "slice": index} for index in chosen]
-
-
-def default_weights() -> Path:
-    """The shipped weights of the reconstruction bundle."""
-    return shipped("pipelines", "reconstruction", "models", "model.safetensors")
-
-
-def resolve_device(name: str) -> str:
-    """auto to cuda where there is one; a GPU that was asked for and is missing is refused."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: no GPU that this PyTorch can use; leave --device out or say cpu")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise InputError(f"--device {name}: unknown; one of auto, cpu, cuda")
-    return name
+    return [{"path": str(path), "slice": index} for index in choose_slices(path, count, slices)]
 
 
 def reconstruct(
@@ -99,37 +61,7 @@ def reconstruct(
     output: names to write to (see `output_names`), None writes nothing. progress(done, total) counts evaluations.
     Raises InputError for every input that cannot be used.
     """
-    unknown = set(options) - set(DEFAULTS)
-    if unknown:
-        raise InputError(f"unknown option {sorted(unknown)[0]}; one of {', '.join(DEFAULTS)}")
-    chosen = DEFAULTS | options
-    chosen["device"] = resolve_device(chosen["device"])
-    chosen["weights"] = str(chosen["weights"] or default_weights())
-    root = shipped("pipelines", "reconstruction")
-    names = None if output is None else [str(name) for name in output]
-    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path), output=names, **chosen)
-    report_progress(workflow, chosen, progress)
-    with named_causes():
-        workflow.run()
-        return workflow.finalize()[0]
-
-
-def report_progress(workflow: Any, options: dict[str, Any], progress: Callable[[int, int], None] | None) -> None:
-    """Connect the bundle's inferer and gatherer to a progress callback."""
-    if progress is None:
-        return
-    each = options["steps"] if options["method"] == "d3gm" else 1
-    total, done = each * len(workflow.dataset), 0
-
-    def step(*_: int) -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
-
-    if options["method"] == "d3gm":
-        workflow.inferer.progress = step
-    else:
-        workflow.parser.get_parsed_content("gatherer").on_slice = step
+    return infer(PIPELINE, DEFAULTS, path, options, output, progress)
 
 
 def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[str] | str | None) -> Reconstruction:
@@ -176,18 +108,18 @@ def describe(
     warnings += list(scan.warnings)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
-    learned = options["method"] in ("d3gm", "regression")
     record: dict[str, Any] = {
         "Method": options["method"],
         "Input": {"File": Path(scan.path).name, "SHA256": scan_hash(scan.path)},
         "Options": fingerprint_options(options),
-        "Weights": weights_record(options["weights"]) if learned else None,
-        "Software": {name: installed(name) for name in SOFTWARE},
+        "Weights": weights_record(options["method"], options["weights"]),
+        "Software": software(),
         "Sampling": {
             "FromFile": scan.mask is not None,
             "AccelerationAchieved": round(achieved_accel(mask, scan.limits), 3),
             "CentreLines": list(center_lines(mask)),
         },
+        "Slices": len(facts),
         "Evaluations": facts[0]["evaluations"],
         "Draws": options["samples"] if options["method"] == "d3gm" else 1,
         "Seconds": round(gatherer.seconds(), 2),
@@ -216,34 +148,11 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
     return {name: score(reference, image, name) for name in ("fastmri-volume", "slice-max", "body")}
 
 
-def weights_record(path: str) -> dict[str, str]:
-    """Name and hash of a weights file."""
-    from mri_d3gm.networks.weights import file_hash
-
-    return {"File": Path(path).name, "SHA256": file_hash(path)}
-
-
-def installed(name: str) -> str | None:
-    """Version of an installed package."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def fingerprint_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that decide the result."""
-    return {key: value for key, value in options.items() if key not in ("weights", "device")}
-
-
 def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
     record = result.record
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}; position unknown"
-    try:
-        names.volume.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{names.volume.parent}: cannot be made: {error.strerror}") from error
+    make_folder(names)
     write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
     if result.std is not None:
         write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "std of draws; " + description)
@@ -262,28 +171,12 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
 
 
 def output_names(path: str | Path, output: str | Path) -> Outputs:
-    """Names for an input: a folder gets X_recon.nii.gz and so on, a name ending in .nii.gz is taken as it is."""
-    target = Path(output)
-    if target.name.endswith(".nii.gz"):
-        stem = target.with_name(target.name.removesuffix(".nii.gz"))
-        return Outputs(target, Path(f"{stem}_std.nii.gz"), Path(f"{stem}.json"), Path(f"{stem}_preview.png"))
-    if target.name.endswith((".nii", ".h5", ".png", ".json")):
-        raise InputError(f"{output}: -o takes a folder or a name that ends in .nii.gz")
-    base = target / Path(path).stem
-    return Outputs(*(Path(f"{base}_{end}") for end in ("recon.nii.gz", "std.nii.gz", "recon.json", "preview.png")))
+    """Names for an input: X_recon.nii.gz and so on in a folder, or those of a name ending in .nii.gz."""
+    return outputs.output_names(path, output, "recon")
 
 
 def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> bool:
-    """Whether the sidecar at `names` records this input, these options and these weights; other files are refused."""
-    if not any(name.exists() for name in names):
-        return False
-    if names.sidecar.exists() and names.volume.exists():
-        record = read_sidecar(names.sidecar)
-        chosen = DEFAULTS | options
-        learned = chosen["method"] in ("d3gm", "regression")
-        weights = weights_record(str(chosen["weights"] or default_weights())) if learned else None
-        same = record.get("Input", {}).get("SHA256") == scan_hash(str(path)) and record.get("Weights") == weights
-        if same and record.get("Options") == fingerprint_options(chosen):
-            return True
-    existing = next(name for name in names if name.exists())
-    raise InputError(f"{existing}: exists and comes from another input or other options; --overwrite replaces it")
+    """Whether `names` hold the result of this input, these options and these weights; other files are refused."""
+    chosen = DEFAULTS | options
+    weights = str(chosen["weights"] or default_weights(PIPELINE))
+    return outputs.already_done(names, scan_hash(str(path)), chosen, weights)

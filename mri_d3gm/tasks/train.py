@@ -1,4 +1,4 @@
-"""Training: opens the reconstruction bundle's train.json with an overlay and runs its trainer."""
+"""Training: opens the train.json of the bundle that an overlay names and runs its trainer."""
 
 import math
 import shlex
@@ -6,24 +6,23 @@ import sys
 from pathlib import Path
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.bundles import named_causes, open_bundle, shipped
-from mri_d3gm.tasks.recon import resolve_device
+from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_files, overlay_keys, resolve_device, shipped
 
 
 def run(config: str, data: str, output: str, device: str = "auto", max_minutes: float | None = None) -> None:
-    """Train by `config`, a file or a name in configs/; weights, log and checkpoint go to the folder `output`."""
+    """Train by `config`, a file or a name in configs/; weights, log and checkpoint go to the folder `output`.
+
+    Keys of their own in an overlay: `pipeline`, the bundle (reconstruction), and `extends`, an overlay to apply first.
+    """
     if not Path(data).is_dir():
         raise InputError(f"{data}: no such folder for --data")
-    overlay = Path(config)
-    if not overlay.is_file():
-        overlay = shipped("configs") / (overlay.name if overlay.suffix else f"{overlay.name}.json")
-    if not overlay.is_file():
-        raise InputError(f"{config}: no such configuration, here or among those shipped")
-    root = shipped("pipelines", "reconstruction")
+    overlays = overlay_files(config)
+    pipeline = overlay_keys(config).get("pipeline", "reconstruction")
+    root = shipped("pipelines", pipeline)
     command = shlex.join(["mri-d3gm", *sys.argv[1:]])
     workflow = open_bundle(
         root,
-        ["train.json", str(overlay)],
+        ["train.json", *map(str, overlays)],
         "train",
         dataset_dir=data,
         output=output,

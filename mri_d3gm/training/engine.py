@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +15,29 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.networks.channels import spread
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
 from mri_d3gm.training.muon import Muon
 from mri_d3gm.training.objective import reconstruction_loss, time_weight
-from mri_d3gm.training.simulate import Case, simulate
+from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Slice
 
 VALIDATION_SEED = 2**40
 
 
 def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for inner convolution weights, AdamW (lr / 10) for first layers, heads of at most 8 outputs and the rest."""
+    """Muon for inner convolutions; AdamW (lr / 10) for first, last and depthwise ones, those of at most 8 outputs, the rest."""
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in denoiser.named_parameters():
-        inner = parameter.ndim == 4 and len(parameter) > 8 and not name.endswith("first.weight")
+        inner = (
+            parameter.ndim == 4
+            and len(parameter) > 8
+            and parameter.shape[1] > 1
+            and not name.endswith(("first.weight", "last.weight"))
+        )
         (matrices if inner else others).append(parameter)
     adam = torch.optim.AdamW(others, lr=lr / 10, betas=(0.9, 0.98), weight_decay=weight_decay)
     return [Muon(matrices, lr=lr), adam]
@@ -66,20 +72,17 @@ def seeded_denoiser(seed: int, initial: str | None = None, **config: Any) -> Den
 class Trainer:
     """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
 
-    steps: length of the schedule. spread_after: part of it after which half of the samples leave T, uniform
-    in t. max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
+    simulate: (slices, seed) to one batch, such as `simulate.simulate` with its keywords bound. steps: length of the
+    schedule. spread_after: part of it after which half of the samples leave T, uniform in t. max_minutes: stop earlier and
+    resume at the next call. precision: auto, float32 or bfloat16.
     """
 
     denoiser: Denoiser
     slices: Sequence[Slice]
     validation: Sequence[Slice]
     folder: str
+    simulate: Callable[[Sequence[Slice], int], Case]
     steps: int = 5000
-    batch: int = 4
-    rows: int = 48
-    cols: int = 320
-    crop: int = 128
-    accel: float | None = None
     lr: float = 0.01
     weight_decay: float = 0.01
     objective: str = "x0"
@@ -97,19 +100,15 @@ class Trainer:
     max_epochs: int = 1
 
     def _case(self, step: int) -> Case:
-        return simulate(
-            self.slices,
-            self.seed * 2**32 + step,
-            batch=self.batch,
-            rows=self.rows,
-            cols=self.cols,
-            crop=self.crop,
-            accel=self.accel,
-        )
+        return self.simulate(self.slices, self.seed * 2**32 + step)
 
     def _to_device(self, case: Case) -> Case:
         tensors = (case.image, case.mu, case.kspace, case.mask, case.coil_maps)
-        return Case(*(None if tensor is None else tensor.to(self.device) for tensor in tensors))  # type: ignore[arg-type]
+        moved = (None if tensor is None else tensor.to(self.device) for tensor in tensors)
+        return Case(*moved, weight=case.weight)  # type: ignore[arg-type,misc]
+
+    def _estimates(self, x: Tensor, t: Tensor, case: Case) -> list[Tensor]:
+        return self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps, weight=case.weight)
 
     def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
         """Times (batch,) and x_t: mu itself at T before the spread; after it half at T with noise, half earlier."""
@@ -120,24 +119,26 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
         early = torch.rand(count, generator=generator) < 0.5
         t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
-        noise = torch.randn(case.mu.shape, dtype=torch.complex64, generator=generator) * math.sqrt(2)
-        A, B, s = (c.float()[:, None, None].to(self.device) for c in (path.A(t), path.B(t), path.s(t)))
-        return t, A * case.image + B * case.mu + s * noise.to(self.device)
+        noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, generator=generator)
+        noise = noise.to(self.device) * (math.sqrt(2) if noise.is_complex() else 1)
+        A, B, s = (spread(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
+        return t, A * case.image + B * case.mu + s * noise
 
     def _autocast(self, dtype: torch.dtype) -> Any:
         return torch.autocast(torch.device(self.device).type, dtype) if dtype is not torch.float32 else nullcontext()
 
     @torch.no_grad()
-    def validate(self, ema: dict[str, Tensor], count: int = 12) -> float:
+    def validate(self, ema: dict[str, Tensor], count: int = 8) -> float:
         """Mean gain in dB over zero-filled, one evaluation at T, on fixed cases of the validation slices."""
         held = {name: value.clone() for name, value in self.denoiser.state_dict().items()}
         self.denoiser.load_state_dict(ema)
         gains = []
         for index in range(count):
-            case = self._to_device(simulate(self.validation, VALIDATION_SEED + index, batch=2, rows=self.rows, cols=self.cols))
+            case = self._to_device(self.simulate(self.validation, VALIDATION_SEED + index))
             t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
-            estimate = self.denoiser.estimates(case.mu, t, case.mu, case.kspace, case.mask, case.coil_maps)[-1]
-            before, after = ((image.abs() - case.image.abs()).square().mean((-2, -1)) for image in (case.mu, estimate))
+            estimate = self._estimates(case.mu, t, case)[-1]
+            images = (case.mu, estimate)
+            before, after = ((image.abs() - case.image.abs()).square().flatten(1).mean(1) for image in images)
             gains += (10 * (before / after).log10()).tolist()
         self.denoiser.load_state_dict(held)
         return sum(gains) / len(gains)
@@ -201,7 +202,7 @@ class Trainer:
                     for group in solver.param_groups:
                         group["lr"] = lr * scale
                 with self._autocast(dtype):
-                    estimates = self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps)
+                    estimates = self._estimates(x, t, case)
                 weight = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
                 loss = reconstruction_loss(estimates, case.image, weight, self.squared)
                 for solver in solvers:

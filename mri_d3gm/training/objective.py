@@ -29,13 +29,16 @@ def time_weight(path: Path, t: Tensor, sigma_r: float, objective: str = "x0") ->
 def reconstruction_loss(estimates: list[Tensor], target: Tensor, weight: Tensor, squared: bool = False) -> Tensor:
     """Mean over the batch of weight x (error of real and imaginary part + half that of the magnitude).
 
-    estimates: one a block, (batch, rows, cols) complex; those before the last count .2. squared: L2 instead of L1.
+    estimates: one a block, (batch, rows, cols) complex; those before the last count .2. squared: L2 instead of L1. Real
+    images (batch, channels, rows, cols) have the plain error alone.
     """
 
     def error(difference: Tensor) -> Tensor:
         return (difference.square() if squared else difference.abs()).flatten(1).mean(1)
 
     def distance(estimate: Tensor) -> Tensor:
+        if not target.is_complex():
+            return error(estimate - target)
         magnitude = (estimate.abs().square() + 1e-8).sqrt() - target.abs()
         return error(torch.view_as_real(estimate - target)) + error(magnitude) / 2
 

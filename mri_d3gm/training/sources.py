@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.images import read_image
+from mri_d3gm.io.volume import open_volume, slice_axis
 from mri_d3gm.physics.fft import fft2c, ifft2c
+
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One magnitude image (rows, cols), its 99.5th percentile 1, and how often it is drawn relative to others."""
+    """One image and how often it is drawn relative to others: a magnitude (rows, cols) whose 99.5th percentile is 1, or a
+    photograph (3, rows, cols) in [0, 1].
+    """
 
     image: Tensor
     weight: float
@@ -23,14 +29,10 @@ class Slice:
 
 def _volume(path: Path) -> np.ndarray:
     """Magnitudes (slices, rows, cols) float32 of one file."""
-    if path.name.endswith((".nii", ".nii.gz")):
-        import nibabel
-
-        image = nibabel.load(path)  # type: ignore[attr-defined]
-        volume = np.asarray(image.dataobj, np.float32)  # type: ignore[attr-defined]
-        volume = volume[..., 0] if volume.ndim == 4 else volume
-        zooms = image.header.get_zooms()[:3]  # type: ignore[attr-defined]
-        return np.moveaxis(volume, int(np.argmax(zooms)) if max(zooms) > 1.5 * min(zooms) else 2, 0)
+    if path.is_dir() or path.name.lower().endswith(VOLUMES):
+        volume = open_volume(path)
+        array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
+        return np.moveaxis(array, slice_axis(volume), 0)
     if path.suffix == ".h5":
         from mri_d3gm.io.fastmri_h5 import open_scan, read_reference
 
@@ -53,19 +55,38 @@ def limit_band(image: Tensor, size: int) -> Tensor:
     return ifft2c(kept).abs()
 
 
-def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
-    """All slices of `sources`, entries {glob, weight, exclude?: glob, max_size?: int}, below the folder `data`.
+def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
+    """Files below `data` of a source {glob, exclude?: globs, split?: [from, to], first?: count}, sorted.
 
-    Slices that are nearly empty are left out. weight is per file of a source: a slice gets weight / slices^(1/2).
+    split: that part of the files in an order shuffled by a fixed seed, so that [0, .7], [.7, .8] and [.8, 1] are disjoint.
+    InputError where nothing is left.
+    """
+    excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
+    paths = sorted(set(data.glob(source["glob"])) - excluded)
+    if not paths:
+        raise InputError(f"{data}: nothing matches {source['glob']}; --data must be the folder it is relative to")
+    if "split" in source:
+        order = np.random.default_rng(0).permutation(len(paths))
+        first, end = (round(part * len(paths)) for part in source["split"])
+        paths = [paths[index] for index in sorted(order[first:end])]
+    paths = paths[: source.get("first", len(paths))]
+    if not paths:
+        raise InputError(f"{data}: {source['glob']} matches too few files for the part {source['split']}")
+    return paths
+
+
+def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
+    """All slices of `sources` below the folder `data`: what `select_files` takes and {weight?, max_size?, central?: count}.
+
+    Slices that are nearly empty are left out; central keeps that many around the middle. weight is per file of a source: a
+    slice gets weight / slices^(1/2).
     """
     slices: list[Slice] = []
     for source in sources:
-        excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
-        paths = sorted(set(data.glob(source["glob"])) - excluded)
-        if not paths:
-            raise InputError(f"{data}: nothing matches {source['glob']}; --data must be the folder it is relative to")
-        for path in paths:
+        for path in select_files(data, source):
             volume = _volume(path)
+            start = max(0, len(volume) - source.get("central", len(volume))) // 2
+            volume = volume[start : start + source.get("central", len(volume))]
             peak = float(np.percentile(volume, 99.5))
             kept = [index for index in range(len(volume)) if (volume[index] > 0.1 * peak).mean() > 0.05]
             for index in kept:
@@ -77,3 +98,14 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
                     weight = source.get("weight", 1.0) / len(kept) ** 0.5
                     slices.append(Slice(image / level, weight, f"{path.name}:{index}"))
     return slices
+
+
+def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
+    """All photographs of `sources` below the folder `data`, as `select_files` takes them, with their weight."""
+    pictures = []
+    for source in sources:
+        for path in select_files(data, source):
+            array = read_image(path).array
+            image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+            pictures.append(Slice(image.expand(3, -1, -1), source.get("weight", 1.0), path.name))
+    return pictures

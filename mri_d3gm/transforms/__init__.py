@@ -1,4 +1,4 @@
-"""MONAI dictionary transforms from a k-space file to what the sampler needs."""
+"""MONAI dictionary transforms from a file to what the sampler needs."""
 
 from mri_d3gm.transforms.kspace import (
     CoilMapsd,
@@ -8,5 +8,32 @@ from mri_d3gm.transforms.kspace import (
     UndersampleKspaced,
     ZeroFilledd,
 )
+from mri_d3gm.transforms.pictures import DegradePictured, Hazyd, LoadPictured, PriorMeand, Rainyd
+from mri_d3gm.transforms.resolution import (
+    BlurSubsampled,
+    Degraded,
+    FourierGridd,
+    LoadSliced,
+    RicianNoised,
+    TruncateKspaced,
+)
 
-__all__ = ["CoilMapsd", "LoadKspaced", "NoiseEstimated", "NormaliseKspaced", "UndersampleKspaced", "ZeroFilledd"]
+__all__ = [
+    "BlurSubsampled",
+    "CoilMapsd",
+    "DegradePictured",
+    "Degraded",
+    "FourierGridd",
+    "Hazyd",
+    "LoadKspaced",
+    "LoadPictured",
+    "LoadSliced",
+    "NoiseEstimated",
+    "NormaliseKspaced",
+    "PriorMeand",
+    "Rainyd",
+    "RicianNoised",
+    "TruncateKspaced",
+    "UndersampleKspaced",
+    "ZeroFilledd",
+]

@@ -139,7 +139,7 @@ def test_train_runs_a_shipped_configuration_and_refuses_bad_ones(mri, tmp_path) 
     overlay = tmp_path / "tiny.json"
     network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0}
     settings = {"sources": [{"glob": "*.h5"}], "network_def": network, "train#trainer#steps": 2}
-    overlay.write_text(json.dumps(settings | {"train#trainer#rows": 16, "train#trainer#cols": 48, "train#trainer#crop": 24}))
+    overlay.write_text(json.dumps(settings | {"train#simulate#rows": 16, "train#simulate#cols": 48, "train#simulate#crop": 24}))
     code, _, error = mri("train", overlay, "--data", tmp_path, "-o", tmp_path / "run", "--device", "cpu")
     assert code == 0, error
     assert (tmp_path / "run" / "weights.safetensors").exists() and (tmp_path / "run" / "log.csv").exists()

@@ -47,7 +47,7 @@ def test_rows_may_lack_columns():
 def test_no_rows(tmp_path):
     assert to_markdown([]) == "(no rows)\n"
     assert to_csv([]).strip() == ""
-    figure([], tmp_path / "table.png", "psnr")
+    figure([], tmp_path / "table.png", "psnr", ("accel", "axis"))
     assert Image.open(tmp_path / "table.png").height == 30
 
 
@@ -59,18 +59,18 @@ def bars(path, colour) -> list[int]:
 
 
 def test_bars_have_the_lengths_of_their_values(tmp_path):
-    figure(ROWS, tmp_path / "table.png", "psnr")
+    figure(ROWS, tmp_path / "table.png", "psnr", ("accel", "axis"))
     [zero_filled], [first, second] = bars(tmp_path / "table.png", GREY), bars(tmp_path / "table.png", BLUE)
     assert first / zero_filled == pytest.approx(4.75, rel=0.03)
     assert second / zero_filled == pytest.approx(2.5, rel=0.03)
 
 
 def test_a_value_that_is_not_finite_has_no_bar(tmp_path):
-    figure([ROWS[0], ROWS[1] | {"psnr": float("inf")}], tmp_path / "table.png", "psnr")
+    figure([ROWS[0], ROWS[1] | {"psnr": float("inf")}], tmp_path / "table.png", "psnr", ("accel", "axis"))
     assert len(bars(tmp_path / "table.png", GREY)) == 1
     assert bars(tmp_path / "table.png", BLUE) == []
 
 
 def test_a_picture_that_cannot_be_written_is_a_users_error(tmp_path):
     with pytest.raises(InputError, match=r"table\.png"):
-        figure(ROWS, tmp_path / "absent" / "table.png", "psnr")
+        figure(ROWS, tmp_path / "absent" / "table.png", "psnr", ("accel", "axis"))

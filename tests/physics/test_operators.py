@@ -9,7 +9,7 @@ import torch
 
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft1c, fft2c, ifft1c, ifft2c
-from mri_d3gm.physics.operators import adjoint, combine, expand, forward
+from mri_d3gm.physics.operators import adjoint, combine, expand, forward, gram
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase, pocs
 
 SIZES = [(16, 16), (15, 18), (17, 13)]
@@ -58,6 +58,8 @@ def test_adjointness(rows: int, cols: int, coils: int) -> None:
         left = (forward(x, mask, maps).conj() * y).sum()
         right = (x.conj() * adjoint(y, mask, maps)).sum()
         assert abs(left - right) < 1e-5 * float(x.norm() * y.norm())
+        both = adjoint(forward(x, mask, maps), mask, maps)
+        torch.testing.assert_close(gram(mask, maps)(x), both, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "cols"), SIZES)

@@ -1,5 +1,6 @@
 import csv
 import math
+from functools import partial
 
 import nibabel
 import numpy as np
@@ -12,12 +13,14 @@ from mri_d3gm.dynamics import make_path
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
+from mri_d3gm.physics.consistency import projection
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import adjoint
 from mri_d3gm.training.engine import Trainer, optimisers, seeded_denoiser
 from mri_d3gm.training.muon import Muon, orthogonalise
 from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
 from mri_d3gm.training.simulate import augment, random_mask, random_mask_2d, simulate
+from mri_d3gm.training.simulate_resolution import simulate_resolution
 from mri_d3gm.training.sources import Slice, limit_band, load_slices
 
 SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
@@ -26,10 +29,7 @@ OPTIONS = {"network": "consistent", "options": {"blocks": 1, "features": 8, "emb
 
 def trainer(folder, steps: int = 8, **options) -> Trainer:
     settings = {
-        "batch": 2,
-        "rows": 16,
-        "cols": 48,
-        "crop": 24,
+        "simulate": partial(simulate, batch=2, rows=16, cols=48, crop=24),
         "precision": "float32",
         "validate_every": 4,
         "spread_after": 0.5,
@@ -61,13 +61,14 @@ def test_resumed_training_repeats_the_losses(tmp_path) -> None:
 
 
 def test_training_beats_zero_filling_on_its_own_data(tmp_path) -> None:
-    run = trainer(tmp_path, steps=40, spread_after=1.0, validate_every=40)
+    mild = partial(simulate, batch=2, rows=16, cols=48, accel=4.0)
+    run = trainer(tmp_path, steps=120, spread_after=1.0, validate_every=120, simulate=mild)
     run.run()
-    assert len(losses(tmp_path)) == 40
+    assert len(losses(tmp_path)) == 120
     with open(tmp_path / "log.csv", newline="") as file:
         assert float([row["gain_db"] for row in csv.DictReader(file)][-1]) > 0
     _, record = load_weights(tmp_path / "weights.safetensors")
-    assert record["steps"] == 40
+    assert record["steps"] == 120
 
 
 def test_no_time_left_saves_a_checkpoint_and_stops(tmp_path) -> None:
@@ -91,6 +92,27 @@ def test_cases_follow_from_the_seed_and_hold_the_measurement() -> None:
         assert torch.isfinite(torch.view_as_real(case.image)).all()
         kinds.add((case.mask.shape[-2] > 1, case.coil_maps is not None))
     assert len(kinds) >= 3
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_low_resolution_cases_follow_from_the_seed_and_hold_the_measurement(factor: int) -> None:
+    kinds = set()
+    for seed in range(8):
+        case, again = (simulate_resolution(SLICES, seed, crop=48, factor=factor) for _ in range(2))
+        assert torch.equal(case.mu, again.mu) and torch.equal(case.image, again.image)
+        assert case.image.shape == (2, 48, 48) and float(case.mu.imag.abs().max()) < 1e-5
+        assert float(case.mu.abs()[0].flatten().quantile(0.99)) == pytest.approx(1, rel=1e-3)
+        kinds.add(case.kspace is None)
+        if case.kspace is not None:
+            torch.testing.assert_close(projection(case.mu, case.kspace, case.mask), case.mu, atol=1e-4, rtol=1e-3)
+    assert kinds == {True, False}
+
+
+def test_resolution_training_runs_in_the_same_trainer(tmp_path) -> None:
+    denoiser = seeded_denoiser(0, network="consistent", options={**OPTIONS["options"], "both_axes": True})
+    simulator = partial(simulate_resolution, crop=32)
+    Trainer(denoiser, SLICES, SLICES[:1], str(tmp_path), simulator, steps=6, validate_every=3, precision="float32").run()
+    assert len(losses(tmp_path)) == 6 and all(math.isfinite(loss) for loss in losses(tmp_path))
 
 
 def test_single_coil_cases_are_the_clean_image_plus_noise() -> None:

@@ -1,0 +1,282 @@
+"""Photographs: PNG, JPEG, TIFF and WebP, 8 and 16 bits, read as floats and written with the depth they came with.
+
+Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and tifffile (TIFF).
+"""
+
+import glob
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
+}  # fmt: skip
+MOST_PIXELS, SHORTEST_SIDE = 200_000_000, 8
+QUALITY = 95
+
+ORIENTATION, ICC_PROFILE = 274, 34675
+# axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
+FLIPS: dict[int, tuple[int, ...]] = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+# Pillow's mode and the one it is read as; a palette becomes colour
+MODES = {
+    "1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBX": "RGB", "RGBA": "RGBA",
+    "RGBa": "RGBA",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph: array (rows, cols, 1 or 3) float32 in [0, 1], upright; alpha (rows, cols) likewise or None; bits 8 or
+    16 of the file; icc, its colour profile or None; format PNG, JPEG, TIFF or WEBP.
+    """
+
+    array: np.ndarray
+    alpha: np.ndarray | None
+    bits: int
+    icc: bytes | None
+    format: str
+    path: str
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's own limit of pixels, which ours replaces, and without the decoders' remarks on stderr."""
+    from PIL import Image
+
+    limit, level, logger = Image.MAX_IMAGE_PIXELS, logging.getLogger("tifffile").level, logging.getLogger("tifffile")
+    Image.MAX_IMAGE_PIXELS = None
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+        logger.setLevel(level)
+
+
+def read_image(path: str | Path) -> Picture:
+    """The picture of a PNG, JPEG, TIFF or WebP file, its orientation tag applied; `format` and limits by its content.
+
+    InputError where it is missing, broken, none of these, animated or of several pages, CMYK or other colours, not of
+    unsigned integers, below 8 pixels on a side or above 200 million pixels (which the header tells, before decoding).
+    """
+    from PIL import UnidentifiedImageError
+
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; give an image file") from error
+    try:
+        with _quiet():
+            return _read_tiff(content, str(path)) if content[:2] in (b"II", b"MM") else _read_other(content, str(path))
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: not a readable image; give PNG, JPEG, TIFF or WebP") from error
+    except Exception as error:  # decoders raise anything on broken files
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{path}: damaged or incomplete image ({reason}); get the file again") from error
+
+
+def _check_size(path: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise InputError(f"{path}: {width} x {height} pixels, above the limit of 200 million; cut or shrink it first")
+    if min(width, height) < SHORTEST_SIDE:
+        raise InputError(f"{path}: {width} x {height} pixels, too small; give at least {SHORTEST_SIDE} on each side")
+
+
+def _read_other(content: bytes, path: str) -> Picture:
+    """PNG, JPEG, WebP."""
+    from PIL import Image
+
+    image = Image.open(BytesIO(content))
+    # phones append depth maps and gain maps to a JPEG as further pictures
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{path}: animated {kind}; give single pictures, save its frames first")
+    if kind not in FORMATS.values():
+        raise InputError(f"{path}: a {kind} file; convert it to PNG, JPEG, TIFF or WebP")
+    _check_size(path, *image.size)
+    if kind == "PNG" and content[24] == 16:
+        from imagecodecs import png_decode
+
+        array = png_decode(content)
+        return _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
+    return _of_pillow(image, kind, path)
+
+
+def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
+    """Decode a picture of at most 8 bits."""
+    if image.mode not in MODES:
+        what = {"CMYK": "CMYK colours", "F": "floating point"}.get(image.mode, f"pixels of type {image.mode}")
+        raise InputError(f"{path}: {what}; convert it to grey or RGB of 8 or 16 bits")
+    image.load()
+    mode = MODES[image.mode]
+    if "transparency" in image.info and not mode.endswith("A"):
+        image, mode = image.convert("RGBA"), "RGBA" if mode == "RGB" else "LA"
+    # Pillow turns TIFF pictures itself while it loads them, and then takes the tag away
+    orientation = image.getexif().get(ORIENTATION, 1)
+    return _picture(np.asarray(image.convert(mode)), orientation, image.info.get("icc_profile"), kind, path)
+
+
+def _read_tiff(content: bytes, path: str) -> Picture:
+    """One page; grey and RGB by tifffile, palettes, YCbCr and fewer than 8 bits by Pillow."""
+    from PIL import Image
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        file = TiffFile(BytesIO(content))
+    except TiffFileError as error:
+        raise InputError(f"{path}: not a readable image; give PNG, JPEG, TIFF or WebP") from error
+    with file:
+        pages = [page for page in file.pages if not getattr(page, "is_reduced", False)]
+        if len(pages) != 1:
+            raise InputError(f"{path}: TIFF of {len(pages)} pages; give single pictures, save its pages first")
+        page: Any = pages[0]
+        _check_size(path, page.imagewidth, page.imagelength)
+        if page.photometric.name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"):
+            raise InputError(f"{path}: CMYK or Lab colours; convert it to grey or RGB")
+        if page.sampleformat != 1 or page.bitspersample not in (1, 2, 4, 8, 16):
+            kind = "floating point" if page.sampleformat == 3 else f"{page.bitspersample}-bit"
+            raise InputError(f"{path}: {kind} samples; convert it to unsigned integers of 8 or 16 bits")
+        plain = page.photometric.name in ("MINISBLACK", "MINISWHITE", "RGB")
+        if page.bitspersample < 8 or (page.bitspersample == 8 and not plain):
+            return _of_pillow(Image.open(BytesIO(content)), "TIFF", path)
+        if not plain:
+            raise InputError(f"{path}: 16-bit TIFF of {page.photometric.name}; convert it to grey or RGB")
+        array = page.asarray()
+        if page.planarconfig == 2 and array.ndim == 3:
+            array = np.moveaxis(array, 0, -1)
+        if page.photometric.name == "MINISWHITE":
+            array = np.iinfo(array.dtype).max - array
+        tags = {code: page.tags[code].value for code in (ORIENTATION, ICC_PROFILE) if code in page.tags}
+        found = _picture(array, tags.get(ORIENTATION, 1), tags.get(ICC_PROFILE), "TIFF", path)
+    if found.alpha is not None and page.extrasamples and page.extrasamples[0] == 1:
+        # colours were multiplied by alpha
+        divided = np.clip(found.array / np.maximum(found.alpha, 1 / 65535)[..., None], 0, 1)
+        return Picture(divided, found.alpha, found.bits, found.icc, found.format, found.path)
+    return found
+
+
+def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, path: str) -> Picture:
+    """From integers (rows, cols[, 1 to 4]) as they lie in the file."""
+    array = array[..., None] if array.ndim == 2 else array
+    if array.shape[2] > 4:
+        raise InputError(f"{path}: {array.shape[2]} channels; give grey or RGB, with or without alpha")
+    if orientation in FLIPS:
+        array = np.flip(array.swapaxes(0, 1) if orientation >= 5 else array, FLIPS[orientation])
+    bits = 8 * array.dtype.itemsize
+    scaled = np.divide(array, 2**bits - 1, dtype=np.float32)
+    colours = 1 if scaled.shape[2] < 3 else 3
+    alpha = np.ascontiguousarray(scaled[..., -1]) if scaled.shape[2] > colours else None
+    return Picture(np.ascontiguousarray(scaled[..., :colours]), alpha, bits, icc, kind, path)
+
+
+def write_image(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
+    """Write (rows, cols, 1 or 3), cut to [0, 1], with the bits, alpha and profile of `like`, in the format of path's ending.
+
+    JPEG and WebP of quality 95. Written whole or not at all. InputError for another ending, for what the format cannot
+    hold (16 bits, alpha) and where it cannot be written; ValueError for another size than like's, or values not finite.
+    """
+    kind = FORMATS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise InputError(f"{path}: the ending names no format; choose {', '.join(FORMATS)}")
+    if like.bits == 16 and kind in ("JPEG", "WEBP"):
+        raise InputError(f"{path}: {kind} holds 8 bits and {like.path} has 16; choose .png or .tif")
+    if like.alpha is not None and kind == "JPEG":
+        raise InputError(f"{path}: JPEG holds no alpha and {like.path} has it; choose .png, .tif or .webp")
+    if picture_array.shape[:2] != like.array.shape[:2] or picture_array.shape[2:] not in ((1,), (3,)):
+        raise ValueError(f"picture {picture_array.shape} for one of {like.array.shape}")
+    if not np.isfinite(picture_array).all():
+        raise ValueError("picture has values that are not finite")
+    planes = picture_array if like.alpha is None else np.concatenate([picture_array, like.alpha[..., None]], -1)
+    top = 2**like.bits - 1
+    array = np.round(np.clip(planes, 0, 1).astype(np.float64) * top).astype(np.uint8 if like.bits == 8 else np.uint16)
+    array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
+    with atomic_path(path) as temporary:
+        try:
+            _encode(temporary, array, kind, like.icc)
+        except ValueError as error:
+            raise InputError(f"{path}: cannot be written as {kind}: {error}; choose another format") from error
+
+
+def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None) -> None:
+    """Write integers (rows, cols[, 2 to 4])."""
+    from PIL import Image
+
+    if kind == "TIFF":
+        from tifffile import imwrite
+
+        grey = array.ndim == 2 or array.shape[2] == 2
+        extra = ["unassalpha"] if array.ndim == 3 and array.shape[2] in (2, 4) else None
+        imwrite(
+            temporary,
+            array,
+            photometric="minisblack" if grey else "rgb",
+            planarconfig="contig" if array.ndim == 3 else None,
+            extrasamples=extra,
+            compression="zlib",
+            iccprofile=icc,
+            metadata=None,
+        )
+    elif array.dtype == np.uint16:
+        from imagecodecs import png_encode
+
+        temporary.write_bytes(_with_profile(bytes(png_encode(array)), icc))
+    else:
+        grey = array.ndim == 2 or array.shape[2] == 2
+        # WebP has no grey, and a grey profile would not fit its colours
+        profile = None if grey and kind == "WEBP" else icc
+        options = {"quality": QUALITY} if kind != "PNG" else {}
+        if kind == "JPEG":
+            options["subsampling"] = 0
+        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **options)
+
+
+def _with_profile(png: bytes, icc: bytes | None) -> bytes:
+    """PNG with a chunk iCCP behind its header, which ends at byte 33."""
+    if icc is None:
+        return png
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc)
+    return png[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
+
+
+def image_files(patterns: list[str]) -> list[str]:
+    """Paths of pictures, each once: a file is taken as it is; folders (not those inside) and globs give what has the ending
+    of a picture, sorted. InputError where one gives nothing or a folder cannot be read.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_file():
+            found[pattern] = None
+            continue
+        try:
+            several = [str(item) for item in path.iterdir()] if path.is_dir() else glob.glob(pattern, recursive=True)
+        except OSError as error:
+            raise InputError(f"{pattern}: folder cannot be read: {error.strerror or error}; check its permissions") from error
+        pictures = [name for name in sorted(several) if _is_picture(Path(name))]
+        if not pictures:
+            raise InputError(f"{pattern}: no such picture; give files, folders or globs of {', '.join(FORMATS)}")
+        found.update(dict.fromkeys(pictures))
+    return list(found)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()

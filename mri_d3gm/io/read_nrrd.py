@@ -1,0 +1,119 @@
+"""Reader of NRRD volumes (.nrrd, or .nhdr with its data beside it), by pynrrd."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.volume import Volume, make_volume, reading
+
+# signs that bring the first three world axes to RAS; a header without a space counts as LPS, as in ITK and 3D Slicer
+SPACES = {
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+}
+SPATIAL = ("domain", "space")
+SERIES = ("list", "time", "vector", "scalar", "stub", "none", "???")
+MM_PER_UNIT = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
+
+
+def read_nrrd(path: str | Path) -> Volume:
+    """Volume of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
+
+    Affine: space directions and origin brought to RAS, else spacings. InputError where pynrrd, the file or its data
+    are missing or cannot be used.
+    """
+    try:
+        import nrrd
+    except ImportError as error:
+        raise InputError(f"{path}: NRRD needs pynrrd; pip install 'mri-d3gm[nrrd]'") from error
+    with reading(path, "is not a whole NRRD file"):
+        with Path(path).open("rb") as file:
+            header = nrrd.read_header(file)
+        data_files = _data_files(Path(path), header)
+        with Path(path).open("rb") as file:
+            nrrd.read_header(file)
+            array = nrrd.read_data(header, file, str(path))
+        kept, extra = _axes(path, header, array.ndim)
+        affine = _affine(path, header, kept)
+    array = array.transpose(*kept, *extra)
+    if len(extra) > 1:
+        array = array.reshape(*array.shape[: len(kept)], *(size for size in array.shape[len(kept) :] if size > 1))
+    if len(kept) == 2:
+        array = array[:, :, None]
+    return make_volume(path, array, affine, (Path(path), *data_files), str(header.get("content", "")))
+
+
+def _data_files(path: Path, header: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The one detached data file of a header, or none; InputError where it is missing or outside the header's folder."""
+    name = header.get("data file", header.get("datafile"))
+    if name is None:
+        return ()
+    if name.split()[0] == "LIST" or "%" in name:
+        raise InputError(f"{path}: its data lie in several files; save it as one .nrrd file")
+    target = path.parent / name
+    if not target.resolve().is_relative_to(path.parent.resolve()):
+        raise InputError(f"{path}: its data file {name} lies outside its folder; put both into one folder")
+    if not target.is_file():
+        raise InputError(f"{path}: its data file {name} is missing; put it beside the header")
+    return (target,)
+
+
+def _directions(header: Mapping[str, Any], axes: int) -> list[np.ndarray | None] | None:
+    """Direction of every axis, None for one that is not spatial; None where the header gives none at all."""
+    rows = header.get("space directions")
+    if rows is None:
+        return None
+    if len(rows) != axes:
+        raise ValueError("space directions do not match its sizes")
+    found = [None if row is None or np.isnan(row).any() else np.asarray(row, float) for row in rows]
+    # a space with time, such as LPST: its time axis moves nowhere in the first three coordinates
+    return [None if row is None or (len(row) == 4 and not row[:3].any()) else row[:3] for row in found]
+
+
+def _axes(path: str | Path, header: Mapping[str, Any], axes: int) -> tuple[list[int], list[int]]:
+    """Spatial axes and the others; InputError for colours, tensors and other kinds."""
+    kinds = [kind.lower() for kind in header.get("kinds", [])] or ["???"] * axes
+    directions = _directions(header, axes)
+    if len(kinds) != axes:
+        raise ValueError("kinds do not match its sizes")
+    for kind in kinds:
+        if kind not in SPATIAL + SERIES:
+            raise InputError(f"{path}: has an axis of kind {kind}; give a magnitude volume")
+    if directions is not None:
+        extra = [axis for axis in range(axes) if directions[axis] is None]
+    else:
+        extra = [axis for axis in range(axes) if kinds[axis] in SERIES and (kinds[axis] != "???" or axis > 2)]
+    return [axis for axis in range(axes) if axis not in extra], extra
+
+
+def _affine(path: str | Path, header: Mapping[str, Any], kept: list[int]) -> np.ndarray:
+    """4 x 4 affine, mm RAS, of two or three spatial axes; two get a slice axis along their normal."""
+    if len(kept) not in (2, 3):
+        raise InputError(f"{path}: has {len(kept)} spatial axes; 2 or 3 are needed")
+    space = re.sub("[- ]?(time|t)$", "", str(header.get("space", "lps")).lower())
+    if space not in SPACES:
+        raise InputError(f"{path}: its space {space} is not known; use left-posterior-superior, RAS or LAS")
+    columns = np.zeros((3, 3))
+    directions = _directions(header, header["dimension"])
+    sizes = np.nan_to_num(np.asarray(header.get("spacings", [1.0] * header["dimension"]), float), nan=1.0)
+    for column, axis in enumerate(kept):
+        vector = np.eye(3)[column] * sizes[axis] if directions is None else directions[axis]
+        assert vector is not None
+        columns[: len(vector), column] = vector
+    if len(kept) == 2:
+        normal = np.cross(columns[:, 0], columns[:, 1])
+        columns[:, 2] = normal / (np.linalg.norm(normal) or 1)
+    origin = np.nan_to_num(np.asarray(header.get("space origin", [0.0] * 3), float))[:3]
+    affine = np.eye(4)
+    affine[:3, :3] = columns
+    affine[: len(origin), 3] = origin
+    affine[:3] *= np.array(SPACES[space])[:, None] * MM_PER_UNIT.get(next(iter(header.get("space units", [])), "mm"), 1.0)
+    return affine

@@ -1,0 +1,161 @@
+"""MRI magnitude volumes: what every reader returns, checked in one place, and which reader opens which file."""
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+
+FORMATS = ".nii, .nii.gz, .nrrd, .nhdr, or DICOM (a file, a folder or a .zip)"
+THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A magnitude volume in the file's units (slope and intercept applied).
+
+    array: float32, (i, j, k) or (i, j, k, t), finite; affine: 4 x 4 float64 from voxel index (i, j, k) to mm, RAS+;
+    files: what was read, in order, for hashing; description: the file's own text, or ''.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    files: tuple[Path, ...]
+    description: str
+
+
+def open_volume(path: str | Path, series: str | None = None) -> Volume:
+    """Read NIfTI, NRRD or DICOM, by the file's ending or content; series: which of several DICOM series.
+
+    InputError for what is missing, of another format or cannot be used.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise InputError(f"{path}: no such file or folder")
+    kind = _kind(target)
+    if kind == "dicom":
+        from mri_d3gm.io.read_dicom import read_dicom
+
+        return read_dicom(target, series)
+    if series is not None:
+        raise InputError(f"{path}: --series {series} chooses among DICOM series, and this is not DICOM; leave it out")
+    if kind == "nrrd":
+        from mri_d3gm.io.read_nrrd import read_nrrd
+
+        return read_nrrd(target)
+    from mri_d3gm.io.read_nifti import read_nifti
+
+    return read_nifti(target)
+
+
+def _kind(path: Path) -> str:
+    """nifti, nrrd or dicom; InputError for other files."""
+    name = path.name.lower()
+    if path.is_dir() or name.endswith((".dcm", ".ima", ".zip")):
+        return "dicom"
+    if name.endswith((".nii", ".nii.gz")):
+        return "nifti"
+    if name.endswith((".nrrd", ".nhdr")):
+        return "nrrd"
+    if path.is_file() and (has_dicom_magic(path) or zipfile.is_zipfile(path)):
+        return "dicom"
+    raise InputError(f"{path}: not a volume that can be read; give {FORMATS}")
+
+
+def has_dicom_magic(path: Path) -> bool:
+    """Whether bytes 128 to 131 are DICM; InputError where the file cannot be read."""
+    with reading(path), path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+@contextmanager
+def reading(name: str | Path, what: str = "cannot be read") -> Iterator[None]:
+    """Whatever a parser raises inside becomes an InputError of one line; `what` says what could not be done."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{name}: needs more memory than there is; give a smaller volume") from error
+    except Exception as error:
+        text = " ".join((getattr(error, "strerror", None) or str(error) or "its content is damaged").split())
+        text = re.sub(r"^Error -?\d+ ", "", text)  # zlib's numbers
+        raise InputError(f"{name}: {what}: {text[:200]}; check the file, or copy or download it again") from error
+
+
+def make_volume(
+    name: str | Path, array: np.ndarray, affine: np.ndarray, files: tuple[Path, ...], description: str = ""
+) -> Volume:
+    """The volume of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
+
+    Trailing axes of length 1 beyond the third are dropped, two axes become three. InputError for complex or colour
+    data, other shapes, NaN or Inf, only zeros, and an affine that is not finite or cannot be inverted.
+    """
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: its voxels are complex, colour or records, not real numbers; give a magnitude volume")
+    data = _three_or_four(name, array)
+    with np.errstate(over="ignore"):
+        data = np.array(data, np.float32, order="C")
+    _check_values(name, data)
+    matrix = np.array(affine, np.float64)
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+        usable = matrix.shape == (4, 4) and np.isfinite(matrix).all() and (lengths > 0).all()
+        usable = usable and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3
+    if not usable:
+        raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")
+    return Volume(data, matrix, files, " ".join(description.split()))
+
+
+def _three_or_four(name: str | Path, array: np.ndarray) -> np.ndarray:
+    shape = array.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) not in (3, 4):
+        raise InputError(f"{name}: has shape {array.shape}; 3 axes, or 4 with time, echo or b value last, are needed")
+    if 0 in shape or sum(size > 1 for size in shape[:3]) < 2:
+        raise InputError(f"{name}: has shape {array.shape}; at least one slice of two axes is needed")
+    return array.reshape(shape)
+
+
+def _check_values(name: str | Path, data: np.ndarray) -> None:
+    finite = np.isfinite(data)
+    if not finite.all():
+        index = tuple(int(axis) for axis in np.unravel_index(np.argmin(finite), data.shape))
+        raise InputError(f"{name}: voxel {index} is NaN, Inf or too large for float32; replace such voxels")
+    if not data.any():
+        raise InputError(f"{name}: all voxels are zero; give a file that holds an image")
+
+
+def spacing(volume: Volume) -> tuple[float, float, float]:
+    """Distance between neighbouring voxels along (i, j, k), in mm."""
+    first, second, third = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    return float(first), float(second), float(third)
+
+
+def slice_axis(volume: Volume) -> int:
+    """Axis (0, 1 or 2) across slices: one of length 1, else one spaced over 1.5 times the others, else the last."""
+    single = [axis for axis in range(3) if volume.array.shape[axis] == 1]
+    if single:
+        return single[-1]
+    sizes = spacing(volume)
+    order = np.argsort(sizes)
+    return int(order[2]) if sizes[order[2]] > THICK * sizes[order[1]] else 2
+
+
+def volume_hash(volume: Volume) -> str:
+    """sha256 of the bytes of all files of the volume, one after the other, hex; InputError where one cannot be read."""
+    digest = hashlib.sha256()
+    for path in volume.files:
+        with reading(path), path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

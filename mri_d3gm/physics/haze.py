@@ -1,0 +1,115 @@
+"""Haze by the atmospheric scattering model I = J t + A (1 - t), t = exp(-beta d), and He's dark channel prior against it."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mri_d3gm.physics.guided_filter import guided_filter
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def grey(image: Tensor) -> Tensor:
+    """Luma (rows, cols) of (3, rows, cols), BT.601."""
+    return torch.einsum("c,c...->...", image.new_tensor(LUMA), image)
+
+
+def ramp_depth(rows: int, cols: int, generator: torch.Generator) -> Tensor:
+    """Depth (rows, cols) that grows upwards to a horizon, above which it is far, and a little to one side; 0 to 1."""
+    horizon, side = _uniform(-0.3, 0.5, generator), _uniform(-0.3, 0.3, generator)
+    curve = _uniform(0.7, 2.0, generator)
+    y, x = torch.meshgrid(torch.linspace(0, 1, rows), torch.linspace(-0.5, 0.5, cols), indexing="ij")
+    near = ((y - horizon + side * x) / (1 - horizon)).clamp(0, 1)
+    return (1 - near) ** curve
+
+
+def smooth_depth(rows: int, cols: int, generator: torch.Generator) -> Tensor:
+    """Depth (rows, cols) of random fields of three scales; 0 to 1."""
+    field = torch.zeros(1, 1, rows, cols)
+    for cells, height in ((2, 1.0), (4, 0.5), (8, 0.25)):
+        grid = torch.randn(1, 1, cells + 1, cells + 1, generator=generator) * height
+        field += functional.interpolate(grid, (rows, cols), mode="bicubic", align_corners=True)
+    return _to_unit(field[0, 0])
+
+
+def guessed_depth(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Depth (rows, cols) guessed from (3, rows, cols): brighter, less saturated and higher up is farther; 0 to 1.
+
+    A guided filter keeps the edges of things. After the attenuation prior of Zhu, Mai, Shao (TIP 2015) and a ramp.
+    """
+    rows, cols = image.shape[-2:]
+    value = image.amax(0)
+    saturation = (value - image.amin(0)) / value.clamp_min(1e-3)
+    height = 1 - torch.linspace(0, 1, rows)[:, None].expand(rows, cols)
+    weights = [_uniform(*bounds, generator) for bounds in ((0.3, 1.0), (-0.6, -0.2), (0.5, 1.5))]
+    guess = weights[0] * value + weights[1] * saturation + weights[2] * height
+    farthest_near = -functional.max_pool2d(-guess[None, None], 7, 1, 3)[0, 0]
+    return _to_unit(guided_filter(grey(image), farthest_near, max(4, min(rows, cols) // 12), 1e-3))
+
+
+def _to_unit(depth: Tensor) -> Tensor:
+    return (depth - depth.amin()) / (depth.amax() - depth.amin()).clamp_min(1e-6)
+
+
+def _beta(depth: Tensor, mean_transmission: float) -> float:
+    """The beta for which exp(-beta depth) has that mean, by bisection in its logarithm."""
+    low, high = -8.0, 8.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if float((-math.exp(middle) * depth).exp().mean()) > mean_transmission:
+            low = middle
+        else:
+            high = middle
+    return math.exp(low)
+
+
+def add_haze(image: Tensor, generator: torch.Generator, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Hazy picture and its transmission (rows, cols) from a clean one (3, rows, cols) in [0, 1].
+
+    depth: (rows, cols), at least 0, any unit; drawn if None: a ramp, smooth fields or guessed from the picture, the
+    nearest not at 0. Mean transmission .15 to .9, airlight .6 to 1 with slight colour. Equal generator states, equal haze.
+    """
+    rows, cols = image.shape[-2:]
+    if depth is None:
+        kind = _uniform(0, 1, generator)
+        if kind < 0.3:
+            depth = ramp_depth(rows, cols, generator)
+        elif kind < 0.5:
+            depth = smooth_depth(rows, cols, generator)
+        else:
+            depth = guessed_depth(image, generator)
+        depth = depth + _uniform(0.05, 0.8, generator)
+    depth = depth / depth.mean().clamp_min(1e-12)
+    beta = _beta(depth, _uniform(0.15, 0.9, generator))
+    transmission = (-beta * depth).exp()
+    tint = 0.02 * torch.randn(3, generator=generator).clamp(-2, 2)
+    airlight = (_uniform(0.6, 1.0, generator) + tint - tint.mean()).clamp(0.6, 1)[:, None, None]
+    return image * transmission + airlight * (1 - transmission), transmission
+
+
+def dark_channel(image: Tensor, patch: int = 15) -> Tensor:
+    """Least value of any channel within patch x patch pixels (odd), (rows, cols) of (3, rows, cols)."""
+    lowest = image.amin(0)[None, None]
+    return -functional.max_pool2d(-lowest, patch, 1, patch // 2)[0, 0]
+
+
+def dark_channel_prior(
+    image: Tensor, *, patch: int = 15, omega: float = 0.95, floor: float = 0.1, radius: int = 60, eps: float = 1e-4
+) -> Tensor:
+    """Dehazed picture (3, rows, cols) in [0, 1] (He, Sun, Tang, CVPR 2009), its transmission refined by a guided filter.
+
+    Airlight: mean of the brightest thousandth of the dark channel. omega: share of the haze removed; floor: least
+    transmission; radius (pixels) and eps: of the guided filter.
+    """
+    dark = dark_channel(image, patch).flatten()
+    hazy = dark.topk(max(1, dark.numel() // 1000)).indices
+    airlight = image.flatten(1)[:, hazy].mean(1).clamp_min(1e-3)[:, None, None]
+    transmission = 1 - omega * dark_channel(image / airlight, patch)
+    transmission = guided_filter(grey(image), transmission, radius, eps).clamp(floor, 1)
+    return ((image - airlight) / transmission + airlight).clamp(0, 1)

@@ -1,0 +1,101 @@
+"""Photographs: load and degrade; each a MONAI transform.
+
+image (3, rows, cols) float32 in [0, 1]; reference: the clean image; zero_filled: the degraded one, the prior mean mu (the name
+that all pipelines share); scale: 1.
+"""
+
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, Transform
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.images import Picture, read_image
+from mri_d3gm.physics.haze import add_haze
+from mri_d3gm.physics.rain import add_rain
+
+Data = Mapping[Hashable, Any]
+DEGRADATIONS = ("rain-heavy", "rain-light", "haze")
+
+
+@lru_cache(maxsize=2)
+def cached_picture(path: str) -> Picture:
+    """The picture of a file, read once."""
+    return read_image(path)
+
+
+def _colour(picture: Picture) -> torch.Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(picture.array.transpose(2, 0, 1)))
+    return image.expand(3, -1, -1).contiguous()
+
+
+class LoadPictured(Transform):
+    """{path, target?} to image and, where a clean target is named, reference; grey pictures get three equal channels."""
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data) | {"image": _colour(cached_picture(str(data["path"])))}
+        if data.get("target") is not None:
+            d["reference"] = _colour(read_image(data["target"]))
+            if d["reference"].shape != d["image"].shape:
+                raise InputError(
+                    f"{data['target']}: {tuple(d['reference'].shape[1:])} pixels, {data['path']} has others; pair them"
+                )
+        return d
+
+
+class Rainyd(MapTransform):
+    """Synthetic rain, heavy in the manner of Rain100H or light in that of Rain100L; depends on the seed. Not invertible."""
+
+    def __init__(self, keys: Any = "image", heavy: bool = True, seed: int = 0) -> None:
+        super().__init__(keys)
+        self.heavy, self.seed = heavy, seed
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d, generator = dict(data), torch.Generator().manual_seed(self.seed)
+        for key in self.key_iterator(d):
+            d[key] = add_rain(d[key], generator, self.heavy)
+        return d
+
+
+class Hazyd(MapTransform):
+    """Synthetic haze of the scattering model; depth: a map, or drawn if None; depends on the seed.
+
+    Keeps the transmission (rows, cols) beside the image.
+    """
+
+    def __init__(self, keys: Any = "image", depth: torch.Tensor | None = None, seed: int = 0) -> None:
+        super().__init__(keys)
+        self.depth, self.seed = depth, seed
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d, generator = dict(data), torch.Generator().manual_seed(self.seed)
+        for key in self.key_iterator(d):
+            d[key], d["transmission"] = add_haze(d[key], generator, self.depth)
+        return d
+
+
+class DegradePictured(Transform):
+    """Keeps the image as reference and degrades it by one of DEGRADATIONS, or does nothing (None)."""
+
+    def __init__(self, kind: str | None = None, seed: int = 0) -> None:
+        if kind is not None and kind not in DEGRADATIONS:
+            raise InputError(f"degradation {kind}: unknown; one of {', '.join(DEGRADATIONS)}")
+        self.kind, self.seed = kind, seed
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        if self.kind is None:
+            return dict(data)
+        d = dict(data) | {"reference": data["image"]}
+        seed = self.seed * 2**20 + int(data.get("index", 0))
+        step = Hazyd("image", None, seed) if self.kind == "haze" else Rainyd("image", self.kind == "rain-heavy", seed)
+        return step(d)
+
+
+class PriorMeand(Transform):
+    """image to zero_filled, the prior mean, and scale 1."""
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        return dict(data) | {"zero_filled": data["image"], "scale": 1.0, "slice": int(data.get("index", 0))}

@@ -1,0 +1,147 @@
+"""Slices of magnitude volumes: load, degrade, bring to the Fourier grid; each a MONAI transform.
+
+image (rows, cols) float32 in the file's units; reference: the image before it was degraded; low_resolution: image divided
+by scale; zero_filled (factor rows, factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in
+`transforms.kspace`, absent where the operator is unknown.
+"""
+
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, Transform
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.volume import Volume, open_volume, slice_axis
+from mri_d3gm.physics.blur import blur_subsample, random_kernel
+from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.resolution import centre_mask, embed, truncate
+
+Data = Mapping[Hashable, Any]
+OPERATORS = ("truncation", "unknown")
+
+
+@lru_cache(maxsize=2)
+def cached_volume(path: str, series: str | None = None) -> Volume:
+    """The volume of a path, so that its slices share one reading."""
+    return open_volume(path, series)
+
+
+class LoadSliced(Transform):
+    """{path, slice, frame} to image: slice along `axis` (found from the spacing if None), cut to a multiple of `multiple`."""
+
+    def __init__(self, series: str | None = None, axis: int | None = None, multiple: int = 1) -> None:
+        self.series, self.axis, self.multiple = series, axis, multiple
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        volume = cached_volume(str(data["path"]), self.series)
+        axis = slice_axis(volume) if self.axis is None else self.axis
+        frame = volume.array[..., data.get("frame", 0)] if volume.array.ndim == 4 else volume.array
+        plane = np.take(frame, data["slice"], axis=axis)
+        rows, cols = (n - n % self.multiple for n in plane.shape)
+        return dict(data) | {"image": torch.from_numpy(np.ascontiguousarray(plane[:rows, :cols]))}
+
+
+class TruncateKspaced(MapTransform):
+    """Magnitude of the image whose k-space is the centre of this one's; inverse: zero-filled to the former size."""
+
+    def __init__(self, keys: Any = "image", factor: int = 4) -> None:
+        super().__init__(keys)
+        self.factor = factor
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = truncate(d[key], self.factor).abs()
+        return d
+
+    def inverse(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = ifft2c(embed(d[key], self.factor)).real
+        return d
+
+
+class BlurSubsampled(MapTransform):
+    """A random anisotropic blur kernel, then every factor-th voxel; the kernel depends on seed and slice. Not invertible."""
+
+    def __init__(self, keys: Any = "image", factor: int = 4, seed: int = 0) -> None:
+        super().__init__(keys)
+        self.factor, self.seed = factor, seed
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data)
+        kernel = random_kernel(self.factor, torch.Generator().manual_seed(self.seed * 2**20 + d.get("slice", 0)))
+        for key in self.key_iterator(d):
+            d[key] = blur_subsample(d[key], kernel, self.factor)
+        return d
+
+
+class RicianNoised(MapTransform):
+    """Rician noise of `level` times the image's 99th percentile; depends on seed and slice. Not invertible."""
+
+    def __init__(self, keys: Any = "image", level: float = 0.01, seed: int = 0) -> None:
+        super().__init__(keys)
+        self.level, self.seed = level, seed
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data)
+        generator = torch.Generator().manual_seed(self.seed * 2**20 + d.get("slice", 0))
+        for key in self.key_iterator(d):
+            sigma = self.level * float(np.percentile(d[key].abs().numpy(), 99))
+            real, imaginary = torch.randn(2, *d[key].shape, generator=generator) * sigma
+            d[key] = torch.hypot(d[key] + real, imaginary)
+        return d
+
+
+class Degraded(Transform):
+    """Keeps the image as reference and degrades it: truncation, kernel or None (nothing, no reference)."""
+
+    def __init__(self, kind: str | None = None, factor: int = 4, noise: float = 0.0, seed: int = 0) -> None:
+        degradations: dict[str | None, list[Transform]] = {
+            None: [],
+            "truncation": [TruncateKspaced("image", factor)],
+            "kernel": [BlurSubsampled("image", factor, seed)],
+        }
+        if kind not in degradations:
+            raise InputError(f"degradation {kind}: unknown; one of truncation, kernel")
+        self.kind = kind
+        self.steps = degradations[kind] + ([RicianNoised("image", noise, seed)] if noise > 0 else [])
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        d = dict(data) if self.kind is None else dict(data) | {"reference": data["image"]}
+        for step in self.steps:
+            d = step(d)
+        return d
+
+
+class FourierGridd(Transform):
+    """image to zero_filled on the grid of `factor` times the matrix, and, for operator truncation, kspace and mask.
+
+    scale: the 99th percentile of the zero-filled magnitude, which all are divided by.
+    """
+
+    def __init__(self, factor: int = 4, operator: str = "truncation") -> None:
+        if factor not in (2, 4):
+            raise InputError(f"--scale {factor}: 2 or 4")
+        if operator not in OPERATORS:
+            raise InputError(f"--operator {operator}: unknown; one of {', '.join(OPERATORS)}")
+        self.factor, self.operator = factor, operator
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        image = data["image"]
+        peak = float(image.abs().max()) or 1.0
+        kspace = embed(image / peak, self.factor)
+        zero_filled = ifft2c(kspace)
+        level = float(np.percentile(zero_filled.abs().numpy(), 99)) or 1.0
+        d = dict(data) | {
+            "zero_filled": zero_filled / level,
+            "low_resolution": image / peak / level,
+            "scale": peak * level,
+        }
+        if self.operator == "truncation":
+            mask = centre_mask((image.shape[-2], image.shape[-1]), self.factor)
+            d |= {"kspace": (kspace / level)[None], "mask": mask}
+        return d

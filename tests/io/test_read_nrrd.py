@@ -1,0 +1,138 @@
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.read_nrrd import read_nrrd
+from mri_d3gm.io.volume import open_volume, spacing
+
+nrrd = pytest.importorskip("nrrd")
+
+DATA = np.random.default_rng(0).integers(1, 200, (5, 6, 7)).astype(np.int16)
+DIRECTIONS = np.array([[0.8, 0.6, 0], [-1.2, 1.6, 0], [0, 0, 4]])  # of axis i, j, k: rows; not a symmetric matrix
+ORIGIN = np.array([3.0, 5.0, 11.0])
+VOXEL = np.array([4, 1, 2])
+LANDMARK = ORIGIN + 4 * DIRECTIONS[0] + 1 * DIRECTIONS[1] + 2 * DIRECTIONS[2]
+
+
+def write(path: Path, data: np.ndarray = DATA, detached: bool = False, **fields: Any) -> Path:
+    header = {name.replace("_", " "): value for name, value in fields.items()}
+    nrrd.write(str(path), data, header, detached_header=detached)
+    return path
+
+
+def oriented(space: str = "left-posterior-superior", **fields: Any) -> dict[str, Any]:
+    return {"space": space, "space_directions": DIRECTIONS, "space_origin": ORIGIN} | fields
+
+
+def error_of(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        read_nrrd(path)
+    text = str(error.value)
+    assert "\n" not in text and str(path) in text and "Error" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    "space, signs",
+    [
+        ("left-posterior-superior", (-1, -1, 1)),
+        ("LPS", (-1, -1, 1)),
+        ("right-anterior-superior", (1, 1, 1)),
+        ("RAS", (1, 1, 1)),
+        ("left-anterior-superior", (-1, 1, 1)),
+        ("LAS", (-1, 1, 1)),
+    ],
+)
+def test_spaces(tmp_path: Path, space: str, signs: tuple[int, ...]) -> None:
+    volume = open_volume(write(tmp_path / "a.nrrd", **oriented(space)))
+    np.testing.assert_array_equal(volume.array, DATA)
+    np.testing.assert_allclose(volume.affine[:3, :3] @ VOXEL + volume.affine[:3, 3], LANDMARK * signs)
+    assert spacing(volume) == pytest.approx((1, 2, 4))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<f8", ">f4", "u2"])
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2"])
+def test_types_and_encodings(tmp_path: Path, dtype: str, encoding: str) -> None:
+    volume = read_nrrd(write(tmp_path / "a.nrrd", DATA.astype(dtype), **oriented(encoding=encoding, content="a text")))
+    np.testing.assert_array_equal(volume.array, DATA)
+    assert volume.array.dtype == np.float32 and volume.description == "a text"
+
+
+def test_spacings_without_directions(tmp_path: Path) -> None:
+    volume = read_nrrd(write(tmp_path / "a.nrrd", spacings=[1, 2, 3]))
+    np.testing.assert_allclose(volume.affine, np.diag([-1, -2, 3, 1]))
+    assert spacing(read_nrrd(write(tmp_path / "a.nrrd"))) == (1, 1, 1)
+
+
+def test_units_of_space(tmp_path: Path) -> None:
+    volume = read_nrrd(write(tmp_path / "a.nrrd", **oriented(space_units=["cm", "cm", "cm"])))
+    assert spacing(volume) == pytest.approx((10, 20, 40))
+
+
+@pytest.mark.parametrize("kind", ["list", "time", "vector"])
+@pytest.mark.parametrize("first", [True, False])
+def test_other_axis_becomes_the_last(tmp_path: Path, kind: str, first: bool) -> None:
+    data = np.stack([DATA, DATA + 1], 0 if first else -1)
+    none = np.full((1, 3), np.nan)
+    directions = np.concatenate([none, DIRECTIONS] if first else [DIRECTIONS, none])
+    kinds = [kind, *["domain"] * 3] if first else [*["domain"] * 3, kind]
+    volume = read_nrrd(write(tmp_path / "a.nrrd", data, **oriented(space_directions=directions, kinds=kinds)))
+    np.testing.assert_array_equal(volume.array, np.stack([DATA, DATA + 1], -1))
+    np.testing.assert_allclose(volume.affine[:3, :3] @ VOXEL + volume.affine[:3, 3], LANDMARK * (-1, -1, 1))
+    spacings = [np.nan, 1, 2, 3] if first else [1, 2, 3, np.nan]
+    volume = read_nrrd(write(tmp_path / "a.nrrd", data, spacings=spacings, kinds=kinds))
+    assert volume.array.shape == (5, 6, 7, 2) and spacing(volume) == (1, 2, 3)
+
+
+def test_two_axes(tmp_path: Path) -> None:
+    volume = read_nrrd(write(tmp_path / "a.nrrd", DATA[..., 0], spacings=[2, 3]))
+    assert volume.array.shape == (5, 6, 1) and spacing(volume) == (2, 3, 1)
+
+
+def test_detached_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nhdr", detached=True, **oriented())
+    volume = open_volume(path)
+    np.testing.assert_array_equal(volume.array, DATA)
+    data = volume.files[1]
+    assert volume.files[0] == path and data.parent == tmp_path
+    data.unlink()
+    assert f"its data file {data.name} is missing" in error_of(path)
+    path.write_text(path.read_text().replace(data.name, "../secret.raw"))
+    assert "lies outside its folder" in error_of(path)
+
+
+@pytest.mark.parametrize("kind", ["RGB-color", "complex", "3D-symmetric-matrix"])
+def test_kinds_that_are_refused(tmp_path: Path, kind: str) -> None:
+    data = np.stack([DATA, DATA])
+    path = write(tmp_path / "a.nrrd", data, spacings=[1, 1, 2, 3], kinds=[kind, "domain", "domain", "domain"])
+    assert "give a magnitude volume" in error_of(path)
+
+
+def test_files_that_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nrrd", **oriented("scanner-xyz"))
+    assert "its space scanner-xyz is not known" in error_of(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    error_of(path)
+    path.write_text("text")
+    error_of(path)
+    path.write_bytes(b"")
+    error_of(path)
+    assert "No such file" in error_of(tmp_path / "none.nrrd")
+    assert "its affine" in error_of(write(path, **oriented(space_directions=DIRECTIONS * [[1], [1], [0]])))
+
+
+def test_without_pynrrd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.nrrd", **oriented())
+    original = builtins.__import__
+
+    def missing(name: str, *arguments: Any) -> Any:
+        if name == "nrrd":
+            raise ImportError(name)
+        return original(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    assert "pip install 'mri-d3gm[nrrd]'" in error_of(path)

@@ -1,0 +1,164 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from jsonschema import validate
+from scans import phantom
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.volume import open_volume
+from mri_d3gm.tasks.benchmark import run_sr
+from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
+
+FAST = {"steps": 1, "samples": 2}
+LPS = np.array([[-0.9, 0.1, 0, 80], [-0.1, -0.9, 0, 90], [0, 0, 5, -20], [0, 0, 0, 1.0]])
+
+
+def write(path: Path, volume: np.ndarray, affine: np.ndarray = LPS) -> Path:
+    nibabel.save(nibabel.Nifti1Image(volume.astype(np.float32), affine), path)
+    return path
+
+
+def landmark(rows: int, cols: int) -> np.ndarray:
+    """Three slices, a Gaussian spot on voxel (11, 7) of the middle one."""
+    y, x = np.mgrid[:rows, :cols]
+    spot = np.exp(-((y - 11) ** 2 + (x - 7) ** 2) / 4) * 1000 + 10
+    return np.stack([np.full((rows, cols), 10.0), spot, np.full((rows, cols), 10.0)], -1)
+
+
+@pytest.mark.parametrize("size", [(24, 26), (25, 27), (24, 27)])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("method", ["sinc", "cubic", "nearest"])
+def test_a_landmark_keeps_its_world_position_and_its_intensity(size, scale: int, method: str, tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", landmark(*size))
+    names = output_names(path, tmp_path)
+    result = superresolve(path, scale=scale, method=method, output=names)
+    written = open_volume(names.volume)
+    assert written.array.shape == (scale * size[0], scale * size[1], 3)
+    np.testing.assert_allclose(written.affine, result.affine, atol=1e-4)
+    before = LPS @ [11, 7, 1, 1]
+    found = np.array(np.unravel_index(written.array.argmax(), written.array.shape))
+    if method == "nearest":
+        found = np.array([scale * 11, scale * 7, 1])
+        assert written.array[tuple(found)] == written.array.max()
+    np.testing.assert_allclose((written.affine @ [*found, 1])[:3], before[:3], atol=0.01)
+    assert written.array[tuple(found)] == pytest.approx(1010, rel=1e-3)
+    assert np.median(written.array[..., 0]) == pytest.approx(10, rel=1e-3)
+
+
+@pytest.mark.parametrize("operator", ["truncation", "unknown"])
+def test_the_sampler_runs_keeps_the_units_and_the_measured_centre(operator: str, tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", 300 * phantom(3, 20, 24).transpose(1, 2, 0))
+    result = superresolve(path, scale=2, operator=operator, **FAST)
+    again = superresolve(path, scale=2, operator=operator, **FAST)
+    assert np.array_equal(result.volume, again.volume) and result.std is not None
+    assert result.volume.shape == (40, 48, 3) and np.isfinite(result.volume).all()
+    plain = superresolve(path, scale=2, operator=operator, method="regression")
+    assert plain.std is None and plain.volume.mean() == pytest.approx(open_volume(path).array.mean(), rel=0.1)
+    assert (result.record["DataResidual"]["BeforeLastConsistency"] is None) == (operator == "unknown")
+
+
+def test_frames_and_slices_go_to_their_places(tmp_path) -> None:
+    volume = np.arange(1.0, 7).reshape(1, 1, 3, 2) * np.ones((8, 10, 1, 1))
+    path = write(tmp_path / "a.nii.gz", volume)
+    result = superresolve(path, scale=2, method="linear")
+    assert result.volume.shape == (16, 20, 3, 2)
+    np.testing.assert_allclose(result.volume[3, 5], volume[0, 0], rtol=1e-4)
+    part = superresolve(path, scale=2, method="linear", slices="1:3")
+    np.testing.assert_allclose(part.volume, result.volume[:, :, 1:3])
+    np.testing.assert_allclose(part.affine @ [0, 0, 0, 1], LPS @ [0, 0, 1, 1], atol=1e-4)
+
+
+def test_the_slice_axis_may_come_first(tmp_path) -> None:
+    volume = 100 * phantom(3, 16, 20)
+    first = write(tmp_path / "a.nii.gz", volume, np.diag([5, 1, 1, 1.0]))
+    last = write(tmp_path / "b.nii.gz", volume.transpose(1, 2, 0), np.diag([1, 1, 5, 1.0]))
+    one, two = (superresolve(path, scale=2, method="sinc") for path in (first, last))
+    assert one.volume.shape == (3, 32, 40)
+    np.testing.assert_allclose(one.volume, two.volume.transpose(2, 0, 1), rtol=1e-5)
+    np.testing.assert_allclose(np.diag(one.affine), [5, 0.5, 0.5, 1])
+    assert superresolve(last, scale=2, method="nearest", slice_axis=0).volume.shape == (16, 40, 6)
+    with pytest.raises(InputError, match="--slice-axis"):
+        slice_items(str(last), None, 3, None)
+
+
+def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
+    path = write(tmp_path / "scan.nii.gz", landmark(16, 16))
+    names = output_names(path, tmp_path / "out")
+    assert names.volume.name == "scan_sr.nii.gz" and names.sidecar.name == "scan_sr.json"
+    options = {"method": "cubic", "scale": 2}
+    assert not already_done(path, names, options)
+    superresolve(path, output=names, **options)
+    assert already_done(path, names, options) and names.preview.exists() and not names.std.exists()
+    with pytest.raises(InputError, match="--overwrite"):
+        already_done(path, names, options | {"scale": 4})
+
+
+def test_unknown_methods_and_scales_are_refused(tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", landmark(16, 16))
+    for options in ({"method": "magic"}, {"scale": 3}, {"operator": "magic"}, {"slices": "9"}, {"tau": -1}, {"colour": 1}):
+        with pytest.raises(InputError):
+            superresolve(path, **options)
+
+
+def test_an_interpolated_volume_is_flagged(tmp_path) -> None:
+    noise = np.random.default_rng(0).normal(500, 3, (20, 24, 3)) + 300 * phantom(3, 20, 24).transpose(1, 2, 0)
+    sharp = write(tmp_path / "a.nii.gz", noise)
+    names = output_names(sharp, tmp_path)
+    blurred = superresolve(sharp, scale=2, method="sinc", output=names)
+    assert not any("interpolated" in warning for warning in blurred.record["Warnings"])
+    again = superresolve(names.volume, scale=2, method="sinc")
+    assert sum("interpolated" in warning for warning in again.record["Warnings"]) == 2
+
+
+def test_bundle_is_valid_and_monais_own_command_gives_the_same_volume(tmp_path) -> None:
+    root = shipped("pipelines", "super_resolution")
+    schema = json.loads((Path(__file__).parent.parent / "data" / "metadata.schema.json").read_text())
+    validate(json.loads((root / "configs" / "metadata.json").read_text()), schema)
+    path = write(tmp_path / "a.nii.gz", 300 * phantom(3, 20, 24).transpose(1, 2, 0))
+    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path))
+    assert not workflow.check_properties()
+    assert workflow.network_def(torch.randn(1, 2, 32, 32)).shape == (1, 2, 32, 32)
+    sources = [{"glob": "a.nii.gz"}]
+    overrides = {"dataset_dir": str(tmp_path), "sources": sources, "validation_sources": sources}
+    assert not open_bundle(root, "train.json", "train", **overrides).check_properties()
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
+    options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "scale": 2, **FAST}
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, check=True, capture_output=True)
+    written = open_volume(tmp_path / "out" / "a_sr.nii.gz")
+    np.testing.assert_array_equal(written.array, superresolve(path, scale=2, **FAST).volume)
+
+
+def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
+    """A tiny folder in the layout of IXI's download: train on HH, rows for HH, Guys and IOP."""
+    for number in range(10):
+        volume = 500 * phantom(3, 32, 32).transpose(1, 2, 0) * (1 + number / 10)
+        write(tmp_path / f"IXI{number:03d}-HH-1{number:03d}-T2.nii.gz", volume)
+    for site in ("Guys", "IOP"):
+        write(tmp_path / f"IXI10{len(site)}-{site}-0900-T2.nii.gz", volume)
+    from mri_d3gm.tasks.train import run as train
+
+    overlay = tmp_path / "tiny.json"
+    settings = json.loads(shipped("configs", "ixi-sr.json").read_text())
+    network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0}
+    small = {"network_def": network, "train#trainer#steps": 2, "train#simulate#crop": 32}
+    overlay.write_text(json.dumps(settings | small))
+    train(str(overlay), str(tmp_path), str(tmp_path / "run"), "cpu")
+    options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
+    rows: list[dict] = []
+    arguments = (tmp_path, tmp_path / "table", str(overlay), ["cubic", "d3gm"], options)
+    table = run_sr(*arguments, rows.append)
+    assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
+        (domain, degrade, method, files)
+        for domain, degrade, files in (("HH", "truncation", 2), ("Guys", "kernel", 1), ("IOP", "kernel", 1))
+        for method in ("cubic", "d3gm")
+    ]
+    run_sr(*arguments, rows.append)
+    assert len(rows) == 8
