@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mri_d3gm.inferers import Draws
 
-LOW_RESOLUTION_WEIGHT = 0.3
+LOW_RESOLUTION_WEIGHT = 0.1
 
 
 def prepare_batch(

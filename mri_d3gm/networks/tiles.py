@@ -23,10 +23,11 @@ def starts(size: int, tile: int, margin: int) -> list[int]:
 
 
 def _ramp(first: int, length: int, size: int, margin: int) -> Tensor:
-    """Weights of a tile's pixels along one axis: they rise over `margin` from each border that lies inside the picture."""
-    place = torch.arange(length) + 0.5
-    up = (place / margin).clamp_max(1) if first > 0 else torch.ones(length)
-    down = ((length - place) / margin).clamp_max(1) if first + length < size else torch.ones(length)
+    """Weights of a tile's pixels along one axis: from a border inside the picture 0, then rising, 1 from `margin` on."""
+    halo = margin // 3
+    place = (torch.arange(length) + 0.5 - halo) / (margin - 2 * halo)
+    up = place.clamp(0, 1) if first > 0 else torch.ones(length)
+    down = place.flip(0).clamp(0, 1) if first + length < size else torch.ones(length)
     return up * down
 
 
@@ -36,7 +37,7 @@ def tiled_estimate(
     t: Tensor,
     mu: Tensor,
     tile: int = 512,
-    margin: int = 96,
+    margin: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """The last x0 estimate of x, mu (batch, channels, rows, cols), without physics; one evaluation of each tile.

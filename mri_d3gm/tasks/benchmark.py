@@ -3,7 +3,6 @@
 import csv
 import json
 import resource
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import figure, to_csv, to_markdown
 from mri_d3gm.networks.weights import file_hash
-from mri_d3gm.tasks import recon, sr
+from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.tasks.bundles import default_weights, overlay_keys
-from mri_d3gm.training.sources import select_files
+from mri_d3gm.training.sources import select_files, target_of
 
 Row = dict[str, Any]
 RECON_KEY = ("file", "accel", "axis", "method")
 SR_KEY = ("file", "domain", "degrade", "scale", "method")
-MEASURED = ("psnr", "ssim", "ssim_body", "nmse", "psnr_worst", "evaluations", "seconds", "rss_mb")
+RESTORE_KEY = ("file", "domain", "method")
 
 
 def run(
@@ -47,7 +46,7 @@ def run(
         result = recon.reconstruct(path, **{name: job[name] for name in RECON_KEY[1:]}, **options)
         if result.reference is None:
             raise InputError(f"{path}: undersampled, so there is nothing to score against; leave it out of --data")
-        return result.record
+        return volume_figures(result.record)
 
     weights = options.get("weights") or default_weights(recon.PIPELINE)
     rows = measure_rows(jobs, measure, output, options, weights, on_row)
@@ -82,11 +81,60 @@ def run_sr(
         operator = entry.get("operator", "truncation" if job["degrade"] == "truncation" else "unknown")
         chosen = {name: job[name] for name in ("degrade", "scale", "method")} | {"operator": operator}
         slices = sr.central_slices(str(path), entry.get("central"))
-        return sr.superresolve(path, slices=slices, **chosen, **options).record
+        return volume_figures(sr.superresolve(path, slices=slices, **chosen, **options).record)
 
     weights = options.get("weights") or default_weights(sr.PIPELINE)
     rows = measure_rows(jobs, measure, output, options, weights, on_row)
     return tables(rows, SR_KEY[1:], output)
+
+
+def run_restoration(
+    data: Path,
+    output: Path,
+    protocol: str,
+    methods: Sequence[str],
+    options: dict[str, Any],
+    on_row: Callable[[Row], None],
+) -> list[Row]:
+    """Restore the photographs of every domain of an overlay (see configs/rain100h.json), seed 0.
+
+    The overlay's `task` is derain or dehaze, its `domains` are entries of `training.sources.select_files` with {domain, and
+    either target: [regular expression, replacement] on the path for real pairs, or degrade}.
+    """
+    keys = overlay_keys(protocol)
+    if "domains" not in keys or keys.get("task") not in restore.TASKS:
+        raise InputError(f"{protocol}: has no domains or no task, so it names no restoration benchmark")
+    jobs, given = [], {}
+    for entry in keys["domains"]:
+        for index, path in enumerate(select_files(data, entry)):
+            target = str(target_of(path, entry)) if "target" in entry else None
+            given[path, entry["domain"]] = {"target": target, "degrade": entry.get("degrade"), "index": index}
+            jobs += [(path, {"file": path.name, "domain": entry["domain"], "method": method}) for method in methods]
+    chosen = options | {"task": keys["task"]}
+
+    def measure(path: Path, job: Row) -> Row:
+        record = restore.restore(path, method=job["method"], **given[path, job["domain"]], **chosen).record
+        figures = {f"{name} {key}": value for name, metric in record["Metrics"].items() for key, value in metric.items()}
+        return figures | {"evaluations": record["Evaluations"] * record["Draws"], "seconds": record["Seconds"]}
+
+    weights = restore.weights_of(restore.DEFAULTS | chosen)
+    rows = measure_rows(jobs, measure, output, chosen, weights, on_row)
+    return tables(rows, RESTORE_KEY[1:], output)
+
+
+def volume_figures(record: Row) -> Row:
+    """Figures of one MRI run: `fastmri-volume` and `body`, evaluations, seconds a slice, peak memory of the process."""
+    volume = record["Metrics"]["fastmri-volume"]
+    return {
+        "psnr": volume["psnr"],
+        "ssim": volume["ssim"],
+        "ssim_body": record["Metrics"]["body"]["ssim_body"],
+        "nmse": volume["nmse"],
+        "psnr_worst": volume["psnr_worst"],
+        "evaluations": record["Evaluations"] * record["Draws"],
+        "seconds": record["Seconds"] / record["Slices"],
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 def measure_rows(
@@ -97,7 +145,7 @@ def measure_rows(
     weights: str | Path,
     on_row: Callable[[Row], None],
 ) -> list[Row]:
-    """A row for each job: what identifies it and the record that `measure` returns, scored; rows.csv keeps those done.
+    """A row for each job: what identifies it and the figures that `measure` returns; rows.csv keeps those done.
 
     Rows of other options or other weights stay in rows.csv and are not used.
     """
@@ -112,14 +160,14 @@ def measure_rows(
     done = {tuple(row[name] for name in names) for row in rows}
     fresh = not rows_file.exists()
     with open(rows_file, "a", newline="") as file:
-        writer = csv.DictWriter(file, [*names, *MEASURED, "options"])
-        if fresh:
-            writer.writeheader()
         for path, job in jobs:
             if tuple(str(job[name]) for name in names) in done:
                 continue
-            started = time.monotonic()
-            row = job | scored(measure(path, job), time.monotonic() - started)
+            row = job | measure(path, job)
+            writer = csv.DictWriter(file, [*row, "options"])
+            if fresh:
+                writer.writeheader()
+                fresh = False
             writer.writerow(row | {"options": key})
             file.flush()
             rows.append(row)
@@ -127,29 +175,20 @@ def measure_rows(
     return rows
 
 
-def scored(record: Row, seconds: float) -> Row:
-    """Figures of one run: `fastmri-volume` and `body`, evaluations, seconds a slice, peak memory of the process."""
-    volume = record["Metrics"]["fastmri-volume"]
-    return {
-        **{name: volume[name] for name in ("psnr", "ssim", "nmse", "psnr_worst")},
-        "ssim_body": record["Metrics"]["body"]["ssim_body"],
-        "evaluations": record["Evaluations"] * record["Draws"],
-        "seconds": record["Seconds"] / record["Slices"],
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-
-
 def tables(rows: list[Row], by: tuple[str, ...], output: Path) -> list[Row]:
     """Summary of the rows, also as table.md, table.csv and table.png in `output`."""
     summary = summarise(rows, by)
     (output / "table.md").write_text(to_markdown(summary))
     (output / "table.csv").write_text(to_csv(summary))
-    figure(summary, output / "table.png", "psnr", by[:-1])
+    figure(summary, output / "table.png", next(name for name in summary[0] if "psnr" in name), by[:-1])
     return summary
 
 
 def summarise(rows: list[Row], by: tuple[str, ...]) -> list[Row]:
-    """Mean over files with a 95 % bootstrap interval and the worst slice, for each group; in the order of appearance."""
+    """Means over files for each group, settings in the order of appearance; a 95 % bootstrap interval of the first PSNR.
+
+    Of psnr_worst the lowest is kept, of rss_mb the highest.
+    """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(str(row[name]) for name in by), []).append(row)
@@ -157,22 +196,15 @@ def summarise(rows: list[Row], by: tuple[str, ...]) -> list[Row]:
     summary = []
     for group in sorted(groups, key=lambda group: settings.index(group[:-1])):
         members = groups[group]
-        mean = {name: sum(float(row[name]) for row in members) / len(members) for name in MEASURED}
-        low, high = bootstrap_interval([float(row["psnr"]) for row in members])
-        summary.append(
-            {
-                **dict(zip(by, group, strict=True)),
-                "files": len(members),
-                "psnr": round(mean["psnr"], 2),
-                "psnr_95": f"{low:.2f} to {high:.2f}",
-                "worst_slice": round(min(float(row["psnr_worst"]) for row in members), 2),
-                "ssim": round(mean["ssim"], 4),
-                "ssim_body": round(mean["ssim_body"], 4),
-                "evaluations": round(mean["evaluations"], 1),
-                "s_per_slice": round(mean["seconds"], 2),
-                "rss_mb": round(max(float(row["rss_mb"]) for row in members)),
-            }
-        )
+        columns = {name: [float(row[name]) for row in members] for name in members[0] if name not in ("file", "options", *by)}
+        line: Row = dict(zip(by, group, strict=True)) | {"files": len(members)}
+        for name, values in columns.items():
+            pooled = {"psnr_worst": min, "rss_mb": max}.get(name, lambda numbers: sum(numbers) / len(numbers))(values)
+            line[name] = round(pooled, 4 if "ssim" in name or name == "nmse" else 2)
+            if "psnr" in name and not any(key.endswith("_95") for key in line):
+                low, high = bootstrap_interval(values)
+                line[f"{name}_95"] = f"{low:.2f} to {high:.2f}"
+        summary.append(line)
     return summary
 
 
@@ -184,3 +216,8 @@ def run_bundle(data: str, output: str, method: str, accels: list[float], axes: l
 def run_sr_bundle(data: str, output: str, method: str, protocol: str) -> list[Row]:
     """The benchmark of one method beside interpolation, as the super-resolution bundle's evaluate.json calls it."""
     return run_sr(Path(data), Path(output), protocol, ["cubic", "sinc", method], {}, lambda row: None)
+
+
+def run_restoration_bundle(data: str, output: str, method: str, protocol: str) -> list[Row]:
+    """The benchmark of one method beside the degraded pictures, as the restoration bundle's evaluate.json calls it."""
+    return run_restoration(Path(data), Path(output), protocol, ["identity", method], {}, lambda row: None)

@@ -141,10 +141,10 @@ def random_coil_maps(coils: int, rows: int, cols: int, generator: torch.Generato
     return stacked / torch.linalg.vector_norm(stacked, dim=0)
 
 
-def draw(slices: Sequence[Slice], generator: torch.Generator) -> Tensor:
-    """The image of one slice, drawn by weight."""
+def draw(slices: Sequence[Slice], generator: torch.Generator) -> Slice:
+    """One slice, drawn by weight."""
     weights = torch.tensor([item.weight for item in slices])
-    return slices[int(torch.multinomial(weights, 1, generator=generator))].image
+    return slices[int(torch.multinomial(weights, 1, generator=generator))]
 
 
 def simulate(
@@ -177,7 +177,7 @@ def simulate(
     quietest, lowest = (0.003, 4.0) if coils < 6 else (0.001, 2.0)
     images, masks, maps, noises = [], [], [], []
     for _ in range(batch):
-        magnitude = augment(draw(slices, generator), rows, cols, generator)
+        magnitude = augment(draw(slices, generator).image, rows, cols, generator)
         images.append(torch.polar(magnitude, _smooth_field(rows, cols, generator)))
         masks.append(random_mask_2d(rows, cols, generator) if planar else random_mask(cols, generator, accel, lowest))
         maps.append(random_coil_maps(coils, rows, cols, generator) if coils > 1 else torch.ones(1, rows, cols))

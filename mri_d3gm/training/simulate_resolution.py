@@ -51,7 +51,7 @@ def simulate_resolution(
     drawn = 4 if uniform(0, 1, generator) < 2 / 3 else 2
     factor = drawn if factor is None else factor
     unknown = uniform(0, 1, generator) < blind
-    clean = torch.stack([sharp_crop(draw(slices, generator), crop, generator) for _ in range(batch)])
+    clean = torch.stack([sharp_crop(draw(slices, generator).image, crop, generator) for _ in range(batch)])
     lows = []
     for image in clean:
         low = blur_subsample(image, random_kernel(factor, generator), factor) if unknown else truncate(image, factor)

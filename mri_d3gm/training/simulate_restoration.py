@@ -34,12 +34,19 @@ def simulate_restoration(
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 
     derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L. dehaze: scattering model.
-    A tenth of the pictures is left as it is, so that clean ones are not changed. Brightness and colours vary.
+    A tenth of the pictures is left as it is, so that clean ones are not changed. Brightness and colours vary. Pictures that
+    come with a degraded counterpart are only cropped.
     """
     generator = torch.Generator().manual_seed(seed)
     clean, degraded = [], []
     for _ in range(batch):
-        image = crop_picture(draw(slices, generator), crop, generator)
+        picture = draw(slices, generator)
+        if picture.degraded is not None:
+            both = crop_picture(torch.cat([picture.image, picture.degraded]), crop, generator)
+            clean.append(both[:3])
+            degraded.append(both[3:])
+            continue
+        image = crop_picture(picture.image, crop, generator)
         image = image ** math.exp(uniform(-0.3, 0.3, generator))
         if uniform(0, 1, generator) < 0.5:
             image = image[torch.randperm(3, generator=generator)]

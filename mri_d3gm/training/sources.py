@@ -1,5 +1,6 @@
 """Training slices from folders: NIfTI volumes, PNG and JPEG pictures, fastMRI files."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")
 @dataclass(frozen=True)
 class Slice:
     """One image and how often it is drawn relative to others: a magnitude (rows, cols) whose 99.5th percentile is 1, or a
-    photograph (3, rows, cols) in [0, 1].
+    photograph (3, rows, cols) in [0, 1], with its really degraded counterpart where there is one.
     """
 
     image: Tensor
     weight: float
     name: str
+    degraded: Tensor | None = None
 
 
 def _volume(path: Path) -> np.ndarray:
@@ -56,7 +58,7 @@ def limit_band(image: Tensor, size: int) -> Tensor:
 
 
 def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
-    """Files below `data` of a source {glob, exclude?: globs, split?: [from, to], first?: count}, sorted.
+    """Files below `data` of a source {glob, exclude?: globs, split?: [from, to], first?: count, last?: count}, sorted.
 
     split: that part of the files in an order shuffled by a fixed seed, so that [0, .7], [.7, .8] and [.8, 1] are disjoint.
     InputError where nothing is left.
@@ -69,7 +71,7 @@ def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
         order = np.random.default_rng(0).permutation(len(paths))
         first, end = (round(part * len(paths)) for part in source["split"])
         paths = [paths[index] for index in sorted(order[first:end])]
-    paths = paths[: source.get("first", len(paths))]
+    paths = paths[: source.get("first", len(paths))][-source.get("last", len(paths)) :]
     if not paths:
         raise InputError(f"{data}: {source['glob']} matches too few files for the part {source['split']}")
     return paths
@@ -100,12 +102,33 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
     return slices
 
 
+def target_of(path: Path, source: dict[str, Any]) -> Path:
+    """The clean picture of a degraded one: its path with source's target, [regular expression, replacement], applied.
+
+    The expression sees the folder and the name. InputError where that file is missing.
+    """
+    pattern, replacement = source["target"]
+    target = path.parent.parent / re.sub(pattern, replacement, f"{path.parent.name}/{path.name}")
+    if not target.is_file() or target == path:
+        raise InputError(f"{path}: no clean picture {target} beside it; see the protocol's target")
+    return target
+
+
 def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
-    """All photographs of `sources` below the folder `data`, as `select_files` takes them, with their weight."""
+    """All photographs of `sources` below the folder `data`, as `select_files` takes them, with their weight.
+
+    A source with `target` (see `target_of`) names degraded pictures; the clean ones are then the images.
+    """
+
+    def colour(path: Path) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(read_image(path).array.transpose(2, 0, 1))).expand(3, -1, -1)
+
     pictures = []
     for source in sources:
         for path in select_files(data, source):
-            array = read_image(path).array
-            image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-            pictures.append(Slice(image.expand(3, -1, -1), source.get("weight", 1.0), path.name))
+            weight = source.get("weight", 1.0)
+            if "target" in source:
+                pictures.append(Slice(colour(target_of(path, source)), weight, path.name, colour(path)))
+            else:
+                pictures.append(Slice(colour(path), weight, path.name))
     return pictures
