@@ -1,5 +1,7 @@
 """The denoiser: a network, the path it was trained on, and the preconditioning between them."""
 
+from dataclasses import asdict
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,7 +21,8 @@ class Denoiser(nn.Module):
     """Estimate of x0 from x_t, mu and what was measured.
 
     network: a name of NETWORKS, options its arguments; dynamics: a name of DYNAMICS, path_options its arguments;
-    sigma_r: standard deviation of x0 - mu per real channel on normalised images. `config` holds all of them.
+    sigma_r: standard deviation of x0 - mu per real channel on normalised images. `config` holds all of them, defaults too,
+    so that weights load after a default has changed.
     """
 
     def __init__(
@@ -32,16 +35,17 @@ class Denoiser(nn.Module):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
+        defaults = {name: given.default for name, given in signature(NETWORKS[network]).parameters.items()}
+        self.net = NETWORKS[network](**(options or {}))
+        self.path = make_path(dynamics, **(path_options or {}))
         self.config: dict[str, Any] = {
             "network": network,
-            "options": options or {},
+            "options": defaults | (options or {}),
             "dynamics": dynamics,
-            "path_options": path_options or {},
+            "path_options": asdict(self.path),  # type: ignore[call-overload]
             "sigma_r": sigma_r,
             "spectral_norm": spectral_norm,
         }
-        self.net = NETWORKS[network](**(options or {}))
-        self.path = make_path(dynamics, **(path_options or {}))
         self.sigma_r = sigma_r
         if spectral_norm:
             for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]:

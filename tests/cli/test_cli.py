@@ -9,23 +9,7 @@ import numpy as np
 import pytest
 from scans import fft2c, phantom, write_scan
 
-from mri_d3gm.cli import main as cli
-
 QUICK = ["--method", "zero-filled", "--accel", "4"]
-
-
-def call(*arguments: object, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["mri-d3gm", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "40")
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    captured = capsys.readouterr()
-    return int(caught.value.code or 0), captured.out, captured.err
-
-
-@pytest.fixture
-def mri(capsys, monkeypatch):
-    return lambda *arguments: call(*arguments, capsys=capsys, monkeypatch=monkeypatch)
 
 
 def test_recon_writes_four_files_skips_what_is_done_and_refuses_the_rest(mri, tmp_path) -> None:

@@ -1,0 +1,20 @@
+import sys
+
+import pytest
+
+from mri_d3gm.cli import main as cli
+
+
+@pytest.fixture
+def mri(capsys, monkeypatch):
+    """Runs the command with arguments in a terminal of 40 columns: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mri-d3gm", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "40")
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return call

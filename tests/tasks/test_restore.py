@@ -1,0 +1,147 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jsonschema import validate
+from PIL import Image
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.images import read_image
+from mri_d3gm.tasks.benchmark import run_restoration
+from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.tasks.restore import TASKS, already_done, output_name, restore
+from mri_d3gm.tasks.train import run as train
+
+FAST = {"steps": 1, "tile": 128}
+
+
+def photograph(path: Path, size: tuple[int, int] = (40, 56), seed: int = 0, mode: str = "RGB") -> Path:
+    """A smooth picture with an edge."""
+    y, x = np.mgrid[0 : 1 : size[0] * 1j, 0 : 1 : size[1] * 1j]
+    turn = np.random.default_rng(seed).uniform(0, 6, 3)
+    colours = np.stack([0.5 + 0.3 * np.sin(4 * x + 3 * y + angle) for angle in turn], -1) * np.where(x > 0.5, 1, 0.5)[..., None]
+    Image.fromarray((255 * colours).astype(np.uint8)).convert(mode).save(path)
+    return path
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_size_channels_and_depth_stay(task: str, mode: str, tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", mode=mode)
+    name = tmp_path / "out" / "a.png"
+    result = restore(path, task=task, output=name, **FAST)
+    assert Image.open(name).mode == mode and Image.open(name).size == (56, 40)
+    assert result.image.shape == (40, 56, 3) and result.image.min() >= 0 and result.image.max() <= 1
+    record = json.loads((tmp_path / "out" / "a.png.json").read_text())
+    assert record["Task"] == task and record["Weights"]["File"] == f"{task}.safetensors"
+
+
+def test_two_runs_are_identical_and_tiles_do_not_change_the_noise(tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", (150, 180))
+    whole = restore(path, task="derain", steps=2, tile=512)
+    assert np.array_equal(whole.image, restore(path, task="derain", steps=2, tile=512).image)
+    tiled = restore(path, task="derain", steps=2, tile=160)
+    assert np.abs(whole.image - tiled.image).mean() < 2e-3
+
+
+@pytest.mark.parametrize(("method", "task"), [("identity", "derain"), ("median", "derain"), ("dark-channel", "dehaze")])
+def test_methods_without_a_network_run(method: str, task: str, tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", (64, 64))
+    result = restore(path, task=task, method=method)
+    assert result.record["Weights"] is None
+    if method == "identity":
+        np.testing.assert_allclose(result.image, read_image(path).array)
+
+
+@pytest.mark.parametrize("degrade", ["rain-heavy", "rain-light", "haze"])
+def test_a_degraded_picture_is_scored_against_the_clean_one(degrade: str, tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", (64, 64))
+    result = restore(path, task="dehaze" if degrade == "haze" else "derain", degrade=degrade, method="identity")
+    np.testing.assert_allclose(result.reference, read_image(path).array)
+    assert result.record["Metrics"] == result.record["MetricsDegraded"]
+    assert set(result.record["Metrics"]) == {"y-uint8", "y-crop4", "rgb", "dehaze"}
+    assert result.record["Metrics"]["rgb"]["psnr"] < 40
+
+
+def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
+    path = photograph(tmp_path / "a.png")
+    assert output_name(path, tmp_path / "out") == tmp_path / "out" / "a.png"
+    assert output_name(path, "b.jpg") == Path("b.jpg")
+    with pytest.raises(InputError, match="-o takes a folder"):
+        output_name(path, "b.nii")
+    name, options = tmp_path / "b.png", {"task": "derain", "method": "median"}
+    assert not already_done(path, name, options)
+    restore(path, output=name, **options)
+    assert already_done(path, name, options)
+    for refused in (options | {"method": "identity"}, options | {"task": "dehaze"}):
+        with pytest.raises(InputError, match="--overwrite"):
+            already_done(path, name, refused)
+    with pytest.raises(InputError, match="the input itself"):
+        already_done(path, path, options)
+
+
+def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
+    path, other = photograph(tmp_path / "a.png"), photograph(tmp_path / "b.png", (40, 40))
+    for options in ({"task": "colour"}, {"method": "magic"}, {"degrade": "snow"}, {"target": str(other)}, {"colour": 1}):
+        with pytest.raises(InputError):
+            restore(path, **options)
+
+
+def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path) -> None:
+    root = shipped("pipelines", "restoration")
+    schema = json.loads((Path(__file__).parent.parent / "data" / "metadata.schema.json").read_text())
+    validate(json.loads((root / "configs" / "metadata.json").read_text()), schema)
+    path = photograph(tmp_path / "a.png")
+    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path))
+    assert not workflow.check_properties()
+    assert workflow.network_def(torch.randn(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    sources = [{"glob": "a.png"}]
+    overrides = {"dataset_dir": str(tmp_path), "sources": sources, "validation_sources": sources}
+    assert not open_bundle(root, "train.json", "train", **overrides).check_properties()
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
+    options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "task": "dehaze", **FAST}
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, check=True, capture_output=True)
+    mine = restore(path, task="dehaze", output=tmp_path / "mine.png", **FAST)
+    assert np.array_equal(read_image(tmp_path / "out" / "a.png").array, read_image(tmp_path / "mine.png").array)
+    assert np.abs(read_image(tmp_path / "mine.png").array - mine.image).max() < 0.51 / 255
+
+
+LAYOUTS = {
+    "rain100h": ("RainTrainH/rain-{}.png", "RainTrainH/norain-{}.png", "Rain100H/rain-{}.png", "Rain100H/norain-{}.png"),
+    "rain100l": ("RainTrainL/rain-{}.png", "RainTrainL/norain-{}.png", "Rain100L/rain-{}.png", "Rain100L/norain-{}.png"),
+    "rain200h": ("train/input/{}x2.png", "train/target/{}.png", "test/input/{}x2.png", "test/target/{}.png"),
+    "o-haze": ("hazy/{}_outdoor_hazy.jpg", "GT/{}_outdoor_GT.jpg", None, None),
+    "dense-haze": ("hazy/{}_hazy.png", "GT/{}_GT.png", None, None),
+    "nh-haze": ("{}_hazy.png", "{}_GT.png", None, None),
+    "reside-indoor": ("ITS/hazy/{}_1_0.8.png", "ITS/clear/{}.png", "SOTS/indoor/hazy/{}_2.png", "SOTS/indoor/gt/{}.png"),
+}
+
+
+@pytest.mark.parametrize("protocol", LAYOUTS)
+def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tmp_path) -> None:
+    """Tiny folders named as the downloads are: trained two steps on the training pairs, scored on the test pairs."""
+    data = tmp_path / "data"
+    train_count = {"o-haze": 45, "dense-haze": 55, "nh-haze": 55}.get(protocol, 3)
+    for number in range(1, train_count + 1):
+        for template in LAYOUTS[protocol]:
+            if template is not None:
+                path = data / template.format(f"{number:02d}" if "haze" in protocol else number)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                photograph(path, (16, 20), seed=number)
+    overlay = tmp_path / "tiny.json"
+    settings = json.loads(shipped("configs", f"{protocol}.json").read_text())
+    options = {"features": 8, "levels": 2, "blocks": 1, "channels": 3}
+    network = {"_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0, "network": "nafnet", "options": options}
+    small = {"network_def": network, "train#trainer#steps": 2, "train#simulate#crop": 16}
+    overlay.write_text(json.dumps(settings | small))
+    train(str(overlay), str(data), str(tmp_path / "run"), "cpu")
+    weights = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
+    table = run_restoration(data, tmp_path / "table", str(overlay), ["identity", "d3gm"], weights, lambda row: None)
+    assert [row["method"] for row in table] == ["identity", "d3gm"]
+    assert table[0]["files"] == (5 if "haze" in protocol else 3)
+    assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40
