@@ -265,7 +265,7 @@ class FilterInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: Any, **_: Any) -> Draws:  # type: ignore[override]
         if self.method == "dark-channel":
-            from mri_d3gm.physics.haze import dark_channel_prior
+            from mri_d3gm.weather.haze import dark_channel_prior
 
             return Draws(dark_channel_prior(inputs[0])[None], 0, None)
         if self.method == "median":

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.physics.haze import add_haze
-from mri_d3gm.physics.rain import add_rain
 from mri_d3gm.training.simulate import Case, draw, uniform
 from mri_d3gm.training.sources import Slice
+from mri_d3gm.weather.haze import add_haze
+from mri_d3gm.weather.rain import add_rain
 
 TASKS = ("derain", "dehaze")
 

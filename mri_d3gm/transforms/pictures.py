@@ -14,8 +14,8 @@ from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images import Picture, read_image
-from mri_d3gm.physics.haze import add_haze
-from mri_d3gm.physics.rain import add_rain
+from mri_d3gm.weather.haze import add_haze
+from mri_d3gm.weather.rain import add_rain
 
 Data = Mapping[Hashable, Any]
 DEGRADATIONS = ("rain-heavy", "rain-light", "haze")

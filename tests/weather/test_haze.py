@@ -6,8 +6,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from mri_d3gm.physics.guided_filter import box_mean, guided_filter
-from mri_d3gm.physics.haze import (
+from mri_d3gm.weather.guided_filter import box_mean, guided_filter
+from mri_d3gm.weather.haze import (
     add_haze,
     dark_channel,
     dark_channel_prior,

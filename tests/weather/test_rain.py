@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.guided_filter import box_mean
-from mri_d3gm.physics.rain import add_rain, rain_layer
+from mri_d3gm.weather.guided_filter import box_mean
+from mri_d3gm.weather.rain import add_rain, rain_layer
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.physics.guided_filter import guided_filter
+from mri_d3gm.weather.guided_filter import guided_filter
 
 LUMA = (0.299, 0.587, 0.114)
 

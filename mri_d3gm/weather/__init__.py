@@ -1,0 +1,1 @@
+"""Rain and haze on photographs, and the dark channel prior against haze."""
