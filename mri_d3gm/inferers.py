@@ -91,7 +91,7 @@ class D3GMInferer(Inferer):
     (seed, n, i) alone. progress is told (evaluations done, steps) after each. Any sub-mask of the measured mask may be given.
     """
 
-    def __init__(self, solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0) -> None:
+    def __init__(self, solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0) -> None:
         if solver not in SOLVERS:
             raise InputError(f"--solver {solver}: unknown; one of {', '.join(SOLVERS)}")
         if steps < 1 or samples < 1:
@@ -180,7 +180,7 @@ class BaselineInferer(Inferer):
         return Draws(torch.from_numpy(image)[None].to(kspace.device, torch.complex64), 0, None)
 
 
-def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0) -> Inferer:
+def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0) -> Inferer:
     """The inferer of a method's name, one of METHODS."""
     if method == "d3gm":
         return D3GMInferer(solver, steps, samples, seed)
@@ -207,7 +207,7 @@ class InterpolationInferer(Inferer):
 
 
 def make_sr_inferer(
-    method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 4, seed: int = 0
+    method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0
 ) -> Inferer:
     """The inferer of a super-resolution method's name, one of SR_METHODS."""
     if method not in SR_METHODS:
@@ -225,7 +225,7 @@ class RestorationInferer(Inferer):
     """
 
     def __init__(
-        self, method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 1, seed: int = 0, tile: int = 512
+        self, method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 1, seed: int = 0, tile: int = 512
     ) -> None:
         self.sampler, self.method, self.tile = D3GMInferer(solver, steps, samples, seed), method, tile
         self.progress: Callable[[int, int], None] | None = None
@@ -277,7 +277,7 @@ class FilterInferer(Inferer):
 
 
 def make_restoration_inferer(
-    method: str = "d3gm", solver: str = "posterior", steps: int = 2, samples: int = 1, seed: int = 0, tile: int = 512
+    method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 1, seed: int = 0, tile: int = 512
 ) -> Inferer:
     """The inferer of a restoration method's name, one of RESTORATION_METHODS."""
     if method not in RESTORATION_METHODS:

@@ -28,7 +28,7 @@ def recon(
     accels: Annotated[str, typer.Option(help="Comma-separated.")] = "8,16",
     axes: Annotated[str, typer.Option(help="Comma-separated: phase, readout.")] = "phase,readout",
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 2,
+    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
@@ -48,7 +48,7 @@ def sr(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("runs/benchmark-sr"),
     methods: Annotated[str, typer.Option(help="Comma-separated.")] = "nearest,linear,cubic,lanczos,sinc,regression,d3gm",
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 2,
+    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
     tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,

@@ -44,7 +44,7 @@ def recon(
     coil_maps: Annotated[str | None, typer.Option(help="HDF5 file with dataset coil_maps.")] = None,
     method: Annotated[str, typer.Option(help="d3gm, regression, zero-filled, pocs, sense, l1-wavelet, tv.")] = "d3gm",
     solver: Annotated[str, typer.Option(help="Solver of the reverse process.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 2,
+    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws; more than one writes the std map.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of mask and draws.")] = 0,
     slices: Annotated[str | None, typer.Option(help="a:b or one number.")] = None,

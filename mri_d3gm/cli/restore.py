@@ -17,7 +17,7 @@ def restore(
     output: Annotated[str, typer.Option("-o", "--output", help="Folder, or the name of one picture.")],
     method: Annotated[str, typer.Option(help="d3gm, regression, identity, dark-channel (dehaze), median (derain).")] = "d3gm",
     solver: Annotated[str, typer.Option(help="Solver of the reverse process.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 2,
+    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws, which are averaged.")] = 1,
     tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
     tile: Annotated[int, typer.Option(min=128, help="Side of the tiles that large pictures are estimated in.")] = 512,

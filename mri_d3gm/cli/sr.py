@@ -24,7 +24,7 @@ def sr(
     slices: Annotated[str | None, typer.Option(help="a:b or one number.")] = None,
     method: Annotated[str, typer.Option(help="d3gm, regression, sinc, nearest, linear, cubic, lanczos.")] = "d3gm",
     solver: Annotated[str, typer.Option(help="Solver of the reverse process.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 2,
+    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws; more than one writes the std map.")] = 4,
     tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,

@@ -4,73 +4,24 @@ Frames are sorted by position along their common normal, never by InstanceNumber
 positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 """
 
-import io
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, has_dicom_magic, make_volume, reading
+from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, text_of
+from mri_d3gm.io.volume import Volume, make_volume, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_ZIP_BYTES = 16 << 30  # of all members, unpacked
-MAX_ZIP_RATIO = 200  # unpacked to packed: MR images pack 2 to 20 times
 SAME_PLACE = 0.01  # mm along the normal
 SAME_DIRECTION = 1e-3
-TAGS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "Modality",
-    "ImageType",
-    "ComplexImageComponent",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "EchoNumbers",
-    "EchoTime",
-    "TemporalPositionIdentifier",
-    "AcquisitionNumber",
-    "InstanceNumber",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-MR_STORAGE = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 NOT_MAGNITUDE = ("P", "PHASE", "R", "REAL", "I", "IMAGINARY")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A DICOM file: a path, or a member of a .zip; its header without pixels is read once."""
-
-    path: Path
-    member: str | None
-    header: "Dataset"
-
-    @property
-    def name(self) -> str:
-        return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
 
 @dataclass(frozen=True)
@@ -104,166 +55,20 @@ def read_dicom(path: str | Path, series: str | None = None) -> Volume:
     missing, mixed, irregular or damaged.
     """
     target = Path(path)
-    with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), _files(target) as files:
+    with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of a header
-        sources = _choose(target, _images(target, files), series)
+        sources = choose_series(target, find_images(target, files), series)
         frames = _magnitudes(target, [frame for source in sources for frame in _frames(source)])
         _check_alike(target, frames)
         grid = _grid(target, frames)
         affine = _affine(target, grid)
         array = _voxels(grid, files)
     ordered = dict.fromkeys(frame.source.path for row in grid for frame in row)
-    description = _text(sources[0].header, "SeriesDescription")
+    description = text_of(sources[0].header, "SeriesDescription")
     return make_volume(target, array, affine, tuple(ordered), description)
 
 
 # files
-
-
-class _Files:
-    """The files of a folder, or of a .zip: names in order, and opening them."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
-        self.path, self.archive = path, archive
-
-    def names(self) -> Iterator[tuple[Path, str | None]]:
-        if self.archive is not None:
-            yield from ((self.path, item.filename) for item in self.archive.infolist() if not item.is_dir())
-        elif self.path.is_dir():
-            yield from ((path, None) for path in sorted(self.path.rglob("*")) if path.is_file())
-        else:
-            yield self.path, None
-            rest = (path for path in sorted(self.path.parent.iterdir()) if path.is_file() and path != self.path)
-            yield from ((path, None) for path in rest)
-
-    def open(self, path: Path, member: str | None) -> IO[bytes]:
-        if self.archive is None or member is None:
-            return path.open("rb")
-        return io.BytesIO(self.archive.read(member))  # a packed stream cannot seek back cheaply
-
-
-@contextmanager
-def _files(path: Path) -> Iterator[_Files]:
-    with ExitStack() as stack:
-        archive = None
-        with reading(path, "is not a DICOM file, a folder or a whole .zip"):
-            if not path.is_dir() and not has_dicom_magic(path):
-                if not zipfile.is_zipfile(path):
-                    raise InputError(f"{path}: not a DICOM file (no DICM at byte 128) nor a whole .zip; export it again")
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                _check_zip(path, archive)
-        yield _Files(path, archive)
-
-
-def _check_zip(path: Path, archive: zipfile.ZipFile) -> None:
-    items = archive.infolist()
-    size = sum(item.file_size for item in items)
-    packed = sum(item.compress_size for item in items)
-    if size > MAX_ZIP_BYTES or (size > 1 << 26 and size > MAX_ZIP_RATIO * packed):
-        raise InputError(f"{path}: unpacks to {size / 1e9:.1f} GB, too much for a series; unpack it and give the folder")
-    if any(item.flag_bits & 1 for item in items):
-        raise InputError(f"{path}: is encrypted; unpack it and give the folder")
-
-
-def _images(path: Path, files: _Files) -> list[Source]:
-    """All sources that hold MR pixels, each once; of a single file, those of its series."""
-    found: dict[str, Source] = {}
-    others: list[str] = []
-    wanted = None
-    for place, member in files.names():
-        header = _header(files, place, member)
-        if header is None:
-            continue
-        if place == path and member is None:  # one file was given: it comes first
-            wanted = _text(header, "SeriesInstanceUID")
-        if wanted is not None and wanted != _text(header, "SeriesInstanceUID"):
-            continue
-        source = Source(place, member, header)
-        problem = _problem(source)
-        if problem is None:
-            # a copy of a file counts once; anonymisers may give all images of a series one UID
-            key = " ".join(_text(header, name) for name in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient"))
-            found.setdefault(key, source)
-        else:
-            others.append(problem)
-    if not found:
-        held = ", ".join(sorted(set(others))[:5])
-        raise InputError(f"{path}: holds no MR image" + (f", only {held}; " if held else " and no DICOM; ") + "give MR DICOM")
-    return list(found.values())
-
-
-def _header(files: _Files, path: Path, member: str | None) -> "Dataset | None":
-    """The header without pixels, None for a file that is not DICOM; InputError for one that is cut within it."""
-    import pydicom
-
-    name = str(path) if member is None else f"{path}:{member}"
-    with reading(name, "is a damaged DICOM file"):
-        with files.open(path, member) as file:
-            if file.read(132)[128:] != b"DICM":
-                return None
-        with files.open(path, member) as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*TAGS])
-        for _ in (*header.file_meta.iterall(), *header.iterall()):
-            pass  # pydicom converts a value, and finds it damaged, when it is first asked for
-        return header
-
-
-def _problem(source: Source) -> str | None:
-    """What a DICOM object is, where it is no monochrome MR image; InputError for an MR image cut short."""
-    header = source.header
-    kind = _text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID")
-    has_pixels = all(name in header for name in ("Rows", "Columns", "BitsAllocated"))
-    if kind in ("", *MR_STORAGE) and not has_pixels:
-        raise InputError(f"{source.name}: the file is truncated; copy or export it again")
-    if not has_pixels:
-        return "objects without pixels"
-    if int(header.get("SamplesPerPixel", 1)) != 1 or not _text(header, "PhotometricInterpretation").startswith("MONO"):
-        return "colour images"
-    if kind.startswith(SECONDARY_CAPTURE):
-        return "secondary captures"
-    modality = _text(header, "Modality")
-    return None if modality == "MR" else f"images of modality {modality or 'unknown'}"
-
-
-def _text(header: "Dataset", name: str) -> str:
-    value = header.get(name)
-    return "" if value is None else " ".join(str(value).split())
-
-
-# choice of a series
-
-
-def _choose(path: Path, sources: list[Source], series: str | None) -> list[Source]:
-    """The sources of the one series there is or that `series` names: number, UID or description."""
-    groups: dict[str, list[Source]] = {}
-    for source in sources:
-        groups.setdefault(_text(source.header, "SeriesInstanceUID"), []).append(source)
-    if series is None and len(groups) == 1:
-        return sources
-    if series is None:
-        raise InputError(f"{path}: holds several series: {_listed(groups)}; choose one with --series N")
-    text = " ".join(series.split())
-    for name in ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription"):
-        named = [uid for uid, group in groups.items() if _text(group[0].header, name).lower() == text.lower()]
-        if len(named) == 1:
-            return groups[named[0]]
-        if named:
-            raise InputError(f"{path}: several series are called {text}; give one's UID to --series: {', '.join(named)}")
-    raise InputError(f"{path}: holds no series {text}, but {_listed(groups)}; choose one with --series N")
-
-
-def _listed(groups: dict[str, list[Source]], limit: int = 30) -> str:
-    items = []
-    for uid, group in groups.items():
-        header = group[0].header
-        number = _text(header, "SeriesNumber") or uid
-        count = sum(int(source.header.get("NumberOfFrames") or 1) for source in group)
-        items.append((number, f"{number} '{_text(header, 'SeriesDescription')}' ({count} image{'s' * (count > 1)})"))
-    items.sort(key=lambda item: (len(item[0]), item[0]))
-    return ", ".join(text for _, text in items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
-
-
-# frames
 
 
 def _frames(source: Source) -> list[Frame]:
@@ -412,7 +217,7 @@ def _check_even(path: Path, positions: np.ndarray, normal: np.ndarray) -> None:
 # voxels
 
 
-def _voxels(grid: list[list[Frame]], files: _Files) -> np.ndarray:
+def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
     """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go."""
     header = grid[0][0].source.header
     with reading(files.path, "its images cannot be held"):
@@ -428,7 +233,7 @@ def _voxels(grid: list[list[Frame]], files: _Files) -> np.ndarray:
     return array
 
 
-def _pixels(files: _Files, source: Source) -> np.ndarray:
+def _pixels(files: Files, source: Source) -> np.ndarray:
     """Stored values of all frames of a file, (frames, rows, columns); InputError where they are cut or not decodable."""
     import pydicom
     from pydicom.pixels import get_decoder

@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "method": "d3gm",
     "solver": "posterior",
-    "steps": 2,
+    "steps": 1,
     "samples": 1,
     "tile": 512,
     "tau": None,
@@ -113,9 +113,16 @@ def describe(
 
 
 def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, float]]:
-    """Metrics by protocol name of pictures (rows, cols, 3), rounded to 8 bits first as published tables are."""
+    """Metrics by protocol name of pictures (rows, cols, 3), rounded to 8 bits first as published tables are.
+
+    InputError for pictures smaller than SSIM's window and the border that one protocol removes.
+    """
     from mri_d3gm.metrics.restoration import RESTORATION_METRICS
 
+    if min(reference.shape[:2]) < 19:
+        raise InputError(
+            f"a picture of {reference.shape[0]} x {reference.shape[1]} pixels cannot be scored; 19 on each side at least"
+        )
     pair = [np.round(255 * np.clip(picture, 0, 1).astype(np.float64)) / 255 for picture in (reference, image)]
     return {name: metric(*pair) for name, metric in RESTORATION_METRICS.items()}
 

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "method": "d3gm",
     "solver": "posterior",
-    "steps": 2,
+    "steps": 1,
     "samples": 4,
     "tau": None,
     "weights": None,

@@ -132,7 +132,7 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
             if template is not None:
                 path = data / template.format(f"{number:02d}" if "haze" in protocol else number)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                photograph(path, (16, 20), seed=number)
+                photograph(path, (24, 32), seed=number)
     overlay = tmp_path / "tiny.json"
     settings = json.loads(shipped("configs", f"{protocol}.json").read_text())
     options = {"features": 8, "levels": 2, "blocks": 1, "channels": 3}

@@ -1,0 +1,209 @@
+"""MR images among the files of a folder or a .zip, grouped into DICOM series, of which one is chosen."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.volume import has_dicom_magic, reading
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAX_ZIP_BYTES = 16 << 30  # of all members, unpacked
+MAX_ZIP_RATIO = 200  # unpacked to packed: MR images pack 2 to 20 times
+TAGS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "Modality",
+    "ImageType",
+    "ComplexImageComponent",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "EchoNumbers",
+    "EchoTime",
+    "TemporalPositionIdentifier",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+MR_STORAGE = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A DICOM file: a path, or a member of a .zip; its header without pixels is read once."""
+
+    path: Path
+    member: str | None
+    header: "Dataset"
+
+    @property
+    def name(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}:{self.member}"
+
+
+class Files:
+    """The files of a folder, or of a .zip: names in order, and opening them."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
+        self.path, self.archive = path, archive
+
+    def names(self) -> Iterator[tuple[Path, str | None]]:
+        if self.archive is not None:
+            yield from ((self.path, item.filename) for item in self.archive.infolist() if not item.is_dir())
+        elif self.path.is_dir():
+            yield from ((path, None) for path in sorted(self.path.rglob("*")) if path.is_file())
+        else:
+            yield self.path, None
+            rest = (path for path in sorted(self.path.parent.iterdir()) if path.is_file() and path != self.path)
+            yield from ((path, None) for path in rest)
+
+    def open(self, path: Path, member: str | None) -> IO[bytes]:
+        if self.archive is None or member is None:
+            return path.open("rb")
+        return io.BytesIO(self.archive.read(member))  # a packed stream cannot seek back cheaply
+
+
+@contextmanager
+def open_files(path: Path) -> Iterator[Files]:
+    with ExitStack() as stack:
+        archive = None
+        with reading(path, "is not a DICOM file, a folder or a whole .zip"):
+            if not path.is_dir() and not has_dicom_magic(path):
+                if not zipfile.is_zipfile(path):
+                    raise InputError(f"{path}: not a DICOM file (no DICM at byte 128) nor a whole .zip; export it again")
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                _check_zip(path, archive)
+        yield Files(path, archive)
+
+
+def _check_zip(path: Path, archive: zipfile.ZipFile) -> None:
+    items = archive.infolist()
+    size = sum(item.file_size for item in items)
+    packed = sum(item.compress_size for item in items)
+    if size > MAX_ZIP_BYTES or (size > 1 << 26 and size > MAX_ZIP_RATIO * packed):
+        raise InputError(f"{path}: unpacks to {size / 1e9:.1f} GB, too much for a series; unpack it and give the folder")
+    if any(item.flag_bits & 1 for item in items):
+        raise InputError(f"{path}: is encrypted; unpack it and give the folder")
+
+
+def find_images(path: Path, files: Files) -> list[Source]:
+    """All sources that hold MR pixels, each once; of a single file, those of its series."""
+    found: dict[str, Source] = {}
+    others: list[str] = []
+    wanted = None
+    for place, member in files.names():
+        header = _header(files, place, member)
+        if header is None:
+            continue
+        if place == path and member is None:  # one file was given: it comes first
+            wanted = text_of(header, "SeriesInstanceUID")
+        if wanted is not None and wanted != text_of(header, "SeriesInstanceUID"):
+            continue
+        source = Source(place, member, header)
+        problem = _problem(source)
+        if problem is None:
+            # a copy of a file counts once; anonymisers may give all images of a series one UID
+            key = " ".join(text_of(header, name) for name in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient"))
+            found.setdefault(key, source)
+        else:
+            others.append(problem)
+    if not found:
+        held = ", ".join(sorted(set(others))[:5])
+        raise InputError(f"{path}: holds no MR image" + (f", only {held}; " if held else " and no DICOM; ") + "give MR DICOM")
+    return list(found.values())
+
+
+def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
+    """The header without pixels, None for a file that is not DICOM; InputError for one that is cut within it."""
+    import pydicom
+
+    name = str(path) if member is None else f"{path}:{member}"
+    with reading(name, "is a damaged DICOM file"):
+        with files.open(path, member) as file:
+            if file.read(132)[128:] != b"DICM":
+                return None
+        with files.open(path, member) as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*TAGS])
+        for _ in (*header.file_meta.iterall(), *header.iterall()):
+            pass  # pydicom converts a value, and finds it damaged, when it is first asked for
+        return header
+
+
+def _problem(source: Source) -> str | None:
+    """What a DICOM object is, where it is no monochrome MR image; InputError for an MR image cut short."""
+    header = source.header
+    kind = text_of(header, "SOPClassUID") or text_of(header.file_meta, "MediaStorageSOPClassUID")
+    has_pixels = all(name in header for name in ("Rows", "Columns", "BitsAllocated"))
+    if kind in ("", *MR_STORAGE) and not has_pixels:
+        raise InputError(f"{source.name}: the file is truncated; copy or export it again")
+    if not has_pixels:
+        return "objects without pixels"
+    if int(header.get("SamplesPerPixel", 1)) != 1 or not text_of(header, "PhotometricInterpretation").startswith("MONO"):
+        return "colour images"
+    if kind.startswith(SECONDARY_CAPTURE):
+        return "secondary captures"
+    modality = text_of(header, "Modality")
+    return None if modality == "MR" else f"images of modality {modality or 'unknown'}"
+
+
+def text_of(header: "Dataset", name: str) -> str:
+    value = header.get(name)
+    return "" if value is None else " ".join(str(value).split())
+
+
+# choice of a series
+
+
+def choose_series(path: Path, sources: list[Source], series: str | None) -> list[Source]:
+    """The sources of the one series there is or that `series` names: number, UID or description."""
+    groups: dict[str, list[Source]] = {}
+    for source in sources:
+        groups.setdefault(text_of(source.header, "SeriesInstanceUID"), []).append(source)
+    if series is None and len(groups) == 1:
+        return sources
+    if series is None:
+        raise InputError(f"{path}: holds several series: {_listed(groups)}; choose one with --series N")
+    text = " ".join(series.split())
+    for name in ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription"):
+        named = [uid for uid, group in groups.items() if text_of(group[0].header, name).lower() == text.lower()]
+        if len(named) == 1:
+            return groups[named[0]]
+        if named:
+            raise InputError(f"{path}: several series are called {text}; give one's UID to --series: {', '.join(named)}")
+    raise InputError(f"{path}: holds no series {text}, but {_listed(groups)}; choose one with --series N")
+
+
+def _listed(groups: dict[str, list[Source]], limit: int = 30) -> str:
+    items = []
+    for uid, group in groups.items():
+        header = group[0].header
+        number = text_of(header, "SeriesNumber") or uid
+        count = sum(int(source.header.get("NumberOfFrames") or 1) for source in group)
+        items.append((number, f"{number} '{text_of(header, 'SeriesDescription')}' ({count} image{'s' * (count > 1)})"))
+    items.sort(key=lambda item: (len(item[0]), item[0]))
+    return ", ".join(text for _, text in items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
+
+
+# frames
