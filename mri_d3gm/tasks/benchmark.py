@@ -122,6 +122,19 @@ def run_restoration(
     return tables(rows, RESTORE_KEY[1:], output)
 
 
+def network_size(protocol: str, weights: str | None) -> tuple[int, int]:
+    """Parameters of a restoration protocol's network, and floating-point operations of one evaluation of 256 x 256."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mri_d3gm.networks.weights import load_network
+
+    network = load_network(restore.weights_of(restore.DEFAULTS | {"task": overlay_keys(protocol)["task"], "weights": weights}))
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, 256, 256))
+    return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops()
+
+
 def volume_figures(record: Row) -> Row:
     """Figures of one MRI run: `fastmri-volume` and `body`, evaluations, seconds a slice, peak memory of the process."""
     volume = record["Metrics"]["fastmri-volume"]
