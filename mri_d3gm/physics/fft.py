@@ -26,3 +26,10 @@ def fft1c(x: Tensor, dim: int) -> Tensor:
 def ifft1c(k: Tensor, dim: int) -> Tensor:
     """K-space to image along one axis; inverse and adjoint of `fft1c`."""
     return _centred(torch.fft.ifftn, k, (dim,))
+
+
+def mirror(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Image, k-space, mask or maps turned about the centre along `axes` of the last two; the transforms commute with it."""
+    turned = x.flip(axes)
+    even = [axis for axis in axes if x.shape[axis] % 2 == 0]
+    return turned.roll([1] * len(even), even) if even else turned

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mri_d3gm.physics.consistency import projection, proximal
-from mri_d3gm.physics.fft import fft1c, fft2c, ifft1c, ifft2c
+from mri_d3gm.physics.fft import fft1c, fft2c, ifft1c, ifft2c, mirror
 from mri_d3gm.physics.operators import adjoint, combine, expand, forward, gram
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase, pocs
 
@@ -38,6 +38,14 @@ def test_fourier_is_fastmris_and_an_isometry(rows: int, cols: int) -> None:
     torch.testing.assert_close(fft1c(fft1c(x, -1), -2), fft2c(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ifft1c(ifft1c(fft2c(x), -1), -2), x, atol=1e-5, rtol=1e-5)
     assert float(fft2c(x).norm()) == pytest.approx(float(x.norm()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "cols"), SIZES)
+@pytest.mark.parametrize("axes", [(), (-1,), (-2,), (-2, -1)])
+def test_mirroring_commutes_with_the_transform_and_undoes_itself(rows: int, cols: int, axes: tuple[int, ...]) -> None:
+    x = noise(2, rows, cols)
+    torch.testing.assert_close(fft2c(mirror(x, axes)), mirror(fft2c(x), axes), atol=1e-5, rtol=1e-5)
+    assert torch.equal(mirror(mirror(x, axes), axes), x)
 
 
 def test_fourier_of_a_gaussian_is_the_analytic_pair() -> None:
