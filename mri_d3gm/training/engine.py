@@ -138,7 +138,7 @@ class Trainer:
             t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
             estimate = self._estimates(case.mu, t, case)[-1]
             images = (case.mu, estimate)
-            before, after = ((image.abs() - case.image.abs()).square().flatten(1).mean(1) for image in images)
+            before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains += (10 * (before / after).log10()).tolist()
         self.denoiser.load_state_dict(held)
         return sum(gains) / len(gains)
