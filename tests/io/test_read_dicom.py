@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io import read_dicom as module
+from mri_d3gm.io import dicom_series as module
 from mri_d3gm.io.read_dicom import read_dicom
 from mri_d3gm.io.volume import Volume, spacing, volume_hash
 
