@@ -21,6 +21,14 @@ def report(row: dict[str, Any]) -> None:
     print(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
 
 
+def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) -> str:
+    """Train by a protocol's own sources, going on where `folder` was; its weights."""
+    from mri_d3gm.tasks.train import run
+
+    run(protocol, str(data), str(folder), max_minutes=max_minutes)
+    return str(folder / "weights.safetensors")
+
+
 @app.command("recon")
 def recon(
     data: Annotated[Path, typer.Option(help="Folder of fully sampled fastMRI-layout files.")],
@@ -61,10 +69,7 @@ def sr(
     from mri_d3gm.tasks.benchmark import run_sr
 
     if train:
-        from mri_d3gm.tasks.train import run as run_training
-
-        run_training(protocol, str(data), str(output / "train"), max_minutes=max_minutes)
-        weights = str(output / "train" / "weights.safetensors")
+        weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "weights": weights}
     print(to_markdown(run_sr(data, output, protocol, methods.split(","), options, report)))
 
@@ -87,10 +92,7 @@ def restore(
     from mri_d3gm.tasks.benchmark import network_size, run_restoration
 
     if train:
-        from mri_d3gm.tasks.train import run as run_training
-
-        run_training(protocol, str(data), str(output / "train"), max_minutes=max_minutes)
-        weights = str(output / "train" / "weights.safetensors")
+        weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
     print(to_markdown(run_restoration(data, output, protocol, methods.split(","), options, report)))
     parameters, operations = network_size(protocol, weights)

@@ -87,6 +87,7 @@ class Files:
 
 @contextmanager
 def open_files(path: Path) -> Iterator[Files]:
+    """The files of a folder, a .zip or one DICOM file's folder, a .zip being closed at the end; InputError for others."""
     with ExitStack() as stack:
         archive = None
         with reading(path, "is not a DICOM file, a folder or a whole .zip"):
@@ -169,6 +170,7 @@ def _problem(source: Source) -> str | None:
 
 
 def text_of(header: "Dataset", name: str) -> str:
+    """An attribute as text with single blanks, '' where it is missing."""
     value = header.get(name)
     return "" if value is None else " ".join(str(value).split())
 

@@ -1,6 +1,6 @@
 """What a run leaves behind: names of its files, the provenance they hold, and whether they are there already."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,20 +36,23 @@ def output_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     return Outputs(*(Path(f"{base}_{end}") for end in (f"{kind}.nii.gz", "std.nii.gz", f"{kind}.json", "preview.png")))
 
 
-def make_folder(names: Outputs) -> None:
-    """The folder of the outputs, made where it is missing."""
+def make_folder(name: Path) -> None:
+    """The folder of an output, made where it is missing."""
     try:
-        names.volume.parent.mkdir(parents=True, exist_ok=True)
+        name.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{names.volume.parent}: cannot be made: {error.strerror}") from error
+        raise InputError(f"{name.parent}: cannot be made: {error.strerror}") from error
 
 
-def already_done(names: Outputs, input_hash: str, options: Mapping[str, Any], weights: str) -> bool:
-    """Whether the sidecar at `names` records this input, these options and these weights; other files are refused."""
+def already_done(names: Sequence[Path], sidecar: Path, input_hash: str, options: Mapping[str, Any], weights: str) -> bool:
+    """Whether the sidecar records this input, these options and these weights and names[0] is there; other files are refused.
+
+    names: all files of the run, the result first.
+    """
     if not any(name.exists() for name in names):
         return False
-    if names.sidecar.exists() and names.volume.exists():
-        record = read_sidecar(names.sidecar)
+    if sidecar.exists() and names[0].exists():
+        record = read_sidecar(sidecar)
         same = record.get("Input", {}).get("SHA256") == input_hash
         same = same and record.get("Weights") == weights_record(options["method"], weights)
         if same and record.get("Options") == fingerprint_options(options):

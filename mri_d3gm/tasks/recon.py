@@ -152,7 +152,7 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
     record = result.record
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}; position unknown"
-    make_folder(names)
+    make_folder(names.volume)
     write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
     if result.std is not None:
         write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "std of draws; " + description)
@@ -179,4 +179,4 @@ def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> b
     """Whether `names` hold the result of this input, these options and these weights; other files are refused."""
     chosen = DEFAULTS | options
     weights = str(chosen["weights"] or default_weights(PIPELINE))
-    return outputs.already_done(names, scan_hash(str(path)), chosen, weights)
+    return outputs.already_done(names, names.sidecar, scan_hash(str(path)), chosen, weights)

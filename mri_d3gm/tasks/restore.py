@@ -8,9 +8,10 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images import FORMATS, Picture, write_image
-from mri_d3gm.io.sidecar import read_sidecar, write_sidecar
+from mri_d3gm.io.sidecar import write_sidecar
+from mri_d3gm.tasks import outputs
 from mri_d3gm.tasks.bundles import infer, shipped
-from mri_d3gm.tasks.outputs import fingerprint_options, software, weights_record
+from mri_d3gm.tasks.outputs import fingerprint_options, make_folder, software, weights_record
 
 PIPELINE = "restoration"
 TASKS = ("derain", "dehaze")
@@ -129,10 +130,7 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
 
 def write(restored: np.ndarray, source: Picture, record: dict[str, Any], name: Path) -> None:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar."""
-    try:
-        name.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{name.parent}: cannot be made: {error.strerror}") from error
+    make_folder(name)
     array = restored if source.array.shape[2] == 3 else restored.mean(2, keepdims=True)
     write_image(name, array, source)
     write_sidecar(sidecar_name(name), record)
@@ -157,14 +155,8 @@ def already_done(path: str | Path, name: Path, options: dict[str, Any]) -> bool:
     """Whether `name` holds the result of this input, these options and these weights; other files are refused."""
     from mri_d3gm.networks.weights import file_hash
 
-    if not name.exists() and not sidecar_name(name).exists():
-        return False
     if name.exists() and name.resolve() == Path(path).resolve():
         raise InputError(f"{name}: is the input itself; give another folder to -o")
-    if name.exists() and sidecar_name(name).exists():
-        record, chosen = read_sidecar(sidecar_name(name)), DEFAULTS | options
-        same = record.get("Input", {}).get("SHA256") == file_hash(path)
-        same = same and record.get("Weights") == weights_record(chosen["method"], weights_of(chosen))
-        if same and record.get("Options") == fingerprint_options(chosen):
-            return True
-    raise InputError(f"{name}: exists and comes from another input or other options; --overwrite replaces it")
+    chosen = DEFAULTS | options
+    sidecar = sidecar_name(name)
+    return outputs.already_done([name, sidecar], sidecar, file_hash(path), chosen, weights_of(chosen))

@@ -190,7 +190,7 @@ def write(result: SuperResolution, source: Volume, axis: int, names: Outputs) ->
     record = result.record
     scale = record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
-    make_folder(names)
+    make_folder(names.volume)
     write_volume(names.volume, result.volume, result.affine, 1, description)
     if result.std is not None:
         write_volume(names.std, result.std, result.affine, 1, "std of draws; " + description)
@@ -229,4 +229,4 @@ def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> b
 
     chosen = DEFAULTS | options
     weights = str(chosen["weights"] or default_weights(PIPELINE))
-    return outputs.already_done(names, volume_hash(cached_volume(str(path), chosen["series"])), chosen, weights)
+    return outputs.already_done(names, names.sidecar, volume_hash(cached_volume(str(path), chosen["series"])), chosen, weights)
