@@ -1,6 +1,6 @@
 """The denoiser: a network, the path it was trained on, and the preconditioning between them."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from inspect import signature
 from typing import Any
 
@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
             "network": network,
             "options": defaults | (options or {}),
             "dynamics": dynamics,
-            "path_options": asdict(self.path),  # type: ignore[call-overload]
+            "path_options": {field.name: getattr(self.path, field.name) for field in fields(self.path) if field.init},  # type: ignore[arg-type]
             "sigma_r": sigma_r,
             "spectral_norm": spectral_norm,
         }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def load_network(path: str | Path, device: str | torch.device = "cpu", tau: floa
     """The denoiser alone, for bundle configurations; tau in place of the one that its path was trained with."""
     denoiser = load_weights(path, device)[0]
     if tau is not None:
-        if "tau" not in {field.name for field in fields(denoiser.path)}:  # type: ignore[arg-type]
+        if "tau" not in denoiser.config["path_options"]:
             raise InputError(f"--tau {tau}: the weights' dynamics, {denoiser.config['dynamics']}, has none; leave it out")
         denoiser.path = replace(denoiser.path, tau=tau)  # type: ignore[type-var]
     return denoiser

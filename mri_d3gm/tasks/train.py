@@ -9,10 +9,11 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_files, overlay_keys, resolve_device, shipped
 
 
-def run(config: str, data: str, output: str, device: str = "auto", max_minutes: float | None = None) -> None:
+def run(config: str, data: str, output: str, device: str = "auto", max_minutes: float | None = None, **keys: object) -> None:
     """Train by `config`, a file or a name in configs/; weights, log and checkpoint go to the folder `output`.
 
-    Keys of their own in an overlay: `pipeline`, the bundle (reconstruction), and `extends`, an overlay to apply first.
+    keys: what else to change in the configuration. Keys of their own in an overlay: `pipeline`, the bundle
+    (reconstruction), and `extends`, an overlay to apply first.
     """
     if not Path(data).is_dir():
         raise InputError(f"{data}: no such folder for --data")
@@ -29,6 +30,7 @@ def run(config: str, data: str, output: str, device: str = "auto", max_minutes: 
         device=resolve_device(device),
         max_minutes=math.inf if max_minutes is None else max_minutes,
         command=command,
+        **keys,
     )
     with named_causes():
         workflow.run()

@@ -15,10 +15,10 @@ from mri_d3gm.weather.rain import add_rain
 TASKS = ("derain", "dehaze")
 
 
-def crop_picture(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def crop_picture(image: Tensor, size: int, generator: torch.Generator, least_zoom: float = 0.4) -> Tensor:
     """A random crop (channels, size, size), in half of the draws from a smaller picture; flipped in half of the draws."""
     if uniform(0, 1, generator) < 0.5:
-        zoom = math.exp(uniform(math.log(max(0.4, size / min(image.shape[1:]))), 0, generator))
+        zoom = math.exp(uniform(math.log(min(1, max(least_zoom, size / min(image.shape[1:])))), 0, generator))
         shape = [max(size, round(n * zoom)) for n in image.shape[1:]]
         image = functional.interpolate(image[None], shape, mode="bicubic", antialias=True)[0].clamp(0, 1)
     missing = [max(0, size - n) for n in image.shape[1:]]
@@ -28,12 +28,29 @@ def crop_picture(image: Tensor, size: int, generator: torch.Generator) -> Tensor
     return image.flip(2) if uniform(0, 1, generator) < 0.5 else image
 
 
+def mosaic(slices: Sequence[Slice], size: int, generator: torch.Generator) -> Tensor:
+    """Four pictures in one of (3, size, size), two of them on their side: fine structure and straight bright edges."""
+    quarters = [crop_picture(draw(slices, generator).image[:3], size // 2, generator, 0.15) for _ in range(4)]
+    return torch.cat([torch.cat([quarters[0], quarters[1].mT], 2), torch.cat([quarters[2].mT, quarters[3]], 2)], 1)
+
+
+def lattice(image: Tensor, generator: torch.Generator) -> Tensor:
+    """The picture (3, size, size) brighter in a lattice of upright panes and darker between them, as house fronts are."""
+    size = image.shape[-1]
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    lean, filled = uniform(-0.2, 0.2, generator), uniform(0.3, 0.8, generator)
+    across, down = (math.exp(uniform(math.log(5), math.log(60), generator)) for _ in range(2))
+    panes = (((x + lean * y) / across).frac().abs() < filled) & ((y / down).frac() < filled)
+    return torch.where(panes, 1 - uniform(0.1, 0.9, generator) * (1 - image), uniform(0.2, 1, generator) * image)
+
+
 def simulate_restoration(
     slices: Sequence[Slice], seed: int, *, task: str, batch: int = 4, crop: int = 128, heavy: float = 0.6
 ) -> Case:
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 
-    derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L. dehaze: scattering model.
+    derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L; many are mosaics or get a lattice,
+    so that fine structure is not taken for streaks. dehaze: scattering model.
     A tenth of the pictures is left as it is, so that clean ones are not changed. Brightness and colours vary. Pictures that
     come with a degraded counterpart are only cropped.
     """
@@ -46,7 +63,10 @@ def simulate_restoration(
             clean.append(both[:3])
             degraded.append(both[3:])
             continue
-        image = crop_picture(picture.image, crop, generator)
+        crowded = task == "derain" and uniform(0, 1, generator) < 0.3
+        image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
+        if task == "derain" and uniform(0, 1, generator) < 0.15:
+            image = lattice(image, generator)
         image = image ** math.exp(uniform(-0.3, 0.3, generator))
         if uniform(0, 1, generator) < 0.5:
             image = image[torch.randperm(3, generator=generator)]
