@@ -9,6 +9,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from mri_d3gm.inferers import Draws
+from mri_d3gm.metrics.calibration import calibrated_std
 
 LOW_RESOLUTION_WEIGHT = 0.1
 
@@ -30,12 +31,14 @@ def prepare_batch(
 class VolumeGatherer:
     """Keeps each slice's magnitudes in the file's units: mean and std over draws, zero-filled, reference, facts.
 
+    calibration: gain, floor and blur of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
+
     After the run `volume`, `std`, `zero_filled` (empty unless wanted) and `reference` are lists of (rows, cols) float32 and
     `facts` a list of dictionaries. on_slice is called with the number of slices done.
     """
 
-    def __init__(self, with_zero_filled: bool = True) -> None:
-        self.with_zero_filled = with_zero_filled
+    def __init__(self, with_zero_filled: bool = True, calibration: dict[str, float] | None = None) -> None:
+        self.with_zero_filled, self.calibration = with_zero_filled, calibration
         self.on_slice: Callable[[int], None] | None = None
         self.started = time.monotonic()
         self.volume: list[np.ndarray] = []
@@ -57,7 +60,7 @@ class VolumeGatherer:
         scale = float(batch["scale"][0])  # type: ignore[index]
         magnitudes = draws.images.abs().cpu().double().numpy() * scale
         self.volume.append(magnitudes.mean(0).astype(np.float32))
-        self.std.append(magnitudes.std(0).astype(np.float32))
+        self.std.append(self._std(magnitudes, float(batch["noise"]["sigma"][0]) * scale if "noise" in batch else 0.0))  # type: ignore[index,operator]
         if self.with_zero_filled:
             self.zero_filled.append(zero_filled_magnitude(batch, scale))  # type: ignore[arg-type]
         if "reference" in batch:  # type: ignore[operator]
@@ -66,6 +69,10 @@ class VolumeGatherer:
         if self.on_slice is not None:
             self.on_slice(len(self.volume))
 
+    def _std(self, magnitudes: np.ndarray, noise: float) -> np.ndarray:
+        std = magnitudes.std(0).astype(np.float32)
+        return std if self.calibration is None else calibrated_std(std, noise, **self.calibration)
+
 
 def facts_of(batch: dict[str, Any], draws: Draws, scale: float) -> dict[str, Any]:
     """What the sidecar tells of one slice; noise and residual in the file's units."""
@@ -73,6 +80,7 @@ def facts_of(batch: dict[str, Any], draws: Draws, scale: float) -> dict[str, Any
         "slice": int(batch["slice"][0]),
         "evaluations": draws.evaluations,
         "residual": None if draws.residual is None else draws.residual * scale,
+        "support": draws.support,
     }
     if "coil_map_source" in batch:
         facts["coil_maps"] = batch["coil_map_source"][0]

@@ -1,6 +1,6 @@
 """MONAI inferers: path, solver, network and consistency put together; and the methods one compares with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,9 @@ from mri_d3gm.networks.tiles import tiled_estimate
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate
+from mri_d3gm.physics.operators import adjoint
 from mri_d3gm.physics.phase import data_residual, pocs
+from mri_d3gm.physics.trust import Support, band_weights, shrink, support, withhold
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 
@@ -23,6 +25,7 @@ FINAL_ITERATIONS = 10
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
+TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 
 
@@ -30,12 +33,14 @@ class Draws(NamedTuple):
     """What an inferer returns for one slice.
 
     images (draws, rows, cols) complex; evaluations of the network for each draw; residual: RMS of M F S x - y per
-    real sample for the estimate before the last consistency step, None where there is no such step.
+    real sample for the estimate before the last consistency step, None where there is no such step. support: what withheld
+    samples say of the prediction, None where none were withheld.
     """
 
     images: Tensor
     evaluations: int
     residual: float | None
+    support: Support | None = None
 
 
 def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, float]:
@@ -89,21 +94,56 @@ class Agreement:
         return proximal(estimate, self.kspace, self.mask, self.coil_maps, self.final, FINAL_ITERATIONS)
 
 
+def withheld_support(
+    network: Denoiser,
+    kspace: Tensor,
+    mask: Tensor,
+    coil_maps: Tensor | None,
+    folds: Sequence[int],
+    sigma: float = 0.0,
+    map_weight: float = 0.0,
+) -> Support | None:
+    """Support of the network's estimate by the samples of `folds` (see `withhold`), one evaluation each; None without any."""
+    found = []
+    for fold in folds:
+        lines = withhold(mask, fold)
+        if lines.any():
+            kept = mask & ~lines
+            mu = adjoint(kspace, kept, coil_maps)
+            t = torch.full((1,), float(network.path.T), dtype=torch.float64)
+            estimate = Agreement(network, kspace, kept, coil_maps, sigma, map_weight).estimate(mu, t, mu)
+            found.append(support(estimate, kspace, mask, lines, coil_maps))
+    return Support(*map(sum, zip(*found, strict=True))) if found else None  # type: ignore[arg-type]
+
+
 class D3GMInferer(Inferer):
     """Draws from the path's reverse process, consistent with the k-space under `mask`.
 
     solver: a name of SOLVERS; steps: network evaluations a draw; samples: draws; seed: draw i of slice n depends on
     (seed, n, i) alone. The draws take turns in seeing the slice as it is and mirrored (MIRRORS): the network is not
     exactly symmetric, so their mean is better and their spread wider. progress is told (evaluations done, all evaluations)
-    after each. Any sub-mask of the measured mask may be given. real: the images have no imaginary part.
+    after each. Any sub-mask of the measured mask may be given. real: the images have no imaginary part. trust: off, or fast
+    (one fold of measured lines is withheld, in turns from slice to slice) or full (four): unmeasured k-space is shrunk by
+    the weights that the withheld lines support (`physics.trust`).
     """
 
-    def __init__(self, solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0, real: bool = False) -> None:
+    def __init__(
+        self,
+        solver: str = "posterior",
+        steps: int = 1,
+        samples: int = 4,
+        seed: int = 0,
+        real: bool = False,
+        trust: str = "off",
+    ) -> None:
         if solver not in SOLVERS:
             raise InputError(f"--solver {solver}: unknown; one of {', '.join(SOLVERS)}")
         if steps < 1 or samples < 1:
             raise InputError(f"--steps {steps} --samples {samples}: both must be at least 1")
+        if trust not in TRUST_FOLDS:
+            raise InputError(f"--trust {trust}: unknown; one of {', '.join(TRUST_FOLDS)}")
         self.solver, self.steps, self.samples, self.seed, self.real = solver, steps, samples, seed, real
+        self.folds = TRUST_FOLDS[trust]
         self.progress: Callable[[int, int], None] | None = None
 
     def __call__(  # type: ignore[override]
@@ -143,7 +183,13 @@ class D3GMInferer(Inferer):
                 images[draw] = image
             residuals.append(agree.residual)
         residual = None if residuals[0] is None else float(np.mean(residuals))  # type: ignore[arg-type]
-        return Draws(torch.stack(images), evaluations, residual)
+        drawn, found = torch.stack(images), None
+        if self.folds and kspace is not None and mask is not None:
+            folds = range(index, index + self.folds)
+            found = withheld_support(network, kspace * mask[:, None], mask, coil_maps, folds, sigma, map_weight)
+        if found is not None and mask is not None:
+            drawn = shrink(drawn, mask, band_weights(found, mask), coil_maps)
+        return Draws(drawn, evaluations, residual, found)
 
 
 class RegressionInferer(Inferer):
@@ -198,10 +244,12 @@ class BaselineInferer(Inferer):
         return Draws(torch.from_numpy(image)[None].to(kspace.device, torch.complex64), 0, None)
 
 
-def make_inferer(method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0) -> Inferer:
-    """The inferer of a method's name, one of METHODS."""
+def make_inferer(
+    method: str = "d3gm", solver: str = "posterior", steps: int = 1, samples: int = 4, seed: int = 0, trust: str = "fast"
+) -> Inferer:
+    """The inferer of a method's name, one of METHODS; trust is for d3gm."""
     if method == "d3gm":
-        return D3GMInferer(solver, steps, samples, seed)
+        return D3GMInferer(solver, steps, samples, seed, trust=trust)
     if method == "regression":
         return RegressionInferer()
     if method in METHODS:

@@ -1,10 +1,15 @@
 """mri-d3gm benchmark."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from mri_d3gm.errors import InputError
+
+Number = TypeVar("Number", int, float)
 
 app = typer.Typer(no_args_is_help=True, help="Tables of methods on data with a reference.")
 
@@ -19,6 +24,14 @@ def report(row: dict[str, Any]) -> None:
     setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
     name = next(name for name in row if "psnr" in name)
     print(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
+
+
+def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Numbers separated by commas; InputError for anything else."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text}: write numbers separated by commas") from error
 
 
 def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) -> str:
@@ -46,8 +59,8 @@ def recon(
     from mri_d3gm.tasks.benchmark import run
 
     options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
-    numbers = [float(text) for text in accels.split(",")]
-    print(to_markdown(run(data, output, methods.split(","), numbers, axes.split(","), options, report)))
+    rates = numbers("--accels", accels, float)
+    print(to_markdown(run(data, output, methods.split(","), rates, axes.split(","), options, report)))
 
 
 @app.command("sr")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mri_d3gm.cli.benchmark import report
+from mri_d3gm.cli.benchmark import numbers, report
 
 
 def compare(
@@ -20,5 +20,5 @@ def compare(
     from mri_d3gm.metrics.table import to_markdown
     from mri_d3gm.tasks.compare import run
 
-    numbers = [[int(text) for text in given.split(",")] for given in (seeds, steps)]
-    print(to_markdown(run(config, data, output, dynamics.split(","), *numbers, report)))
+    drawn, counts = numbers("--seeds", seeds, int), numbers("--steps", steps, int)
+    print(to_markdown(run(config, data, output, dynamics.split(","), drawn, counts, report)))

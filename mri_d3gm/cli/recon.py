@@ -11,6 +11,12 @@ import typer
 from mri_d3gm.cli.batch import run_all, with_progress
 from mri_d3gm.errors import InputError
 
+QUALITIES: dict[str, dict[str, Any]] = {
+    "fast": {"steps": 1, "samples": 1, "trust": "off"},
+    "default": {"steps": 1, "samples": 4, "trust": "fast"},
+    "best": {"steps": 1, "samples": 16, "trust": "full"},
+}
+
 
 def input_files(patterns: list[str]) -> list[str]:
     """Files, folders (their .h5 files) and globs to a list of files; a lone missing file is kept to be reported."""
@@ -32,6 +38,13 @@ def input_files(patterns: list[str]) -> list[str]:
     return files
 
 
+def preset(quality: str, **given: Any) -> dict[str, Any]:
+    """Steps, samples and trust of a quality's name, those that were given in their place."""
+    if quality not in QUALITIES:
+        raise InputError(f"--quality {quality}: unknown; one of {', '.join(QUALITIES)}")
+    return QUALITIES[quality] | {name: value for name, value in given.items() if value is not None}
+
+
 def recon(
     inputs: Annotated[list[str], typer.Argument(metavar="FILE...", help="fastMRI-layout .h5 files, folders or globs.")],
     output: Annotated[str, typer.Option("-o", "--output", help="Folder, or a name ending in .nii.gz.")] = ".",
@@ -44,8 +57,10 @@ def recon(
     coil_maps: Annotated[str | None, typer.Option(help="HDF5 file with dataset coil_maps.")] = None,
     method: Annotated[str, typer.Option(help="d3gm, regression, zero-filled, pocs, sense, l1-wavelet, tv.")] = "d3gm",
     solver: Annotated[str, typer.Option(help="Solver of the reverse process.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 1,
-    samples: Annotated[int, typer.Option(help="Draws; more than one writes the std map.")] = 4,
+    quality: Annotated[str, typer.Option(help="fast, default or best: sets steps, samples and trust.")] = "default",
+    steps: Annotated[int | None, typer.Option(help="Network evaluations a draw (default 1).")] = None,
+    samples: Annotated[int | None, typer.Option(help="Draws; more than one writes the std map (default 4).")] = None,
+    trust: Annotated[str | None, typer.Option(help="Measured lines withheld as a test: off, fast (default), full.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of mask and draws.")] = 0,
     slices: Annotated[str | None, typer.Option(help="a:b or one number.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -66,12 +81,10 @@ def recon(
         "seed": seed,
         "method": method,
         "solver": solver,
-        "steps": steps,
-        "samples": samples,
         "slices": slices,
         "weights": weights,
         "device": device,
-    }
+    } | preset(quality, steps=steps, samples=samples, trust=trust)
     run_all(input_files(inputs), output, lambda file: one(file, output, options, overwrite, as_json, verbose))
 
 
@@ -108,4 +121,6 @@ def summary(volume: Path, record: dict[str, Any]) -> str:
     if "Metrics" in record:
         psnr, before = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
         text += f"  PSNR {psnr:.2f} dB ({psnr - before:+.2f} over zero-filled)"
+    if record["Trust"]["WithheldError"] is not None:
+        text += f"  withheld lines: {100 * (1 - record['Trust']['WithheldError']):.0f} % predicted"
     return text

@@ -3,6 +3,16 @@
 import numpy as np
 
 
+def calibrated_std(std: np.ndarray, noise: float, gain: float, floor: float, blur: float) -> np.ndarray:
+    """Standard deviation to expect of the error, from that of the draws, (rows, cols): its variance blurred by `blur` pixels
+    times gain^2, plus floor^2 times its mean over the slice, plus the variance of the noise of a fully sampled scan.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    variance = std.astype(np.float64) ** 2
+    return np.sqrt(gain**2 * gaussian_filter(variance, blur) + floor**2 * variance.mean() + noise**2).astype(np.float32)
+
+
 def calibration(error: np.ndarray, std: np.ndarray, bins: int = 10) -> dict[str, float]:
     """coverage_1std, coverage_2std (Gaussian: .683, .954), rank_correlation of |error| and std (Spearman, nan for a
     constant map), and expected_calibration_error: mean over bins of equal count in std of |RMS error - RMS std|,

@@ -11,10 +11,17 @@ from mri_d3gm.dynamics import make_path
 from mri_d3gm.networks.channels import from_channels, spread, to_channels
 from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT, ConsistentNet
 from mri_d3gm.networks.nafnet import NAFNet
+from mri_d3gm.networks.peers import FastMRIUNet, FastMRIVarNet
 from mri_d3gm.networks.precondition import precondition
 from mri_d3gm.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"consistent": ConsistentNet, "unet": UNet, "nafnet": NAFNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "consistent": ConsistentNet,
+    "unet": UNet,
+    "nafnet": NAFNet,
+    "fastmri-unet": FastMRIUNet,
+    "fastmri-varnet": FastMRIVarNet,
+}
 
 
 class Denoiser(nn.Module):

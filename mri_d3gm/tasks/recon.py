@@ -15,6 +15,7 @@ from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
 from mri_d3gm.tasks.outputs import Outputs, fingerprint_options, make_folder, software, weights_record
 
 PIPELINE = "reconstruction"
+POOR_FIT = 0.9
 DEFAULTS: dict[str, Any] = {
     "accel": None,
     "mask_kind": "equispaced-fraction",
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "solver": "posterior",
     "steps": 1,
     "samples": 4,
+    "trust": "fast",
     "slices": None,
     "weights": None,
     "device": "cpu",
@@ -106,6 +108,12 @@ def describe(
     if "low-resolution" in maps:
         warnings.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
     warnings += list(scan.warnings)
+    trust = trust_record([fact["support"] for fact in facts], options["trust"])
+    if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:
+        warnings.append(
+            f"of the lines withheld to test it, the prediction missed {100 * trust['WithheldError']:.0f} % of the energy "
+            "(100 %: no better than zero-filling); believe nothing fine that was not measured"
+        )
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
     record: dict[str, Any] = {
@@ -128,6 +136,7 @@ def describe(
             "BeforeLastConsistency": residual,
             "RelativeToNoise": residual / noise["Sigma"] if residual is not None and noise["Sigma"] > 0 else None,
         },
+        "Trust": trust,
         "CoilMaps": maps,
         "VoxelMillimetres": list(scan.voxel_mm),
         "PositionKnown": False,
@@ -138,6 +147,20 @@ def describe(
     if reference is not None:
         record["Metrics"] = scores(reference, volume)
         record["MetricsZeroFilled"] = scores(reference, zero_filled)
+    return record
+
+
+def trust_record(supports: Sequence[Any], mode: str) -> dict[str, Any]:
+    """The sidecar's word on withheld samples: error of all slices together, |y - p|^2 / |y|^2, and the mean weight by band."""
+    from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
+
+    found = [support for support in supports if support is not None]
+    record: dict[str, Any] = {"Mode": mode, "WithheldError": None, "WithheldSamples": 0}
+    if found:
+        total = Support(*map(sum, zip(*found, strict=True)))  # type: ignore[arg-type]
+        weights = np.mean([weights_of_bands(support).numpy() for support in found], 0)
+        record |= {"WithheldError": round(total.error(), 4), "WithheldSamples": int(total.samples.sum())}
+        record |= {"BandEdges": list(EDGES), "WeightByBand": [round(float(weight), 3) for weight in weights]}
     return record
 
 
@@ -155,7 +178,7 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     make_folder(names.volume)
     write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
     if result.std is not None:
-        write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "std of draws; " + description)
+        write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "expected std of the error; " + description)
     else:
         names.std.unlink(missing_ok=True)
     middle = len(result.volume) // 2

@@ -145,3 +145,15 @@ def test_written_files_have_the_users_permissions(mri, tmp_path) -> None:
     mri("recon", write_scan(tmp_path / "a.h5"), "-o", tmp_path / "out", *QUICK)
     mode = stat.S_IMODE((tmp_path / "out" / "a_recon.nii.gz").stat().st_mode)
     assert mode & stat.S_IRUSR and mode & stat.S_IRGRP
+
+
+def test_quality_sets_what_is_not_given(mri, tmp_path) -> None:
+    path = write_scan(tmp_path / "a.h5")
+    code, text, _ = mri("recon", path, "-o", tmp_path / "fast", "--accel", 4, "--quality", "fast", "--json")
+    record = json.loads(text)
+    assert code == 0 and record["Draws"] == 1 and record["Trust"]["Mode"] == "off"
+    code, text, _ = mri("recon", path, "-o", tmp_path / "best", "--accel", 4, "--quality", "best", "--samples", 2, "--json")
+    record = json.loads(text)
+    assert code == 0 and record["Draws"] == 2 and record["Trust"]["Mode"] == "full"
+    code, _, error = mri("recon", path, "-o", tmp_path / "none", "--quality", "superb")
+    assert code == 2 and "one of fast, default, best" in error and not (tmp_path / "none").exists()

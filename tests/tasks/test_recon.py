@@ -13,6 +13,7 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
+from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.tasks.benchmark import run as benchmark
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.demo import run_demo
@@ -55,7 +56,32 @@ def test_two_runs_are_bit_identical_and_a_draw_does_not_depend_on_its_batch(real
     assert np.array_equal(real.volume, again.volume) and np.array_equal(real.std, again.std)
     one = reconstruct(REAL, accel=4, steps=2, samples=1)
     first = 2 * real.volume - one.volume
-    np.testing.assert_allclose(np.abs(one.volume - first) / 2, real.std, atol=1e-3 * real.volume.max())
+    settings = json.loads(shipped("pipelines", "reconstruction", "configs", "inference.json").read_text())
+    std = calibrated_std(
+        np.abs(one.volume - first)[0] / 2, real.record["Noise"]["Sigma"], **settings["gatherer"]["calibration"]
+    )
+    np.testing.assert_allclose(std, real.std[0], rtol=1e-3)
+
+
+def test_withheld_lines_say_how_well_the_scan_is_predicted(real) -> None:
+    trust = real.record["Trust"]
+    assert trust["Mode"] == "fast" and 0 < trust["WithheldError"] < 1.1 and trust["WithheldSamples"] > 0
+    assert all(0 <= weight <= 1 for weight in trust["WeightByBand"])
+    full = reconstruct(REAL, accel=4, trust="full", **FAST).record["Trust"]
+    assert full["WithheldSamples"] > 3 * trust["WithheldSamples"]
+    off = reconstruct(REAL, accel=4, trust="off", **FAST).record["Trust"]
+    assert off["WithheldError"] is None
+    with pytest.raises(InputError, match="--trust some: unknown; one of off, fast, full"):
+        reconstruct(REAL, trust="some")
+
+
+def test_pure_noise_is_flagged_and_not_made_worse(tmp_path) -> None:
+    noise = np.random.default_rng(0).normal(size=(2, 1, 1, 96, 96))
+    path = write_scan(tmp_path / "noise.h5", (noise[0] + 1j * noise[1]).astype(np.complex64))
+    record = reconstruct(path, accel=4).record
+    assert record["Trust"]["WithheldError"] > 0.95 and any("no better than zero-filling" in w for w in record["Warnings"])
+    nmse = [record[name]["fastmri-volume"]["nmse"] for name in ("Metrics", "MetricsZeroFilled")]
+    assert nmse[0] < nmse[1] + 0.02
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])

@@ -1,0 +1,51 @@
+"""fastMRI's U-Net and VarNet behind this package's interface, to be trained and measured beside it: regression, no time."""
+
+import torch
+from torch import Tensor, nn
+
+from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.operators import combine
+
+
+class FastMRIUNet(nn.Module):
+    """`fastmri.models.Unet` (Zbontar et al., 2018) from mu to its residual."""
+
+    def __init__(self, features: int = 32, levels: int = 4) -> None:
+        super().__init__()
+        from fastmri.models.unet import Unet
+
+        self.net = Unet(2, 2, features, levels)
+
+    def forward(self, mu: Tensor, **_: object) -> list[Tensor]:
+        """One estimate of x0, (batch, rows, cols) complex, from mu of that shape."""
+        return [mu + from_channels(self.net(to_channels(mu)), mu)]
+
+
+class FastMRIVarNet(nn.Module):
+    """Cascades of `fastmri.models.varnet.VarNetBlock` (Sriram et al., MICCAI 2020) under the coil maps that are given."""
+
+    def __init__(self, features: int = 12, levels: int = 3, cascades: int = 4) -> None:
+        super().__init__()
+        from fastmri.models.varnet import NormUnet, VarNetBlock
+
+        self.cascades = nn.ModuleList(VarNetBlock(NormUnet(features, levels)) for _ in range(cascades))
+
+    def forward(
+        self,
+        mu: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
+        coil_maps: Tensor | None = None,
+        **_: object,
+    ) -> list[Tensor]:
+        """One estimate of x0, (batch, rows, cols) complex; physics as in `operators`, nothing is measured without it."""
+        if kspace is None or mask is None:
+            kspace, mask = fft2c(mu)[:, None], torch.zeros(1, 1, 1, dtype=torch.bool, device=mu.device)
+        maps = torch.view_as_real(torch.ones_like(kspace) if coil_maps is None else coil_maps.contiguous())
+        measured = torch.view_as_real(kspace.contiguous())
+        sampled = mask.expand(mu.shape)[:, None, :, :, None]
+        current = measured
+        for block in self.cascades:
+            current = block(current, measured, sampled, maps)
+        return [combine(ifft2c(torch.view_as_complex(current.contiguous())), coil_maps)]

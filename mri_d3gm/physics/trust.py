@@ -1,0 +1,95 @@
+"""How far a scan supports what is predicted of its k-space: measured samples that were withheld from the prediction."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.masks import center_lines
+from mri_d3gm.physics.operators import combine, expand
+
+EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)
+
+
+class Support(NamedTuple):
+    """Sums over withheld samples by band, (bands,) float64: Re<p, y>, <p, p>, <y, y>, and how many samples they are."""
+
+    cross: Tensor
+    predicted: Tensor
+    measured: Tensor
+    samples: Tensor
+
+    def error(self) -> float:
+        """|y - p|^2 / |y|^2 over all bands: 0 is a perfect prediction, 1 is that of zero-filling."""
+        total = float(self.measured.sum())
+        return float((self.measured - 2 * self.cross + self.predicted).sum()) / total if total > 0 else 1.0
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    """The fully sampled run through the centre of mask (rows | 1, cols | 1), of its shape; a rectangle for 2-D masks."""
+    sizes = center_lines(mask)
+    inside = [np.abs(np.arange(n) - n // 2) <= (size // 2 if n > 1 else 0) for n, size in zip(mask.shape, sizes, strict=True)]
+    return mask & inside[0][:, None] & inside[1][None]
+
+
+def withhold(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
+    """Samples of mask (1, rows | 1, cols | 1) outside the centre to withhold: every `folds`-th line, from the fold-th on.
+
+    Of a 2-D mask it is every folds-th sample in a shuffled order. All folds together are all samples outside the centre.
+    """
+    array = mask[0].cpu().numpy()
+    outer = np.flatnonzero(array & ~centre(array))
+    if min(array.shape) > 1:
+        outer = np.random.default_rng(0).permutation(outer)
+    chosen = np.zeros(array.size, bool)
+    chosen[outer[fold % folds :: folds]] = True
+    return torch.from_numpy(chosen.reshape(array.shape))[None].to(mask.device)
+
+
+def radius(mask: Tensor) -> Tensor:
+    """Distance from the edge of the centre, 0, to the end of k-space, 1, for every sample; (rows | 1, cols | 1)."""
+    array = mask[0].cpu().numpy()
+    total = np.zeros(array.shape)
+    for axis, (n, size) in enumerate(zip(array.shape, center_lines(array), strict=True)):
+        if n > 1:
+            along = (np.abs(np.arange(n) - n // 2) / (n / 2) - size / n).clip(0) / max(1 - size / n, 1e-6)
+            total = total + np.expand_dims(along, 1 - axis) ** 2
+    return torch.from_numpy(np.sqrt(total).clip(0, 1)).to(mask.device)
+
+
+def support(image: Tensor, kspace: Tensor, mask: Tensor, lines: Tensor, coil_maps: Tensor | None = None) -> Support:
+    """What `lines`, withheld from the prediction image (1, rows, cols), say of it; kspace and mask as in `operators`."""
+    predicted, bands = fft2c(expand(image, coil_maps)), torch.bucketize(radius(mask).cpu(), torch.tensor(EDGES[1:-1]))
+    sums = []
+    cross, power = (predicted.conj() * kspace).real, kspace.abs().square()
+    for values in (cross, predicted.abs().square(), power, torch.ones_like(power)):
+        each = (values.double() * lines[:, None]).sum((0, 1)).cpu()
+        index = bands.expand(each.shape).flatten()
+        sums.append(torch.zeros(len(EDGES) - 1, dtype=torch.float64).index_add(0, index, each.flatten()))
+    return Support(*sums)
+
+
+def shrink(images: Tensor, mask: Tensor, weight: Tensor, coil_maps: Tensor | None = None) -> Tensor:
+    """Images (draws, rows, cols) whose unmeasured k-space is multiplied by weight (rows | 1, cols | 1)."""
+    change = fft2c(expand(images, coil_maps)) * ((weight - 1) * ~mask[0]).to(images.real.dtype)
+    return images + combine(ifft2c(change), coil_maps)
+
+
+def weights_of_bands(found: Support, belief: float = 1.0) -> Tensor:
+    """Weight of the prediction in each band, (bands,) float64 in [0, 1]; 1 where nothing was withheld.
+
+    The least-squares weight, drawn towards 1 as if `belief` times as much had been seen to agree: withholding widens gaps,
+    so that it finds the prediction worse than it is.
+    """
+    tiny = torch.finfo(torch.float64).tiny
+    weight = ((found.cross + belief * found.predicted) / ((1 + belief) * found.predicted).clamp_min(tiny)).clamp(0, 1)
+    return torch.where(found.predicted > 0, weight, torch.ones_like(weight))
+
+
+def band_weights(found: Support, mask: Tensor) -> Tensor:
+    """`weights_of_bands` for every sample, linear between the bands' middles, (rows | 1, cols | 1) float64."""
+    middles = (np.array(EDGES[:-1]) + np.array(EDGES[1:])) / 2
+    weight = np.interp(radius(mask).cpu().numpy(), middles, weights_of_bands(found).numpy())
+    return torch.from_numpy(weight).to(mask.device)

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from mri_d3gm.physics.fft import fft2c
+from mri_d3gm.physics.operators import adjoint, expand
+from mri_d3gm.physics.trust import shrink, support, withhold
+from mri_d3gm.training.simulate import random_coil_maps, random_mask, random_mask_2d
+
+KINDS = ("columns", "rows", "planar")
+
+
+def case(kind: str, coils: int = 1):
+    generator = torch.Generator().manual_seed(3)
+    image = torch.randn(1, 48, 64, dtype=torch.complex64, generator=generator)
+    mask = random_mask_2d(48, 64, generator) if kind == "planar" else random_mask(64, generator, 4.0)
+    if kind == "rows":
+        mask = random_mask(48, generator, 4.0).T
+    maps = random_coil_maps(coils, 48, 64, generator)[None] if coils > 1 else None
+    return image, mask[None], maps, fft2c(expand(image, maps))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folds_are_disjoint_and_make_up_all_but_the_centre(kind: str) -> None:
+    _, mask, _, _ = case(kind)
+    parts = torch.stack([withhold(mask, fold) for fold in range(4)])
+    assert parts.any((1, 2, 3)).all() and parts.sum(0).max() == 1
+    outer = parts.any(0)
+    assert not (outer & ~mask).any()
+    kept = mask & ~outer
+    middle = tuple(n // 2 for n in mask.shape[1:])
+    assert kept[0][middle] and kept.sum() >= 3
+    assert torch.equal(withhold(mask, 5), withhold(mask, 1))
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_support_knows_a_perfect_a_scaled_and_an_empty_prediction(kind: str, coils: int) -> None:
+    image, mask, maps, kspace = case(kind, coils)
+    lines = withhold(mask, 0)
+    perfect = support(image, kspace, mask, lines, maps)
+    assert perfect.error() == pytest.approx(0, abs=1e-6)
+    assert int(perfect.samples.sum()) == int(lines.expand(1, 48, 64).sum()) * coils
+    doubled = support(2 * image, kspace, mask, lines, maps)
+    found = perfect.samples > 0
+    torch.testing.assert_close((doubled.cross / doubled.predicted)[found], torch.full_like(doubled.cross, 0.5)[found])
+    assert support(0 * image, kspace, mask, lines, maps).error() == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shrinking_to_nothing_is_zero_filling_and_by_one_changes_nothing(kind: str) -> None:
+    image, mask, _, kspace = case(kind)
+    one = torch.ones(mask.shape[1:], dtype=torch.float64)
+    torch.testing.assert_close(shrink(image, mask, one), image)
+    torch.testing.assert_close(shrink(image, mask, 0 * one), adjoint(kspace, mask))
