@@ -52,13 +52,14 @@ def recon(
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
     steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
+    trust: Annotated[str, typer.Option(help="Withheld lines for d3gm: off, fast, full.")] = "fast",
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
     """Method x acceleration x axis: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
     from mri_d3gm.metrics.table import to_markdown
     from mri_d3gm.tasks.benchmark import run
 
-    options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
+    options = {"solver": solver, "steps": steps, "samples": samples, "trust": trust, "weights": weights}
     rates = numbers("--accels", accels, float)
     print(to_markdown(run(data, output, methods.split(","), rates, axes.split(","), options, report)))
 

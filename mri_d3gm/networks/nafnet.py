@@ -67,7 +67,7 @@ class NAFNet(nn.Module):
     """Encoder and decoder of NAF blocks over `levels` resolutions; no physics.
 
     channels: 2 for complex images, 3 for colour; reach: pixels on each side that squeeze-and-excitation looks at;
-    unshuffle: resolution of the first level is lower by it; affine: the answer holds a gain of mu besides, as haze needs.
+    unshuffle: resolution of the first level is lower by it.
     """
 
     def __init__(
@@ -79,10 +79,9 @@ class NAFNet(nn.Module):
         channels: int = 2,
         reach: int = 64,
         unshuffle: int = 1,
-        affine: bool = False,
     ) -> None:
         super().__init__()
-        self.unshuffle, self.affine = unshuffle, affine
+        self.unshuffle = unshuffle
         widths = [features * 2**level for level in range(levels)]
         self.time = TimeEmbedding(embedding)
         self.first = nn.Conv2d(3 * channels * unshuffle**2, features, 3, padding=1)
@@ -92,7 +91,7 @@ class NAFNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
         self.up = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1) for w in widths[:-1])
         self.decode = nn.ModuleList(NAFBlock(w, embedding, r) for w, r in stages[:-1])
-        self.last = nn.Conv2d(features, (1 + affine) * channels * unshuffle**2, 3, padding=1)
+        self.last = nn.Conv2d(features, channels * unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
@@ -115,8 +114,5 @@ class NAFNet(nn.Module):
                 h = self.down[level](h)
         for level in reversed(range(len(self.up))):
             h = self.decode[level](skips[level] + functional.pixel_shuffle(self.up[level](h), 2), embedding)
-        answer = functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float()
-        if self.affine:
-            offset, slope = answer.chunk(2, 1)
-            answer = offset + slope * to_channels(mu)
-        return [start + gain * from_channels(answer, mu)]
+        residual = from_channels(functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float(), mu)
+        return [start + gain * residual]

@@ -171,7 +171,7 @@ def measure_rows(
             rows = [row for row in csv.DictReader(file) if row["options"] == key]
     names = list(jobs[0][1]) if jobs else []
     done = {tuple(row[name] for name in names) for row in rows}
-    fresh = not rows_file.exists()
+    fresh = not rows_file.exists() or rows_file.stat().st_size == 0
     with open(rows_file, "a", newline="") as file:
         for path, job in jobs:
             if tuple(str(job[name]) for name in names) in done:
