@@ -3,11 +3,22 @@
 from typing import Any
 
 from mri_d3gm.dynamics.d3gm import D3GM
+from mri_d3gm.dynamics.decoupled import Decoupled
+from mri_d3gm.dynamics.i2sb import I2SB
 from mri_d3gm.dynamics.ou import OU
 from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.sgm_ve import SGMVE
+from mri_d3gm.dynamics.sgm_vp import SGMVP
 from mri_d3gm.errors import InputError
 
-DYNAMICS: dict[str, type[Path]] = {"d3gm": D3GM, "ou": OU}
+DYNAMICS: dict[str, type[Path]] = {
+    "d3gm": D3GM,
+    "ou": OU,
+    "decoupled": Decoupled,
+    "i2sb": I2SB,
+    "sgm-vp": SGMVP,
+    "sgm-ve": SGMVE,
+}
 
 
 def make_path(name: str, **parameters: Any) -> Path:

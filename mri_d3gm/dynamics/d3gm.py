@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Path, require_positive
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 
@@ -32,24 +33,24 @@ class D3GM(Path):
             raise InputError(f"schedule {self.schedule}: unknown; one of {', '.join(SCHEDULES)}")
         if not 0 < self.a_T < 1:
             raise InputError(f"a_T {self.a_T}: must lie between 0 and 1")
-        for name in ("tau", "lam", "theta", "k"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} {getattr(self, name)}: must be positive and finite")
+        require_positive(tau=self.tau, lam=self.lam, theta=self.theta, k=self.k)
 
     def Theta(self, t: Tensor) -> Tensor:
         """Integral of theta_t from 0 to t, scaled so that A_T = a_T."""
-        end = torch.tensor(self.T, dtype=torch.float64)
-        now, whole = (SCHEDULES[self.schedule](time, theta=self.theta, k=self.k) for time in (t, end))
-        return -math.log(self.a_T) * now / whole
+        return -math.log(self.a_T) * self._clock(t) / self._whole
+
+    def _clock(self, t: Tensor) -> Tensor:
+        return SCHEDULES[self.schedule](t, theta=self.theta, k=self.k)
+
+    @cached_property
+    def _whole(self) -> float:
+        return float(self._clock(self.end))
 
     def A(self, t: Tensor) -> Tensor:
         return torch.exp(-self.Theta(t))
 
     def B(self, t: Tensor) -> Tensor:
         return -torch.expm1(-self.Theta(t))
-
-    def s(self, t: Tensor) -> Tensor:
-        return self.tau * self.lam * (-torch.expm1(-2 * self.Theta(t))).sqrt()
 
     def variance(self, t: Tensor) -> Tensor:
         return (self.tau * self.lam) ** 2 * -torch.expm1(-2 * self.Theta(t))

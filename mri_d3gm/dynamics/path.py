@@ -4,12 +4,16 @@ Times are float64 tensors of any shape; every function returns float64 of that s
 complex images in the real and in the imaginary part.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+
+from mri_d3gm.errors import InputError
 
 
 class Gaussian(NamedTuple):
@@ -28,10 +32,25 @@ def derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
         return torch.autograd.grad((function(time) + 0 * time).sum(), time)[0]
 
 
+def require_positive(**parameters: float) -> None:
+    """InputError that names the first parameter that is not positive and finite."""
+    for name, value in parameters.items():
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} {value}: must be positive and finite")
+
+
 class Path(ABC):
-    """A dynamics: the three coefficients and the start law; a member is a frozen dataclass with these four."""
+    """A dynamics: A, B, s^2 and the start law; a member is a frozen dataclass with these four.
+
+    A path may start at a point, A = s = 0 at T: it has no drift, diffusion or score there, and a step from there is a draw.
+    """
 
     T: ClassVar[float] = 1.0
+
+    @cached_property
+    def end(self) -> Tensor:
+        """T as a time."""
+        return torch.tensor(self.T, dtype=torch.float64)
 
     @abstractmethod
     def A(self, t: Tensor) -> Tensor:
@@ -42,16 +61,20 @@ class Path(ABC):
         """Coefficient of the prior mean, B_0 = 0."""
 
     @abstractmethod
-    def s(self, t: Tensor) -> Tensor:
-        """Standard deviation of the noise, s_0 = 0."""
+    def variance(self, t: Tensor) -> Tensor:
+        """Variance of the noise, s^2, s_0 = 0."""
 
     @abstractmethod
     def start(self) -> tuple[float, float]:
         """The start law N(m mu, d^2 I) as (m, d)."""
 
-    def variance(self, t: Tensor) -> Tensor:
-        """s^2; a member whose s has no derivative at 0 says it directly, so that the diffusion is finite there."""
-        return self.s(t) ** 2
+    def s(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise."""
+        return self.variance(t).sqrt()
+
+    def relative_variance(self, t: Tensor) -> Tensor:
+        """s^2 / A; a member that starts at a point says it directly, so that it is finite there."""
+        return self.variance(t) / self.A(t)
 
     def centred(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """c_t = x_t - B_t mu = A_t x0 + s_t eps, a standard diffusion; images of any shape at one time."""
@@ -63,7 +86,11 @@ class Path(ABC):
 
     def log_snr(self, t: Tensor) -> Tensor:
         """log(A^2 / s^2)."""
-        return 2 * (self.A(t) / self.s(t)).log()
+        return (self.A(t) / self.relative_variance(t)).log()
+
+    def log_odds(self, t: Tensor) -> Tensor:
+        """log(A / (1 - A)), the clock of the default grid; a member whose A stays 1 chooses another."""
+        return torch.logit(self.A(t))
 
     def drift(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of x and of mu in the drift f = (A'/A) x + (B' - (A'/A) B) mu."""
@@ -83,14 +110,15 @@ class Path(ABC):
 
     def posterior(self, earlier: Tensor, later: Tensor) -> Gaussian:
         """Law of x_earlier given x_later and x0."""
-        gain = (self.variance(earlier) / self.A(earlier)) / (self.variance(later) / self.A(later))
-        variance = self.variance(earlier) * self.transition(earlier, later).variance / self.variance(later)
-        return self._towards(gain, earlier, later, variance)
+        gain = self.relative_variance(earlier) / self.relative_variance(later)
+        unexplained = (1 - gain * self.A(later) / self.A(earlier)).clamp_min(0)
+        return self._towards(gain, earlier, later, self.variance(earlier) * unexplained)
 
     def deterministic(self, earlier: Tensor, later: Tensor) -> Gaussian:
-        """First-order deterministic step to x_earlier from x_later and the x0 estimate."""
-        gain = self.s(earlier) / self.s(later)
-        return self._towards(gain, earlier, later, torch.zeros_like(gain))
+        """First-order deterministic step to x_earlier from x_later and the x0 estimate; from a point a draw."""
+        point = self.variance(later) == 0
+        gain = torch.where(point, 0.0, self.s(earlier) / self.s(later))
+        return self._towards(gain, earlier, later, torch.where(point, self.variance(earlier), 0.0))
 
     def _towards(self, gain: Tensor, earlier: Tensor, later: Tensor, variance: Tensor) -> Gaussian:
         """A_s x0 + B_s mu + gain (x_t - A_t x0 - B_t mu)."""

@@ -49,7 +49,7 @@ class Denoiser(nn.Module):
             "network": network,
             "options": defaults | (options or {}),
             "dynamics": dynamics,
-            "path_options": {field.name: getattr(self.path, field.name) for field in fields(self.path) if field.init},  # type: ignore[arg-type]
+            "path_options": {f.name: getattr(self.path, f.name) for f in fields(self.path) if f.init},  # type: ignore[arg-type]
             "sigma_r": sigma_r,
             "spectral_norm": spectral_norm,
         }

@@ -17,7 +17,11 @@ class Precondition(NamedTuple):
 
 
 def precondition(path: Path, t: Tensor, sigma_r: float) -> Precondition:
-    """Scales for x_t - (A + B) mu = A r + s eps at t, each of t's shape, float64; log-SNR clipped to [-20, 20]."""
-    A, s = path.A(t), path.s(t)
-    c_in = (A**2 * sigma_r**2 + s**2).rsqrt()
-    return Precondition(c_in, A * sigma_r**2 * c_in**2, sigma_r * s * c_in, path.log_snr(t).clamp(-20, 20))
+    """Scales for x_t - (A + B) mu = A r + s eps at t, each of t's shape, float64; log-SNR clipped to [-20, 20].
+
+    All but c_in, bounded by 1e8, have a limit where a path starts at a point; there c_in meets 0.
+    """
+    A, relative = path.A(t), path.relative_variance(t)
+    seen = A * sigma_r**2 + relative
+    c_in = (A * seen).clamp_min(1e-16).rsqrt()
+    return Precondition(c_in, sigma_r**2 / seen, sigma_r * (relative / seen).sqrt(), path.log_snr(t).clamp(-20, 20))

@@ -1,4 +1,7 @@
-"""Decreasing time grids from T over `steps` points, then 0: a solver evaluates the denoiser `steps` times."""
+"""Decreasing time grids from T over `steps` points, then 0: a solver evaluates the denoiser `steps` times.
+
+Where a path starts at a point the log-SNR and the log-odds are infinite: there their clocks run from .99 T on.
+"""
 
 from collections.abc import Callable
 
@@ -16,11 +19,12 @@ def uniform(path: Path, steps: int, t_start: float | None = None) -> Tensor:
 
 def _spread(path: Path, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
     start = path.T if t_start is None else t_start
-    t = torch.from_numpy(np.geomspace(min(t_min, start / 2), start, 20001))
+    at_a_point = float(path.variance(torch.tensor(start, dtype=torch.float64))) == 0
+    t = torch.from_numpy(np.geomspace(min(t_min, start / 2), 0.99 * start if at_a_point else start, 20001))
     u = clock(t)
     wanted = np.linspace(float(u[-1]), float(u[0]), steps)
     times = np.interp(wanted, u.flip(0).numpy(), t.flip(0).numpy())
-    return torch.tensor([*times, 0.0], dtype=torch.float64)
+    return torch.tensor([start, *times[1:], 0.0], dtype=torch.float64)
 
 
 def log_snr(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.05) -> Tensor:
@@ -30,7 +34,7 @@ def log_snr(path: Path, steps: int, t_start: float | None = None, t_min: float =
 
 def log_odds(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.1) -> Tensor:
     """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min (at most t_start / 2), then 0."""
-    return _spread(path, steps, t_start, t_min, lambda t: torch.logit(path.A(t)))
+    return _spread(path, steps, t_start, t_min, path.log_odds)
 
 
 GRIDS = {"uniform": uniform, "log-snr": log_snr, "log-odds": log_odds}

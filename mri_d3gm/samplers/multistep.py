@@ -1,15 +1,20 @@
-"""Second-order multistep solvers: DPM-Solver++ 2M (Lu et al., 2022) in c_t = x_t - B_t mu, a diffusion with (A, s)."""
+"""Second-order multistep solvers, DPM-Solver++ 2M (Lu et al., 2022) in c_t = x_t - B_t mu, a diffusion with (A, s).
 
-import math
+Each is a first-order solver's step with the x0 estimate extrapolated to the middle of the step.
+"""
+
+from collections.abc import Callable
 
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
-from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, identity, pairs
+from mri_d3gm.dynamics.path import Gaussian, Path
+from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, identity, pairs, step
+
+Law = Callable[[Tensor, Tensor], Gaussian]
 
 
 def _multistep(
-    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, stochastic: bool
+    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, law: Law
 ) -> Tensor:
     previous, last_h = None, 0.0
     for later, earlier in pairs(times):
@@ -18,15 +23,7 @@ def _multistep(
             return x0
         h = float(path.log_snr(earlier) - path.log_snr(later)) / 2
         extrapolated = x0 if previous is None else x0 + (x0 - previous) * h / (2 * last_h)
-        centred = path.centred(x, mu, later)
-        ratio = float(path.s(earlier) / path.s(later))
-        A, s = float(path.A(earlier)), float(path.s(earlier))
-        if stochastic:
-            centred = ratio * math.exp(-h) * centred - A * math.expm1(-2 * h) * extrapolated
-            centred = centred + s * math.sqrt(-math.expm1(-2 * h)) * noise(x)
-        else:
-            centred = ratio * centred - A * math.expm1(-h) * extrapolated
-        x = centred + float(path.B(earlier)) * mu
+        x = step(law(earlier, later), x, extrapolated, mu, noise)
         previous, last_h = x0, h
     return x
 
@@ -35,11 +32,11 @@ def multistep(
     path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Deterministic, order 2; see `Solver`."""
-    return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=False)
+    return _multistep(path, denoise, x, mu, times, noise, on_x0, path.deterministic)
 
 
 def multistep_sde(
     path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Stochastic (SDE-DPM-Solver++ 2M); see `Solver`."""
-    return _multistep(path, denoise, x, mu, times, noise, on_x0, stochastic=True)
+    return _multistep(path, denoise, x, mu, times, noise, on_x0, path.posterior)

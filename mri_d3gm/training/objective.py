@@ -15,14 +15,12 @@ def time_weight(path: Path, t: Tensor, sigma_r: float, objective: str = "x0") ->
     x0: sigma_r / c_out, at most 8. eps: A / s (the paper's Eq. 8), at most 8 times sigma_r's inverse. maximum-
     likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse step).
     """
-    A, s = path.A(t), path.s(t)
     if objective == "x0":
         return (sigma_r / precondition(path, t, sigma_r)[2]).clamp_max(8)
     if objective == "eps":
-        return (sigma_r * A / s).clamp_max(8)
+        return (sigma_r * (path.log_snr(t) / 2).exp()).clamp_max(8)
     if objective == "maximum-likelihood":
-        earlier = (t - path.T / 100).clamp_min(0)
-        return path.A(earlier) - A * (A / path.A(earlier)) * (path.s(earlier) / s) ** 2
+        return path.posterior((t - path.T / 100).clamp_min(0), t).x0
     raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective}")
 
 

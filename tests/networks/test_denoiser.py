@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
 from mri_d3gm.networks.precondition import precondition
@@ -104,6 +105,12 @@ def test_weights_round_trip_with_config_and_record(tmp_path) -> None:
     x = torch.randn(1, 2, 12, 12)
     torch.testing.assert_close(loaded(x), denoiser(x), atol=2e-2, rtol=2e-2)
     assert len(file_hash(path)) == 64
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_config_rebuilds_the_path(dynamics: str) -> None:
+    denoiser = Denoiser("unet", SMALL["unet"], dynamics=dynamics)
+    assert Denoiser(**denoiser.config).path == denoiser.path
 
 
 def test_spectral_norm_bounds_the_largest_singular_value() -> None:

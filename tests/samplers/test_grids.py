@@ -4,15 +4,10 @@ import itertools
 
 import pytest
 import torch
+from paths import each_path, last
 
-from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Path
-from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.samplers.grids import GRIDS, log_odds, log_snr
-
-MEMBERS = list(itertools.product(DYNAMICS, SCHEDULES))
-PATHS = [make_path(name, schedule=schedule) for name, schedule in MEMBERS]
-each_path = pytest.mark.parametrize("path", PATHS, ids=[f"{name}-{schedule}" for name, schedule in MEMBERS])
 
 
 @each_path
@@ -28,7 +23,9 @@ def test_grids_decrease_from_the_start_to_zero(path: Path, name: str) -> None:
 @each_path
 def test_steps_are_equal_in_the_named_clock(path: Path) -> None:
     snr, odds = log_snr(path, 20)[:-1], log_odds(path, 20)[:-1]
-    for clock in (path.log_snr(snr), torch.logit(path.A(odds))):
+    assert float(snr[0]) == float(odds[0]) == path.T
+    snr[0] = odds[0] = last(path)
+    for clock in (path.log_snr(snr), path.log_odds(odds)):
         widths = clock.diff()
         torch.testing.assert_close(widths, widths.mean().expand_as(widths), rtol=1e-4, atol=0)
     assert float(snr[-1]) == pytest.approx(0.05) and float(odds[-1]) == pytest.approx(0.1)

@@ -5,27 +5,24 @@ import math
 
 import pytest
 import torch
+from paths import each_member, last, options
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Path
-from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import log_snr
 from mri_d3gm.samplers.solver import Denoise, Solver
 
 M, V, MU = 0.6, 0.09, 0.2
 ORDERS = {"deterministic": 1, "posterior": 1, "euler-maruyama": 1, "multistep": 2, "multistep-sde": 2}
-MEMBERS = list(itertools.product(DYNAMICS, SCHEDULES))
-PATHS = [make_path(name, schedule=schedule) for name, schedule in MEMBERS]
-each_path = pytest.mark.parametrize("path", PATHS, ids=[f"{name}-{schedule}" for name, schedule in MEMBERS])
 
 
-def gaussian_denoiser(path: Path) -> Denoise:
-    """E[x0 | x_t] for x0 ~ N(M, V)."""
+def gaussian_denoiser(path: Path, var: float) -> Denoise:
+    """E[x0 | x_t] for x0 ~ N(M, var)."""
 
     def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         A, B, s = (c(t[:1]) for c in (path.A, path.B, path.s))
-        return M + A * V / (A**2 * V + s**2) * (x - A * M - B * MU)
+        return M + A * var / (A**2 * var + s**2) * (x - A * M - B * MU)
 
     return denoise
 
@@ -58,26 +55,31 @@ def marginal(path: Path, t: torch.Tensor, mean: float, var: float) -> tuple[floa
     return A * mean + B * MU, A**2 * var + variance
 
 
+def time_of_noise(path: Path, level: float) -> float:
+    """The t at which s / A is `level`."""
+    t = torch.logspace(-6, 0, 5000, dtype=torch.float64)
+    return float(t[(path.s(t) / path.A(t) > level).to(torch.int).argmax()])
+
+
 def test_every_solver_has_a_known_order() -> None:
     assert set(ORDERS) == set(SOLVERS)
 
 
-@each_path
+@each_member
 @pytest.mark.parametrize("name", SOLVERS)
 def test_measured_order_of_convergence(path: Path, name: str) -> None:
-    """At t_min .05; where the leading error changes sign (multistep: t_min .19 with the logarithmic schedule) no
-    order can be read off."""
-    errors = []
-    for steps in (160, 320, 640):
-        times = log_snr(path, steps + 1, t_min=0.05)[:-1]
-        law = final_law(SOLVERS[name], path, gaussian_denoiser(path), times, *marginal(path, times[0], M, V))
-        exact = marginal(path, times[-1], M, V)
+    """From T to .4, where the noise has come down to x0's variance; a little later the leading error of the multistep
+    solvers changes sign, and no order can be read off."""
+    errors, var = [], math.exp(-float(path.log_snr(torch.tensor(0.4, dtype=torch.float64))))
+    for steps in (160, 640):
+        times = log_snr(path, steps + 1, last(path), t_min=0.4)[:-1]
+        law = final_law(SOLVERS[name], path, gaussian_denoiser(path, var), times, *marginal(path, times[0], M, var))
+        exact = marginal(path, times[-1], M, var)
         errors.append(abs(law[0] - exact[0]) + abs(law[1] - exact[1]))
-    slopes = [math.log2(before / after) for before, after in itertools.pairwise(errors)]
-    assert slopes == pytest.approx([ORDERS[name]] * 2, abs=0.1)
+    assert math.log(errors[0] / errors[1], 4) == pytest.approx(ORDERS[name], abs=0.1)
 
 
-@each_path
+@each_member
 @pytest.mark.parametrize("name", [name for name in SOLVERS if name != "euler-maruyama"])
 def test_exact_marginals_at_any_stride_when_x0_is_known(path: Path, name: str) -> None:
     for stops in ([1.0, 0.05], [1.0, 0.6, 0.2, 0.05], [0.7, 0.65, 0.1]):
@@ -87,20 +89,20 @@ def test_exact_marginals_at_any_stride_when_x0_is_known(path: Path, name: str) -
         assert law == pytest.approx(marginal(path, times[-1], M, 0), rel=1e-9)
 
 
-@each_path
+@each_member
 @pytest.mark.parametrize("name", SOLVERS)
 def test_last_jump_to_zero_is_first_order_in_the_noise_left(path: Path, name: str) -> None:
     errors, left = [], []
-    for t in (0.1, 0.05):
-        times = torch.tensor([t, 0.0], dtype=torch.float64)
-        mean, variance = final_law(SOLVERS[name], path, gaussian_denoiser(path), times, *marginal(path, times[0], M, V))
+    for level in (0.02, 0.01):
+        times = torch.tensor([time_of_noise(path, level), 0.0], dtype=torch.float64)
+        mean, variance = final_law(SOLVERS[name], path, gaussian_denoiser(path, V), times, *marginal(path, times[0], M, V))
         assert mean == pytest.approx(M)
         errors.append(V - variance)
         left.append(math.exp(-float(path.log_snr(times[0]))))
     assert math.log(errors[0] / errors[1]) / math.log(left[0] / left[1]) == pytest.approx(1, abs=0.1)
 
 
-@each_path
+@each_member
 def test_deterministic_solver_takes_the_step_of_the_formula(path: Path) -> None:
     times = torch.tensor([0.8, 0.3], dtype=torch.float64)
     x, x0, mu = (torch.tensor([[value]], dtype=torch.float64) for value in (0.4, 0.7, 0.2))
@@ -109,19 +111,13 @@ def test_deterministic_solver_takes_the_step_of_the_formula(path: Path) -> None:
     torch.testing.assert_close(result, A_s * x0 + B_s * mu + s_s / s_t * (x - A_t * x0 - B_t * mu))
 
 
-def time_of_noise(path: Path, level: float) -> float:
-    """The t at which s / A is `level`."""
-    t = torch.logspace(-6, 0, 5000, dtype=torch.float64)
-    return float(t[(path.s(t) / path.A(t) > level).to(torch.int).argmax()])
-
-
 def assert_recovers_mixture(path: Path, name: str) -> None:
     """Draws of a mixture of two narrow Gaussians, with the exact denoiser, down to noise a fifth of their width."""
     centres, width, count = torch.tensor([-0.7, 0.9], dtype=torch.float64), 0.1, 10_000
 
     def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         A, B, s = (c(t[:1]) for c in (path.A, path.B, path.s))
-        seen = A**2 * width**2 + s**2
+        seen = (A**2 * width**2 + s**2).clamp_min(1e-30)
         offset = x - B * MU - A * centres
         weights = torch.softmax(-(offset**2) / (2 * seen), -1)
         return (weights * (centres + A * width**2 / seen * offset)).sum(-1, keepdim=True)
@@ -142,14 +138,10 @@ def assert_recovers_mixture(path: Path, name: str) -> None:
         assert float(part.std()) == pytest.approx(width, abs=0.02)
 
 
-@pytest.mark.parametrize(("dynamics", "schedule"), MEMBERS)
-def test_reverse_sde_recovers_a_gaussian_mixture(dynamics: str, schedule: str) -> None:
-    assert_recovers_mixture(make_path(dynamics, lam=0.5, schedule=schedule), "euler-maruyama")
-
-
+@pytest.mark.parametrize("dynamics", DYNAMICS)
 @pytest.mark.parametrize("name", SOLVERS)
-def test_every_solver_recovers_a_gaussian_mixture(name: str) -> None:
-    assert_recovers_mixture(make_path("d3gm", lam=0.5), name)
+def test_every_solver_recovers_a_gaussian_mixture(name: str, dynamics: str) -> None:
+    assert_recovers_mixture(make_path(dynamics, **{option: 0.5 for option in {"lam"} & options(dynamics)}), name)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
