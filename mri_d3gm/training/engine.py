@@ -144,7 +144,10 @@ class Trainer:
         return sum(gains) / len(gains)
 
     def run(self) -> None:
-        """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one."""
+        """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one.
+
+        A run that has reached the end is left as it is, its files too.
+        """
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         if not self.slices:
@@ -159,6 +162,8 @@ class Trainer:
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
             state = load_checkpoint(checkpoint)
+            if state["step"] >= self.steps and (folder / "weights.safetensors").exists():
+                return
             self.denoiser.load_state_dict(state["denoiser"])
             ema = {name: value.to(self.device) for name, value in state["ema"].items()}
             for solver, saved in zip(solvers, state["solvers"], strict=True):

@@ -34,9 +34,11 @@ def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> No
     assert len(rows) == 10 and (output / "table.md").read_text().count("\n") == 7
     weights = [(output / f"{name}-0" / "weights.safetensors").read_bytes() for name in ("regression", "ou", "d3gm")]
     assert len(set(weights)) == 3
-    again = []
+    kept = output / "d3gm-0" / "weights.safetensors"
+    written, again = kept.stat().st_mtime_ns, []
     assert over_seeds(table)
     assert run(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[0]["evaluations"] == 1 and not again
+    assert kept.stat().st_mtime_ns == written
 
 
 def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> None:
