@@ -19,7 +19,7 @@ class FastMRIUNet(nn.Module):
 
     def forward(self, mu: Tensor, **_: object) -> list[Tensor]:
         """One estimate of x0, (batch, rows, cols) complex, from mu of that shape."""
-        return [mu + from_channels(self.net(to_channels(mu)), mu)]
+        return [mu + from_channels(self.net(to_channels(mu)).float(), mu)]
 
 
 class FastMRIVarNet(nn.Module):
