@@ -34,13 +34,15 @@ class Draws(NamedTuple):
 
     images (draws, rows, cols) complex; evaluations of the network for each draw; residual: RMS of M F S x - y per
     real sample for the estimate before the last consistency step, None where there is no such step. support: what withheld
-    samples say of the prediction, None where none were withheld.
+    samples say of the prediction, None where none were withheld. error: size of the magnitude's error that the network expects
+    before it has drawn anything, (rows, cols), None from networks that foretell none.
     """
 
     images: Tensor
     evaluations: int
     residual: float | None
     support: Support | None = None
+    error: Tensor | None = None
 
 
 def weights_of(sigma: float, sigma_r: float, map_weight: float) -> tuple[float, float]:
@@ -61,7 +63,7 @@ class Agreement:
     """The network's estimate of one slice and its agreement with what was measured under the mask.
 
     real: the image is known to have no imaginary part. residual: RMS of M F S x - y per real sample of the latest estimate
-    before it was restored; None without k-space.
+    before it was restored; None without k-space. error: what the network expected of its first estimate, see `Estimates`.
     """
 
     def __init__(
@@ -78,10 +80,13 @@ class Agreement:
         self.kspace = None if kspace is None or mask is None else kspace * mask[:, None]
         self.inner, self.final = weights_of(sigma, network.sigma_r, map_weight)
         self.residual: float | None = None
+        self.error: Tensor | None = None
 
     def estimate(self, x: Tensor, t: Tensor, mu: Tensor) -> Tensor:
         """The network's x0 without the consistency that `restore` applies."""
-        x0 = self.network.estimates(x, t, mu, self.kspace, self.mask, self.coil_maps, False, self.inner)[-1]
+        answer = self.network.estimates(x, t, mu, self.kspace, self.mask, self.coil_maps, False, self.inner)
+        x0 = answer.images[-1]
+        self.error = answer.error if self.error is None else self.error
         return x0.real.to(x0.dtype) if self.real else x0
 
     def restore(self, estimate: Tensor) -> Tensor:
@@ -160,7 +165,7 @@ class D3GMInferer(Inferer):
     ) -> Draws:
         """inputs: mu (1, rows, cols) complex; physics as in `physics.operators`, batch 1, None where it is unknown."""
         images: list[Tensor] = [inputs[0]] * self.samples
-        residuals, evaluations, groups = [], 0, min(len(MIRRORS), self.samples)
+        residuals, errors, evaluations, groups = [], [], 0, min(len(MIRRORS), self.samples)
         for group, axes in enumerate(MIRRORS[:groups]):
             k, m, maps = (None if given is None else mirror(given, axes) for given in (kspace, mask, coil_maps))
             agree = Agreement(network, k, m, maps, sigma, map_weight, self.real)
@@ -182,6 +187,7 @@ class D3GMInferer(Inferer):
             for draw, image in zip(draws, mirror(drawn, axes), strict=True):
                 images[draw] = image
             residuals.append(agree.residual)
+            errors += [] if agree.error is None else [mirror(agree.error.mean(0), axes)]
         residual = None if residuals[0] is None else float(np.mean(residuals))  # type: ignore[arg-type]
         drawn, found = torch.stack(images), None
         if self.folds and kspace is not None and mask is not None:
@@ -189,7 +195,7 @@ class D3GMInferer(Inferer):
             found = withheld_support(network, kspace * mask[:, None], mask, coil_maps, folds, sigma, map_weight)
         if found is not None and mask is not None:
             drawn = shrink(drawn, mask, band_weights(found, mask), coil_maps)
-        return Draws(drawn, evaluations, residual, found)
+        return Draws(drawn, evaluations, residual, found, torch.stack(errors).mean(0) if errors else None)
 
 
 class RegressionInferer(Inferer):

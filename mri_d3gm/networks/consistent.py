@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.phase import low_resolution_phase
@@ -13,16 +14,37 @@ PROXIMAL_WEIGHT = 0.01
 INNER_ITERATIONS = 5
 
 
-class Block(nn.Module):
-    """Half-resolution network with attention at a quarter of the resolution: channels and features to a residual."""
+class Deep(nn.Module):
+    """x + its change at half the resolution, which starts at zero."""
 
-    def __init__(self, in_channels: int, features: int, embedding: int) -> None:
+    def __init__(self, features: int, embedding: int) -> None:
         super().__init__()
+        self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
+        self.before, self.after = ResidualBlock(2 * features, embedding), ResidualBlock(2 * features, embedding)
+        self.attention = AxisAttention(2 * features)
+        self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return x + self.up(self.after(self.attention(self.before(self.down(x), embedding)), embedding))
+
+
+class Block(nn.Module):
+    """Half-resolution network with attention at a quarter of the resolution: channels and features to a residual.
+
+    deep: between the attentions another level, at an eighth of the resolution with twice the features.
+    """
+
+    def __init__(self, in_channels: int, features: int, embedding: int, deep: bool = False) -> None:
+        super().__init__()
+        self.multiple = 8 if deep else 4
         self.first = nn.Conv2d(4 * in_channels + features, features, 3, padding=1)
         self.fine1, self.fine2 = ResidualBlock(features, embedding), ResidualBlock(features, embedding)
         self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
         self.coarse = nn.ModuleList(ResidualBlock(2 * features, embedding) for _ in range(2))
         self.attention = nn.ModuleList(AxisAttention(2 * features) for _ in range(2))
+        self.deep = Deep(2 * features, embedding) if deep else None
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
         self.last = nn.Conv2d(features, 8, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -30,7 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None, embedding: Tensor, both_axes: bool) -> tuple[Tensor, Tensor]:
         rows, cols = x.shape[-2:]
-        x = functional.pad(x, (0, -cols % 4, 0, -rows % 4))
+        x = functional.pad(x, (0, -cols % self.multiple, 0, -rows % self.multiple))
         x = functional.pixel_unshuffle(x, 2)
         if hidden is None:
             hidden = x.new_zeros(x.shape[0], self.fine1.conv1.in_channels, *x.shape[-2:])
@@ -41,8 +63,29 @@ class Block(nn.Module):
             h = block(h, embedding)
             along_rows = both_axes and index % 2 == 1
             h = attention(h.transpose(-2, -1)).transpose(-2, -1) if along_rows else attention(h)
+            if self.deep is not None and index == 0:
+                h = self.deep(h, embedding)
         hidden = self.fine2(fine + self.up(h), embedding)
         return functional.pixel_shuffle(self.last(hidden), 2)[..., :rows, :cols].float(), hidden
+
+
+class ErrorHead(nn.Module):
+    """Features of the last block and the magnitude before its consistency to the error to expect; it teaches neither."""
+
+    def __init__(self, features: int, embedding: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(features + 4, features, 3, padding=1)
+        self.block = ResidualBlock(features, embedding)
+        self.last = nn.Conv2d(features, 4, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.constant_(self.last.bias, -3.0)  # type: ignore[arg-type]
+
+    def forward(self, hidden: Tensor, magnitude: Tensor, embedding: Tensor) -> Tensor:
+        rows, cols = magnitude.shape[-2:]
+        missing = (0, 2 * hidden.shape[-1] - cols, 0, 2 * hidden.shape[-2] - rows)
+        fine = functional.pixel_unshuffle(functional.pad(magnitude[:, None], missing), 2)
+        h = self.block(self.first(torch.cat([hidden, fine.to(hidden.dtype)], 1).detach()), embedding.detach())
+        return functional.softplus(functional.pixel_shuffle(self.last(h), 2)[:, 0, :rows, :cols].float()) + 1e-4
 
 
 class ConsistentNet(nn.Module):
@@ -51,14 +94,24 @@ class ConsistentNet(nn.Module):
     With k-space given, the estimate is brought to agree with it after every block: exactly for one coil, by a
     few conjugate-gradient steps for many, which also go before the first block: unfolding what the coils can unfold is
     not the network's task. Without k-space the blocks act alone (phase 1, every sample measured). both_axes: attention
-    along rows and columns in turn whatever the mask, as it is for 2-D masks.
+    along rows and columns in turn whatever the mask, as it is for 2-D masks. deep: see `Block`.
+    foretell: also answer how large the error will be.
     """
 
-    def __init__(self, blocks: int = 3, features: int = 32, embedding: int = 64, both_axes: bool = False) -> None:
+    def __init__(
+        self,
+        blocks: int = 3,
+        features: int = 32,
+        embedding: int = 64,
+        both_axes: bool = False,
+        deep: bool = False,
+        foretell: bool = False,
+    ) -> None:
         super().__init__()
         self.both_axes = both_axes
         self.time = TimeEmbedding(embedding)
-        self.blocks = nn.ModuleList(Block(7, features, embedding) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(7, features, embedding, deep) for _ in range(blocks))
+        self.error = ErrorHead(features, embedding) if foretell else None
 
     def forward(
         self,
@@ -72,14 +125,14 @@ class ConsistentNet(nn.Module):
         coil_maps: Tensor | None = None,
         close: bool = True,
         weight: float = PROXIMAL_WEIGHT,
-    ) -> list[Tensor]:
-        """Estimates of x0 after each block, (batch, rows, cols) complex, the last one the answer.
+    ) -> Estimates:
+        """Estimates of x0 after each block, (batch, rows, cols) complex.
 
         close=False leaves out the consistency after the last block, for callers that apply their own. noisy is
         c_in (x_t - mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last; weight is
         that of the estimate in the consistency of many coils.
         """
-        image, hidden, estimates = start, None, []
+        image, hidden, images = start, None, []
         phase = None if kspace is None or mask is None else low_resolution_phase(kspace, mask, coil_maps)
         fraction = torch.ones(len(mu), device=mu.device)
         if mask is not None:
@@ -94,10 +147,11 @@ class ConsistentNet(nn.Module):
             residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
             change = from_channels(residual, mu) * gain
             image = image + (change if phase is None else change * phase)
+            magnitude = image.abs()
             if kspace is not None and mask is not None and (close or index < len(self.blocks) - 1):
                 if coil_maps is None:
                     image = projection(image, kspace, mask)
                 else:
                     image = proximal(image, kspace, mask, coil_maps, weight, INNER_ITERATIONS)
-            estimates.append(image)
-        return estimates
+            images.append(image)
+        return Estimates(images, None if self.error is None else self.error(hidden, magnitude, embedding))

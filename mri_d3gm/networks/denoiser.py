@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mri_d3gm.dynamics import make_path
 from mri_d3gm.networks.channels import from_channels, spread, to_channels
 from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT, ConsistentNet
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.nafnet import NAFNet
 from mri_d3gm.networks.peers import FastMRIUNet, FastMRIVarNet
 from mri_d3gm.networks.precondition import precondition
@@ -68,8 +69,8 @@ class Denoiser(nn.Module):
         coil_maps: Tensor | None = None,
         close: bool = True,
         weight: float = PROXIMAL_WEIGHT,
-    ) -> list[Tensor]:
-        """Estimates of x0 after each block; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`; or
+    ) -> Estimates:
+        """Estimates of x0; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`; or
         x, mu (batch, channels, rows, cols) real, without physics.
 
         A mask along rows is turned to the last axis and the answer turned back.
@@ -77,7 +78,8 @@ class Denoiser(nn.Module):
         if mask is not None and mask.shape[-1] == 1:
             k, m, maps = (None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps))
             answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close, weight)
-            return [image.transpose(-2, -1) for image in answer]
+            error = None if answer.error is None else answer.error.transpose(-2, -1)
+            return Estimates([image.transpose(-2, -1) for image in answer.images], error)
         c_in, c_skip, c_out, log_snr = precondition(self.path, t, self.sigma_r)
         centred = x - spread(self.path.A(t) + self.path.B(t), mu) * mu
         return self.net(
@@ -110,4 +112,4 @@ class Denoiser(nn.Module):
         image = from_channels(x.float(), like)
         t = torch.full((len(x),), float(self.path.T), dtype=torch.float64) if t is None else t
         centre = torch.zeros_like(image) if mu is None else from_channels(mu.float(), like)
-        return to_channels(self.estimates(image, t, centre, kspace, mask, coil_maps)[-1])
+        return to_channels(self.estimates(image, t, centre, kspace, mask, coil_maps).images[-1])

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import TimeEmbedding
 
 
@@ -95,9 +96,7 @@ class NAFNet(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object
-    ) -> list[Tensor]:
+    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object) -> Estimates:
         """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, physics unused."""
         rows, cols = mu.shape[-2:]
         multiple = self.unshuffle * 2 ** len(self.down)
@@ -115,4 +114,4 @@ class NAFNet(nn.Module):
         for level in reversed(range(len(self.up))):
             h = self.decode[level](skips[level] + functional.pixel_shuffle(self.up[level](h), 2), embedding)
         residual = from_channels(functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float(), mu)
-        return [start + gain * residual]
+        return Estimates([start + gain * residual])

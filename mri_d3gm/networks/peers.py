@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.operators import combine
 
@@ -17,9 +18,9 @@ class FastMRIUNet(nn.Module):
 
         self.net = Unet(2, 2, features, levels)
 
-    def forward(self, mu: Tensor, **_: object) -> list[Tensor]:
+    def forward(self, mu: Tensor, **_: object) -> Estimates:
         """One estimate of x0, (batch, rows, cols) complex, from mu of that shape."""
-        return [mu + from_channels(self.net(to_channels(mu)).float(), mu)]
+        return Estimates([mu + from_channels(self.net(to_channels(mu)).float(), mu)])
 
 
 class FastMRIVarNet(nn.Module):
@@ -38,7 +39,7 @@ class FastMRIVarNet(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         **_: object,
-    ) -> list[Tensor]:
+    ) -> Estimates:
         """One estimate of x0, (batch, rows, cols) complex; physics as in `operators`, nothing is measured without it."""
         if kspace is None or mask is None:
             kspace, mask = fft2c(mu)[:, None], torch.zeros(1, 1, 1, dtype=torch.bool, device=mu.device)
@@ -48,4 +49,4 @@ class FastMRIVarNet(nn.Module):
         current = measured
         for block in self.cascades:
             current = block(current, measured, sampled, maps)
-        return [combine(ifft2c(torch.view_as_complex(current.contiguous())), coil_maps)]
+        return Estimates([combine(ifft2c(torch.view_as_complex(current.contiguous())), coil_maps)])

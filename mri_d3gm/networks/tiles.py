@@ -49,7 +49,7 @@ def tiled_estimate(
     blended, total = torch.zeros_like(x), x.new_zeros(rows, cols)
     for done, (top, left) in enumerate(corners, 1):
         window = (..., slice(top, min(top + tile, rows)), slice(left, min(left + tile, cols)))
-        estimate = denoiser.estimates(x[window], t, mu[window])[-1]
+        estimate = denoiser.estimates(x[window], t, mu[window]).images[-1]
         down, across = (
             _ramp(first, n, size, margin) for first, n, size in zip((top, left), estimate.shape[-2:], (rows, cols), strict=True)
         )

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
 
 
@@ -25,9 +26,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object
-    ) -> list[Tensor]:
+    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object) -> Estimates:
         """One estimate of x0, (batch, rows, cols) complex; arguments as in `ConsistentNet`, physics unused."""
         rows, cols = mu.shape[-2:]
         multiple = 2 ** len(self.down)
@@ -46,4 +45,4 @@ class UNet(nn.Module):
                 h = skips[level] + self.up[level](h)
             h = self.decode[level](h, embedding)
         residual = from_channels(self.last(h)[..., :rows, :cols].float(), mu)
-        return [start + gain * residual]
+        return Estimates([start + gain * residual])

@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import spread
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
 from mri_d3gm.training.muon import Muon
-from mri_d3gm.training.objective import reconstruction_loss, time_weight
+from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Slice
 
@@ -61,11 +62,17 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 
 def seeded_denoiser(seed: int, initial: str | None = None, **config: Any) -> Denoiser:
-    """A denoiser whose first weights follow from the seed, or are those of the file `initial`, whose config then holds."""
-    if initial is not None:
-        return load_weights(initial)[0].requires_grad_(True)
+    """A denoiser whose first weights follow from the seed, or are those of the file `initial`, whose config then holds.
+
+    Options of the network that the file lacks or has otherwise are taken from here; what they add follows from the seed.
+    """
     torch.manual_seed(seed)
-    return Denoiser(**config)
+    if initial is None:
+        return Denoiser(**config)
+    known = load_weights(initial)[0]
+    grown = Denoiser(**known.config | {"options": known.config["options"] | (config.get("options") or {})})
+    grown.load_state_dict(known.state_dict(), strict=False)
+    return grown
 
 
 @dataclass
@@ -73,8 +80,8 @@ class Trainer:
     """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
 
     simulate: (slices, seed) to one batch, such as `simulate.simulate` with its keywords bound. steps: length of the
-    schedule. spread_after: part of it after which half of the samples leave T, uniform in t. max_minutes: stop earlier and
-    resume at the next call. precision: auto, float32 or bfloat16.
+    schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
+    max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
     """
 
     denoiser: Denoiser
@@ -88,6 +95,7 @@ class Trainer:
     objective: str = "x0"
     squared: bool = False
     spread_after: float = 0.6
+    early: float = 0.5
     ema: float = 0.995
     seed: int = 0
     device: str = "cpu"
@@ -107,17 +115,17 @@ class Trainer:
         moved = (None if tensor is None else tensor.to(self.device) for tensor in tensors)
         return Case(*moved, weight=case.weight)  # type: ignore[arg-type,misc]
 
-    def _estimates(self, x: Tensor, t: Tensor, case: Case) -> list[Tensor]:
+    def _estimates(self, x: Tensor, t: Tensor, case: Case) -> Estimates:
         return self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps, weight=case.weight)
 
     def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
-        """Times (batch,) and x_t: mu itself at T before the spread; after it half at T with noise, half earlier."""
+        """Times (batch,) and x_t: mu itself at T before the spread; after it some at T with noise, others earlier."""
         path, count = self.denoiser.path, len(case.mu)
         t = torch.full((count,), float(path.T), dtype=torch.float64)
         if step < self.spread_after * self.steps:
             return t, case.mu
         generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
-        early = torch.rand(count, generator=generator) < 0.5
+        early = torch.rand(count, generator=generator) < self.early
         t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
         noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, generator=generator)
         noise = noise.to(self.device) * (math.sqrt(2) if noise.is_complex() else 1)
@@ -136,7 +144,7 @@ class Trainer:
         for index in range(count):
             case = self._to_device(self.simulate(self.validation, VALIDATION_SEED + index))
             t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
-            estimate = self._estimates(case.mu, t, case)[-1]
+            estimate = self._estimates(case.mu, t, case).images[-1]
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains += (10 * (before / after).log10()).tolist()
@@ -209,7 +217,9 @@ class Trainer:
                 with self._autocast(dtype):
                     estimates = self._estimates(x, t, case)
                 weight = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
-                loss = reconstruction_loss(estimates, case.image, weight, self.squared)
+                loss = reconstruction_loss(estimates.images, case.image, weight, self.squared)
+                if estimates.error is not None:
+                    loss = loss + 0.01 * error_loss(estimates.images[-1], estimates.error, case.image)
                 for solver in solvers:
                     solver.zero_grad()
                 loss.backward()

@@ -9,7 +9,7 @@ from mri_d3gm.networks.weights import file_hash, load_weights, save_weights
 from mri_d3gm.physics.operators import adjoint, forward
 
 SMALL = {
-    "consistent": {"blocks": 2, "features": 8, "embedding": 16},
+    "consistent": {"blocks": 2, "features": 8, "embedding": 16, "deep": True, "foretell": True},
     "unet": {"features": 8, "levels": 2},
     "nafnet": {"features": 8, "levels": 2},
     "fastmri-unet": {"features": 4, "levels": 2},
@@ -54,17 +54,18 @@ def test_untrained_network_gives_the_skip_path(network: str) -> None:
     t = torch.tensor([1.0, 0.3], dtype=torch.float64)
     skip = precondition(denoiser.path, t, denoiser.sigma_r).c_skip.float()[:, None, None]
     x = mu + 0.1
-    torch.testing.assert_close(denoiser.estimates(x, t, mu)[-1], mu + skip * 0.1, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(denoiser.estimates(x, t, mu).images[-1], mu + skip * 0.1, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("coils", "mask_shape"), [(1, (1, 22)), (1, (20, 1)), (1, (20, 22)), (3, (1, 22)), (3, (20, 22))])
 def test_estimates_agree_with_the_measurement(coils: int, mask_shape: tuple[int, int]) -> None:
     mu, kspace, mask, maps = scan(coils=coils, mask_shape=mask_shape)
     t = torch.ones(2, dtype=torch.float64)
-    estimates = trained().estimates(mu, t, mu, kspace, mask, maps)
-    assert len(estimates) == 2 and trained("fastmri-varnet").estimates(mu, t, mu, kspace, mask, maps)[-1].shape == mu.shape
+    estimates = trained().estimates(mu, t, mu, kspace, mask, maps).images
+    peer = trained("fastmri-varnet").estimates(mu, t, mu, kspace, mask, maps).images
+    assert len(estimates) == 2 and peer[-1].shape == mu.shape
     error = (forward(estimates[-1], mask, maps) - kspace).norm() / kspace.norm()
-    open_end = trained().estimates(mu, t, mu, kspace, mask, maps, close=False)[-1]
+    open_end = trained().estimates(mu, t, mu, kspace, mask, maps, close=False).images[-1]
     before = (forward(open_end, mask, maps) - kspace).norm() / kspace.norm()
     assert float(error) < (1e-4 if coils == 1 else 0.1)
     assert float(error) < 0.5 * float(before)
@@ -73,17 +74,17 @@ def test_estimates_agree_with_the_measurement(coils: int, mask_shape: tuple[int,
 def test_a_mask_along_rows_is_the_transposed_problem() -> None:
     mu, kspace, mask, _ = scan(20, 20, mask_shape=(1, 20))
     t = torch.ones(2, dtype=torch.float64)
-    along = trained().estimates(mu, t, mu, kspace, mask)[-1]
+    along = trained().estimates(mu, t, mu, kspace, mask).images[-1]
     turned = [tensor.transpose(-2, -1) for tensor in (mu, mu, kspace, mask)]
-    across = trained().estimates(turned[0], t, *turned[1:])[-1]
+    across = trained().estimates(turned[0], t, *turned[1:]).images[-1]
     torch.testing.assert_close(across, along.transpose(-2, -1), atol=1e-4, rtol=1e-4)
 
 
 def test_the_answer_turns_with_the_global_phase() -> None:
     mu, kspace, mask, _ = scan()
     t, turn = torch.ones(2, dtype=torch.float64), torch.polar(torch.ones(()), torch.tensor(1.1))
-    plain = trained().estimates(mu, t, mu, kspace, mask)[-1]
-    turned = trained().estimates(mu * turn, t, mu * turn, kspace * turn, mask)[-1]
+    plain = trained().estimates(mu, t, mu, kspace, mask).images[-1]
+    turned = trained().estimates(mu * turn, t, mu * turn, kspace * turn, mask).images[-1]
     torch.testing.assert_close(turned, plain * turn, atol=1e-4, rtol=1e-4)
 
 
@@ -146,3 +147,17 @@ def test_wrong_untrained_and_spoilt_weights_are_refused(tmp_path) -> None:
     save_weights(path, denoiser, {"steps": 1})
     with pytest.raises(InputError, match="NaN"):
         load_weights(path)
+
+
+def test_the_expected_error_is_positive_turns_with_the_axes_and_teaches_the_blocks_nothing() -> None:
+    mu, kspace, mask, _ = scan(17, 22)
+    t = torch.ones(2, dtype=torch.float64)
+    denoiser = trained()
+    error = denoiser.estimates(mu, t, mu, kspace, mask).error
+    assert error is not None and error.shape == mu.shape and bool((error > 0).all())
+    turned = [tensor.transpose(-2, -1) for tensor in (mu, mu, kspace, mask)]
+    across = denoiser.estimates(turned[0], t, *turned[1:]).error
+    torch.testing.assert_close(across, error.transpose(-2, -1), atol=1e-4, rtol=1e-4)
+    error.sum().backward()
+    touched = {name for name, parameter in denoiser.named_parameters() if parameter.grad is not None}
+    assert touched and all(name.startswith("net.error.") for name in touched)

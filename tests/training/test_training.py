@@ -12,7 +12,7 @@ from scans import phantom, write_scan
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_weights
+from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.physics.consistency import projection
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import adjoint
@@ -172,6 +172,19 @@ def test_muon_steps_are_orthogonal_and_optimisers_split_the_parameters() -> None
     assert count == sum(p.numel() for p in Denoiser(**OPTIONS).parameters())
 
 
+def test_initial_weights_grow_into_a_larger_network_that_answers_the_same(tmp_path) -> None:
+    small = seeded_denoiser(0, options={"blocks": 2, "features": 8, "embedding": 16})
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    save_weights(tmp_path / "small.safetensors", small, {"steps": 1})
+    grown = seeded_denoiser(0, str(tmp_path / "small.safetensors"), options={"blocks": 2, "deep": True, "foretell": True})
+    assert sum(p.numel() for p in grown.parameters()) > 2 * sum(p.numel() for p in small.parameters())
+    image, t = torch.randn(1, 16, 24, dtype=torch.complex64), torch.ones(1, dtype=torch.float64)
+    before, after = (denoiser.estimates(image, t, image).images[-1] for denoiser in (small, grown))
+    torch.testing.assert_close(after, before, atol=2e-3, rtol=2e-3)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_time_weights_are_positive_and_x0_is_flat_at_the_start_law(dynamics: str, objective: str) -> None:
@@ -185,8 +198,8 @@ def test_time_weights_are_positive_and_x0_is_flat_at_the_start_law(dynamics: str
 def test_loss_is_zero_at_the_target_and_weighs_the_last_block_most() -> None:
     target = torch.randn(2, 6, 6, dtype=torch.complex64)
     one = torch.ones(2, dtype=torch.float64)
-    assert float(reconstruction_loss([target], target, one)) == pytest.approx(0, abs=1e-4)
+    assert float(reconstruction_loss([target], target, one)) == pytest.approx(0, abs=1e-3)
     early, late = (float(reconstruction_loss(pair, target, one)) for pair in ([target + 1, target], [target, target + 1]))
-    assert early == pytest.approx(0.2 * late, rel=1e-2)
+    assert early == pytest.approx(math.sqrt(0.2) * late, rel=1e-2)
     squared = float(reconstruction_loss([target + 0.5], target, one, squared=True))
     assert not math.isclose(squared, float(reconstruction_loss([target + 0.5], target, one)))

@@ -1,0 +1,105 @@
+"""Reconstructions without a network, each with the regularisation that is best for it on the very files it is scored on.
+
+Usage: python scripts/tuned_baselines.py FOLDER [--accels 8,16] [--axes phase,readout] [--methods sense,tv,...]
+
+SENSE, l1-wavelet and tv are sigpy's; pics-l1 (wavelet) and pics-tv are BART's, run where the program `bart` is
+installed (the Debian package of that name). Masks, normalisation and coil maps are those of `mri-d3gm recon`. A line
+for each accel, axis, method: the best lamda of the grid by mean PSNR over the folder's .h5 files, and the figures.
+"""
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+
+from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
+from mri_d3gm.metrics import score
+from mri_d3gm.metrics.table import to_markdown
+from mri_d3gm.physics import baselines
+from mri_d3gm.tasks.recon import slice_items
+from mri_d3gm.transforms import CoilMapsd, LoadKspaced, NormaliseKspaced, UndersampleKspaced
+
+GRID = {
+    "sense": (1e-3, 1e-2, 3e-2, 1e-1),
+    "l1-wavelet": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+    "tv": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+    "pics-l1": (1e-3, 3e-3, 1e-2, 3e-2),
+    "pics-tv": (1e-3, 3e-3, 1e-2, 3e-2),
+}
+SIGPY = {"sense": baselines.sense, "l1-wavelet": baselines.l1_wavelet, "tv": baselines.tv}
+BART = {"pics-l1": "W:3:0", "pics-tv": "T:3:0"}
+
+
+def write_cfl(name: Path, array: np.ndarray) -> None:
+    """(coils, rows, cols) as BART's name.cfl and name.hdr: rows, cols, one slice, coils, column-major."""
+    moved = np.asarray(array, np.complex64).transpose(1, 2, 0)[:, :, None]
+    name.with_suffix(".hdr").write_text("# Dimensions\n" + " ".join(map(str, moved.shape)) + "\n")
+    moved.ravel(order="F").tofile(name.with_suffix(".cfl"))
+
+
+def pics(kspace: np.ndarray, coil_maps: np.ndarray, regularisation: str, lamda: float) -> np.ndarray:
+    """BART's parallel imaging and compressed sensing, 100 iterations: image (rows, cols) complex64."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in (("kspace", kspace), ("maps", coil_maps)):
+            write_cfl(Path(folder) / name, array)
+        command = ["bart", "pics", "-S", "-i", "100", "-R", f"{regularisation}:{lamda}", "kspace", "maps", "out"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return np.fromfile(Path(folder) / "out.cfl", np.complex64).reshape(kspace.shape[1:], order="F")
+
+
+def reconstruct(method: str, lamda: float, item: dict[str, torch.Tensor]) -> np.ndarray:
+    """Magnitude (rows, cols) in the file's units."""
+    kspace, mask = item["kspace"].numpy(), item["mask"].numpy()
+    maps = item["coil_maps"].numpy() if "coil_maps" in item else np.ones_like(kspace)
+    image = pics(kspace, maps, BART[method], lamda) if method in BART else SIGPY[method](kspace, mask, maps, lamda)
+    return np.abs(image) * float(item["scale"])
+
+
+def figures(method: str, lamda: float, volumes: list[tuple[Path, list[dict[str, torch.Tensor]]]]) -> dict[str, float]:
+    """Means over files, seconds a slice."""
+    started, found, slices = time.monotonic(), [], 0
+    for path, items in volumes:
+        scan = open_scan(str(path))
+        volume = np.stack([crop_to_recon(reconstruct(method, lamda, item), scan) for item in items])
+        reference = np.stack([crop_to_recon(item["reference"].numpy(), scan) for item in items])
+        plain, body = score(reference, volume, "fastmri-volume"), score(reference, volume, "body")
+        found.append((plain["psnr"], plain["ssim"], body["ssim_body"], score(reference, volume, "haarpsi")["haarpsi"]))
+        slices += len(items)
+    seconds = (time.monotonic() - started) / slices
+    means = np.mean(found, 0)
+    return dict(zip(("psnr", "ssim", "ssim_body", "haarpsi"), map(float, means), strict=True)) | {"seconds": seconds}
+
+
+def main() -> None:
+    """Markdown table, a line as it is finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--accels", default="8,16")
+    parser.add_argument("--axes", default="phase,readout")
+    parser.add_argument("--methods", default=",".join(GRID))
+    arguments = parser.parse_args()
+    methods = [m for m in arguments.methods.split(",") if m not in BART or shutil.which("bart")]
+    rows = []
+    for accel in map(float, arguments.accels.split(",")):
+        for axis in arguments.axes.split(","):
+            steps = [LoadKspaced(), UndersampleKspaced(accel, axis=axis), NormaliseKspaced("kspace"), CoilMapsd()]
+            load = Compose(steps)
+            files = sorted(arguments.folder.glob("*.h5"))
+            volumes = [(path, [load(item) for item in slice_items(str(path))]) for path in files]
+            for method in methods:
+                tried = {lamda: figures(method, lamda, volumes) for lamda in GRID[method]}
+                lamda = max(tried, key=lambda value: tried[value]["psnr"])
+                measured = {name: round(value, 2 if name in ("psnr", "seconds") else 4) for name, value in tried[lamda].items()}
+                rows.append({"accel": accel, "axis": axis, "method": method, "lamda": lamda} | measured)
+                print(rows[-1], flush=True)
+    print(to_markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
