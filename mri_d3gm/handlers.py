@@ -31,10 +31,11 @@ def prepare_batch(
 class VolumeGatherer:
     """Keeps each slice's magnitudes in the file's units: mean and std over draws, zero-filled, reference, facts.
 
-    calibration: gain, floor and blur of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
+    calibration: spread and foretold of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
 
     After the run `volume`, `std`, `zero_filled` (empty unless wanted) and `reference` are lists of (rows, cols) float32 and
-    `facts` a list of dictionaries. on_slice is called with the number of slices done.
+    `facts` a list of dictionaries; std is empty where there is one draw and the network foretells no error. on_slice is
+    called with the number of slices done.
     """
 
     def __init__(self, with_zero_filled: bool = True, calibration: dict[str, float] | None = None) -> None:
@@ -60,7 +61,10 @@ class VolumeGatherer:
         scale = float(batch["scale"][0])  # type: ignore[index]
         magnitudes = draws.images.abs().cpu().double().numpy() * scale
         self.volume.append(magnitudes.mean(0).astype(np.float32))
-        self.std.append(self._std(magnitudes, float(batch["noise"]["sigma"][0]) * scale if "noise" in batch else 0.0))  # type: ignore[index,operator]
+        if len(magnitudes) > 1 or draws.error is not None:
+            error = None if draws.error is None else draws.error.cpu().numpy() * scale
+            noise = float(batch["noise"]["sigma"][0]) * scale if "noise" in batch else 0.0  # type: ignore[index,operator]
+            self.std.append(self._std(magnitudes, error, noise))
         if self.with_zero_filled:
             self.zero_filled.append(zero_filled_magnitude(batch, scale))  # type: ignore[arg-type]
         if "reference" in batch:  # type: ignore[operator]
@@ -69,9 +73,9 @@ class VolumeGatherer:
         if self.on_slice is not None:
             self.on_slice(len(self.volume))
 
-    def _std(self, magnitudes: np.ndarray, noise: float) -> np.ndarray:
+    def _std(self, magnitudes: np.ndarray, error: np.ndarray | None, noise: float) -> np.ndarray:
         std = magnitudes.std(0).astype(np.float32)
-        return std if self.calibration is None else calibrated_std(std, noise, **self.calibration)
+        return std if self.calibration is None else calibrated_std(std, error, noise, **self.calibration)
 
 
 def facts_of(batch: dict[str, Any], draws: Draws, scale: float) -> dict[str, Any]:

@@ -217,7 +217,8 @@ class RegressionInferer(Inferer):
     ) -> Draws:
         agree = Agreement(network, kspace, mask, coil_maps, sigma, map_weight, self.real)
         t = torch.full((len(inputs),), float(network.path.T), dtype=torch.float64)
-        return Draws(agree.restore(agree.estimate(inputs, t, inputs)), 1, agree.residual)
+        image = agree.restore(agree.estimate(inputs, t, inputs))
+        return Draws(image, 1, agree.residual, error=None if agree.error is None else agree.error[0])
 
 
 class BaselineInferer(Inferer):

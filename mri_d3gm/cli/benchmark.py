@@ -52,6 +52,7 @@ def recon(
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
     steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
+    tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
     trust: Annotated[str, typer.Option(help="Withheld lines for d3gm: off, fast, full.")] = "fast",
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
@@ -59,7 +60,7 @@ def recon(
     from mri_d3gm.metrics.table import to_markdown
     from mri_d3gm.tasks.benchmark import run
 
-    options = {"solver": solver, "steps": steps, "samples": samples, "trust": trust, "weights": weights}
+    options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "trust": trust, "weights": weights}
     rates = numbers("--accels", accels, float)
     print(to_markdown(run(data, output, methods.split(","), rates, axes.split(","), options, report)))
 

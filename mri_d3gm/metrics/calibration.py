@@ -3,14 +3,14 @@
 import numpy as np
 
 
-def calibrated_std(std: np.ndarray, noise: float, gain: float, floor: float, blur: float) -> np.ndarray:
-    """Standard deviation to expect of the error, from that of the draws, (rows, cols): its variance blurred by `blur` pixels
-    times gain^2, plus floor^2 times its mean over the slice, plus the variance of the noise of a fully sampled scan.
+def calibrated_std(std: np.ndarray, error: np.ndarray | None, noise: float, spread: float, foretold: float) -> np.ndarray:
+    """Standard deviation to expect of the error of a magnitude, (rows, cols): of spread x the draws' std, foretold x the size
+    of the error that the network expects, where it does, and the noise of a fully sampled scan, the squares added.
     """
-    from scipy.ndimage import gaussian_filter
-
-    variance = std.astype(np.float64) ** 2
-    return np.sqrt(gain**2 * gaussian_filter(variance, blur) + floor**2 * variance.mean() + noise**2).astype(np.float32)
+    variance = (spread * std.astype(np.float64)) ** 2 + noise**2
+    if error is not None:
+        variance += (foretold * error.astype(np.float64)) ** 2
+    return np.sqrt(variance).astype(np.float32)
 
 
 def calibration(error: np.ndarray, std: np.ndarray, bins: int = 10) -> dict[str, float]:

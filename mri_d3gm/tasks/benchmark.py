@@ -136,12 +136,13 @@ def network_size(protocol: str, weights: str | None) -> tuple[int, int]:
 
 
 def volume_figures(record: Row) -> Row:
-    """Figures of one MRI run: `fastmri-volume` and `body`, evaluations, seconds a slice, peak memory of the process."""
+    """Figures of one MRI run: `fastmri-volume`, `body`, `haarpsi`, evaluations, seconds a slice, the process's peak memory."""
     volume = record["Metrics"]["fastmri-volume"]
     return {
         "psnr": volume["psnr"],
         "ssim": volume["ssim"],
         "ssim_body": record["Metrics"]["body"]["ssim_body"],
+        "haarpsi": record["Metrics"]["haarpsi"]["haarpsi"],
         "nmse": volume["nmse"],
         "psnr_worst": volume["psnr_worst"],
         "evaluations": record["Evaluations"] * record["Draws"],
@@ -213,7 +214,7 @@ def summarise(rows: list[Row], by: tuple[str, ...]) -> list[Row]:
         line: Row = dict(zip(by, group, strict=True)) | {"files": len(members)}
         for name, values in columns.items():
             pooled = {"psnr_worst": min, "rss_mb": max}.get(name, lambda numbers: sum(numbers) / len(numbers))(values)
-            line[name] = round(pooled, 4 if "ssim" in name or name == "nmse" else 2)
+            line[name] = round(pooled, 4 if "ssim" in name or name in ("nmse", "haarpsi") else 2)
             if "psnr" in name and not any(key.endswith("_95") for key in line):
                 low, high = bootstrap_interval(values)
                 line[f"{name}_95"] = f"{low:.2f} to {high:.2f}"

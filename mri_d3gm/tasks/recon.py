@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "solver": "posterior",
     "steps": 1,
     "samples": 4,
+    "tau": None,
     "trust": "fast",
     "slices": None,
     "weights": None,
@@ -75,10 +76,8 @@ def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[s
 
     volume, zero_filled, reference = (cropped(i) for i in (gatherer.volume, gatherer.zero_filled, gatherer.reference))
     assert volume is not None and zero_filled is not None
-    drawn = options["method"] == "d3gm" and options["samples"] > 1
-    std = cropped(gatherer.std) if drawn else None
     record = describe(scan, options, gatherer, volume, zero_filled, reference)
-    result = Reconstruction(volume, std, zero_filled, reference, record)
+    result = Reconstruction(volume, cropped(gatherer.std), zero_filled, reference, record)
     if output is not None:
         write(result, scan, output_names(path, output) if isinstance(output, str) else Outputs(*map(Path, output)))
     return result
@@ -168,7 +167,7 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
     """Metrics by protocol name."""
     from mri_d3gm.metrics import score
 
-    return {name: score(reference, image, name) for name in ("fastmri-volume", "slice-max", "body")}
+    return {name: score(reference, image, name) for name in ("fastmri-volume", "slice-max", "body", "haarpsi")}
 
 
 def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:

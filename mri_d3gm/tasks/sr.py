@@ -114,13 +114,12 @@ def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[s
         volume = np.moveaxis(np.moveaxis(stacked, 1, axis + 1), 0, 3)
         return volume if source.array.ndim == 4 else volume[..., 0]
 
-    drawn = options["method"] == "d3gm" and options["samples"] > 1
     volume, std, reference = (assembled(i) for i in (gatherer.volume, gatherer.std, gatherer.reference))
     assert volume is not None
     scale = 1 if options["degrade"] else options["scale"]
     affine = grid(source.affine, axis, gatherer.facts[0]["slice"], scale)
     record = describe(source, path, options, gatherer, volume, reference, axis, affine)
-    result = SuperResolution(volume, std if drawn else None, reference, affine, record)
+    result = SuperResolution(volume, std, reference, affine, record)
     if output is not None:
         names = output_names(path, output) if isinstance(output, str) else Outputs(*map(Path, output))
         write(result, source, axis, names)
@@ -161,7 +160,7 @@ def describe(
     }
     if reference is not None:
         pair = [np.moveaxis(image, axis, 0).reshape(image.shape[axis], *_plane(image, axis)) for image in (reference, volume)]
-        record["Metrics"] = {name: score(pair[0], pair[1], name) for name in ("fastmri-volume", "body")}
+        record["Metrics"] = {name: score(pair[0], pair[1], name) for name in ("fastmri-volume", "body", "haarpsi")}
     return record
 
 

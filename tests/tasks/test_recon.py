@@ -58,7 +58,7 @@ def test_two_runs_are_bit_identical_and_a_draw_does_not_depend_on_its_batch(real
     first = 2 * real.volume - one.volume
     settings = json.loads(shipped("pipelines", "reconstruction", "configs", "inference.json").read_text())
     std = calibrated_std(
-        np.abs(one.volume - first)[0] / 2, real.record["Noise"]["Sigma"], **settings["gatherer"]["calibration"]
+        np.abs(one.volume - first)[0] / 2, None, real.record["Noise"]["Sigma"], **settings["gatherer"]["calibration"]
     )
     np.testing.assert_allclose(std, real.std[0], rtol=1e-3)
 
@@ -199,6 +199,7 @@ def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
         {"method": "magic"},
         {"solver": "magic"},
         {"steps": 0},
+        {"tau": -1},
         {"device": "tpu"},
         {"device": "cuda"},
     ):
