@@ -1,15 +1,17 @@
-"""Temporal Distribution Discrepancy: how far the law of x_T given (x0, mu) is from the start law.
+"""Temporal Distribution Discrepancy: how far the law of x_T given (x0, mu), or of x_t, t > 0, is from the start law.
 
 x0, mu: (batch, ...) images, real or complex; answers (batch,) float64. A complex pixel counts as two dimensions.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mri_d3gm.dynamics.d3gm import D3GM
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Path, forward_run
 from mri_d3gm.errors import InputError
 
 
@@ -21,26 +23,52 @@ def _dimensions(image: Tensor) -> int:
     return image[0].numel() * (2 if image.is_complex() else 1)
 
 
-def _shift(path: Path, x0: Tensor, mu: Tensor) -> Tensor:
+def _shift(path: Path, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor:
     """Squared distance between the two means."""
-    return _square(float(path.A(path.end)) * x0 + (float(path.B(path.end)) - path.start()[0]) * mu)
+    return _square(float(path.A(t)) * x0 + (float(path.B(t)) - path.start()[0]) * mu)
 
 
-def wasserstein(path: Path, x0: Tensor, mu: Tensor) -> Tensor:
+def wasserstein(path: Path, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
     """Squared 2-Wasserstein distance, |A x0 + (B - m) mu|^2 + d (s - sigma)^2 for the start law N(m mu, sigma^2 I)."""
-    return _shift(path, x0, mu) + _dimensions(x0) * (float(path.s(path.end)) - path.start()[1]) ** 2
+    t = path.end if t is None else t
+    return _shift(path, x0, mu, t) + _dimensions(x0) * (float(path.s(t)) - path.start()[1]) ** 2
 
 
-def kullback_leibler(path: Path, x0: Tensor, mu: Tensor) -> Tensor:
-    """KL of the law of x_T from the start law, 1/2 [|A x0 + (B - m) mu|^2 / sigma^2 + d (q - 1 - log q)], q = (s / sigma)^2.
+def kullback_leibler(path: Path, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
+    """KL of the law of x_t from the start law, 1/2 [|A x0 + (B - m) mu|^2 / sigma^2 + d (q - 1 - log q)], q = (s / sigma)^2.
 
-    Where the path starts at a point, which it meets exactly, 0.
+    Where the path starts at a point, which it meets exactly, 0; infinite before.
     """
-    sigma = path.start()[1]
+    t, sigma = path.end if t is None else t, path.start()[1]
     if sigma == 0:
-        return torch.zeros(len(x0), dtype=torch.float64)
-    excess = float(path.variance(path.end)) / sigma**2 - 1
-    return (_shift(path, x0, mu) / sigma**2 + _dimensions(x0) * (excess - math.log1p(excess))) / 2
+        return torch.full((len(x0),), 0.0 if float(path.variance(t)) == 0 else math.inf, dtype=torch.float64)
+    excess = float(path.variance(t)) / sigma**2 - 1
+    return (_shift(path, x0, mu, t) / sigma**2 + _dimensions(x0) * (excess - math.log1p(excess))) / 2
+
+
+class Drawn(NamedTuple):
+    """Terms of the discrepancies at t for each draw, (draws,) float64; their means estimate W2^2 and KL."""
+
+    t: float
+    wasserstein: Tensor
+    kullback_leibler: Tensor
+
+
+def drawn_discrepancies(path: Path, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]) -> list[Drawn]:
+    """Both discrepancies along one forward run of a batch of draws: cost of the optimal map to the start law, log ratio of
+    densities.
+
+    x0, mu: (draws, ...) images, complex128 or float64; noise as in `forward_run`. KL is NaN where the path starts at a point.
+    """
+    (mean, sigma), d, found = path.start(), _dimensions(x0), []
+    for t, x in zip(times, forward_run(path, x0, mu, times, noise), strict=True):
+        s = float(path.s(t))
+        eps = (path.centred(x, mu, t) - float(path.A(t)) * x0) / (s or 1.0)
+        cost, ratio = _square(x - mean * mu - sigma * eps), torch.full((len(x0),), math.nan, dtype=torch.float64)
+        if sigma > 0:
+            ratio = (_square(x - mean * mu) / sigma**2 - _square(eps)) / 2 + d * math.log(sigma / s)
+        found.append(Drawn(float(t), cost, ratio))
+    return found
 
 
 def proposition_2(path: D3GM, x0: Tensor, mu: Tensor, *, sigma_max: float, C: float, delta: float) -> tuple[Tensor, Tensor]:

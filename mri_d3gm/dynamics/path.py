@@ -6,7 +6,7 @@ complex images in the real and in the imaginary part.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
@@ -124,3 +124,15 @@ class Path(ABC):
         """A_s x0 + B_s mu + gain (x_t - A_t x0 - B_t mu)."""
         x0 = self.A(earlier) - gain * self.A(later)
         return Gaussian(gain, x0, self.B(earlier) - gain * self.B(later), variance)
+
+
+def forward_run(path: Path, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    """States x_t of the forward process at increasing times, each drawn from the transition out of the one before.
+
+    x0, mu: images of any shape; noise(like) draws standard normals.
+    """
+    x, now = x0, torch.zeros_like(path.end)
+    for t in times:
+        law = path.transition(now, t)
+        x, now = float(law.x) * x + float(law.mu) * mu + float(law.variance) ** 0.5 * noise(x), t
+        yield x

@@ -41,6 +41,41 @@ def write_preview(
         canvas.save(temporary, "PNG")
 
 
+def write_grid(
+    path: str | Path,
+    rows: dict[str, list[np.ndarray]],
+    columns: list[str],
+    title: str,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    width: int = 160,
+) -> None:
+    """Write rows {label: magnitudes (rows, cols), one a column} as PNG of panels `width` wide, turned as `write_preview`'s.
+
+    One window for all, from 0 to the 99.5th percentile of the very last panel; brighter panels are divided by a power of two
+    that their label says.
+    """
+    from PIL import Image, ImageDraw
+
+    last = next(reversed(rows.values()))[-1]
+    white = _level(last) or 1.0
+    height = round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
+    canvas = Image.new("L", (len(columns) * (width + GAP) - GAP, len(rows) * (height + MARGIN) + MARGIN))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((GAP, 3), title, fill=200)
+    for line, (label, images) in enumerate(rows.items()):
+        top = MARGIN + line * (height + MARGIN)
+        for position, (column, image) in enumerate(zip(columns, images, strict=True)):
+            loss = 2.0 ** max(0, round(float(np.log2((_level(image) or white) / white))))
+            grey = np.clip(np.abs(image[::-1]) / (loss * white) * 255, 0, 255).astype(np.uint8)
+            left = position * (width + GAP)
+            shown = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
+            canvas.paste(shown, (left, top + MARGIN))
+            text = f"{label}  {column}" + (f"  /{loss:g}" if loss > 1 else "")
+            draw.text((left + GAP, top + 3), text, fill=255)
+    with atomic_path(path) as temporary:
+        canvas.save(temporary, "PNG")
+
+
 def upright(panels: dict[str, np.ndarray], columns: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
     """Panels turned for `write_preview`, and their spacing: rows run up (superior, else anterior), columns to left or back.
 

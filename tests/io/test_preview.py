@@ -5,7 +5,7 @@ import pytest
 from io_files import phantom
 from PIL import Image
 
-from mri_d3gm.io.preview import GAP, MARGIN, write_preview
+from mri_d3gm.io.preview import GAP, MARGIN, write_grid, write_preview
 
 SIZE = 192
 
@@ -47,3 +47,15 @@ def test_empty_slice(tmp_path: Path) -> None:
     zeros = np.zeros((SIZE, SIZE), np.float32)
     write_preview(tmp_path / "a.png", {"reconstruction": zeros, "std": zeros}, "title")
     assert panel(tmp_path / "a.png", 0).max() == 0
+
+
+def test_a_grid_has_a_panel_for_each_row_and_column_and_says_what_is_too_bright(tmp_path: Path) -> None:
+    image = np.ones((40, 20))
+    write_grid(
+        tmp_path / "a.png", {"a": [image / 2, 8 * image], "b": [0 * image, image]}, ["t = 1", "t = 0"], "title", width=50
+    )
+    picture = np.asarray(Image.open(tmp_path / "a.png")).astype(float)
+    assert picture.shape == (2 * (100 + MARGIN) + MARGIN, 2 * 50 + GAP)
+    tops, lefts = (2 * MARGIN, 3 * MARGIN + 100), (0, 50 + GAP)
+    levels = [picture[top : top + 100, left : left + 50].mean() for top in tops for left in lefts]
+    np.testing.assert_allclose(levels, [127, 255, 0, 255], atol=1)
