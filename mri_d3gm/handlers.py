@@ -31,7 +31,7 @@ def prepare_batch(
 class VolumeGatherer:
     """Keeps each slice's magnitudes in the file's units: mean and std over draws, zero-filled, reference, facts.
 
-    calibration: spread and foretold of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
+    calibration: keywords of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
 
     After the run `volume`, `std`, `zero_filled` (empty unless wanted) and `reference` are lists of (rows, cols) float32 and
     `facts` a list of dictionaries; std is empty where there is one draw and the network foretells no error. on_slice is
@@ -64,7 +64,11 @@ class VolumeGatherer:
         if len(magnitudes) > 1 or draws.error is not None:
             error = None if draws.error is None else draws.error.cpu().numpy() * scale
             noise = float(batch["noise"]["sigma"][0]) * scale if "noise" in batch else 0.0  # type: ignore[index,operator]
-            self.std.append(self._std(magnitudes, error, noise))
+            withheld = None if draws.support is None else draws.support.error()
+            std = magnitudes.std(0).astype(np.float32)
+            if self.calibration is not None:
+                std = calibrated_std(std, error, noise, withheld, **self.calibration)
+            self.std.append(std)
         if self.with_zero_filled:
             self.zero_filled.append(zero_filled_magnitude(batch, scale))  # type: ignore[arg-type]
         if "reference" in batch:  # type: ignore[operator]
@@ -72,10 +76,6 @@ class VolumeGatherer:
         self.facts.append(facts_of(batch, draws, scale))  # type: ignore[arg-type]
         if self.on_slice is not None:
             self.on_slice(len(self.volume))
-
-    def _std(self, magnitudes: np.ndarray, error: np.ndarray | None, noise: float) -> np.ndarray:
-        std = magnitudes.std(0).astype(np.float32)
-        return std if self.calibration is None else calibrated_std(std, error, noise, **self.calibration)
 
 
 def facts_of(batch: dict[str, Any], draws: Draws, scale: float) -> dict[str, Any]:

@@ -2,14 +2,29 @@
 
 import numpy as np
 
+USUAL = 0.6
 
-def calibrated_std(std: np.ndarray, error: np.ndarray | None, noise: float, spread: float, foretold: float) -> np.ndarray:
-    """Standard deviation to expect of the error of a magnitude, (rows, cols): of spread x the draws' std, foretold x the size
-    of the error that the network expects, where it does, and the noise of a fully sampled scan, the squares added.
+
+def calibrated_std(
+    std: np.ndarray,
+    error: np.ndarray | None,
+    noise: float,
+    withheld: float | None,
+    *,
+    spread: float,
+    foretold: float,
+    surprise: float,
+) -> np.ndarray:
+    """Standard deviation to expect of the error of a magnitude, (rows, cols), from that of the draws.
+
+    The squares added of spread x std; of foretold exp(surprise x withheld) x error, the size of the error that the network
+    foretells, where it does; and of the noise of a fully sampled scan. withheld: how much of the withheld samples' energy
+    the prediction missed, on this scan (`Support.error`); None counts as USUAL.
     """
     variance = (spread * std.astype(np.float64)) ** 2 + noise**2
     if error is not None:
-        variance += (foretold * error.astype(np.float64)) ** 2
+        seen = min(max(USUAL if withheld is None else withheld, 0.0), 1.5)
+        variance += (foretold * np.exp(surprise * seen) * error.astype(np.float64)) ** 2
     return np.sqrt(variance).astype(np.float32)
 
 

@@ -77,14 +77,14 @@ def shrink(images: Tensor, mask: Tensor, weight: Tensor, coil_maps: Tensor | Non
     return images + combine(ifft2c(change), coil_maps)
 
 
-def weights_of_bands(found: Support, belief: float = 1.0) -> Tensor:
+def weights_of_bands(found: Support) -> Tensor:
     """Weight of the prediction in each band, (bands,) float64 in [0, 1]; 1 where nothing was withheld.
 
-    The least-squares weight, drawn towards 1 as if `belief` times as much had been seen to agree: withholding widens gaps,
-    so that it finds the prediction worse than it is.
+    Twice the least-squares weight, at most 1: below 1 exactly where zero predicts the withheld samples better than the
+    prediction does. The least-squares weight itself would be too little, since withholding widens the gaps.
     """
     tiny = torch.finfo(torch.float64).tiny
-    weight = ((found.cross + belief * found.predicted) / ((1 + belief) * found.predicted).clamp_min(tiny)).clamp(0, 1)
+    weight = (2 * found.cross / found.predicted.clamp_min(tiny)).clamp(0, 1)
     return torch.where(found.predicted > 0, weight, torch.ones_like(weight))
 
 

