@@ -116,7 +116,8 @@ def withheld_support(
             kept = mask & ~lines
             mu = adjoint(kspace, kept, coil_maps)
             t = torch.full((1,), float(network.path.T), dtype=torch.float64)
-            estimate = Agreement(network, kspace, kept, coil_maps, sigma, map_weight).estimate(mu, t, mu)
+            agree = Agreement(network, kspace, kept, coil_maps, sigma, map_weight)
+            estimate = agree.estimate(network.path.noise_free(mu), t, mu)
             found.append(support(estimate, kspace, mask, lines, coil_maps))
     return Support(*map(sum, zip(*found, strict=True))) if found else None  # type: ignore[arg-type]
 
@@ -199,7 +200,7 @@ class D3GMInferer(Inferer):
 
 
 class RegressionInferer(Inferer):
-    """The same network, one evaluation at T from mu without noise, then consistency; real as `D3GMInferer`'s."""
+    """The same network, one evaluation at T without noise, then consistency; real as `D3GMInferer`'s."""
 
     def __init__(self, real: bool = False) -> None:
         self.real = real
@@ -217,7 +218,7 @@ class RegressionInferer(Inferer):
     ) -> Draws:
         agree = Agreement(network, kspace, mask, coil_maps, sigma, map_weight, self.real)
         t = torch.full((len(inputs),), float(network.path.T), dtype=torch.float64)
-        image = agree.restore(agree.estimate(inputs, t, inputs))
+        image = agree.restore(agree.estimate(network.path.noise_free(inputs), t, inputs))
         return Draws(image, 1, agree.residual, error=None if agree.error is None else agree.error[0])
 
 
@@ -320,7 +321,7 @@ class RestorationInferer(Inferer):
         if self.method == "regression":
             t = torch.full((1,), float(network.path.T), dtype=torch.float64)
             with torch.no_grad():
-                return Draws(denoise(inputs, t), 1, None)
+                return Draws(denoise(network.path.noise_free(inputs), t), 1, None)
         sampler = self.sampler
         mean, count = torch.zeros_like(inputs), 0
         for draw in range(sampler.samples):

@@ -12,13 +12,21 @@ def compare(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="Overlay with sources and domains to measure on.")],
     data: Annotated[Path, typer.Option(help="Folder that the overlay's globs are relative to.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights and tables.")] = Path("runs/compare"),
-    dynamics: Annotated[str, typer.Option(help="Comma-separated; regression is the network alone.")] = "regression,ou,d3gm",
-    seeds: Annotated[str, typer.Option(help="Comma-separated; each is one training of each dynamics.")] = "0",
-    steps: Annotated[str, typer.Option(help="Comma-separated counts of network evaluations.")] = "1,10",
+    dynamics: Annotated[str | None, typer.Option(help="Comma-separated; regression is the network alone.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated; each is one training of each dynamics.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Comma-separated counts of network evaluations.")] = None,
 ) -> None:
-    """Same data, network, training and evaluations for every dynamics, as one table; what is done is not repeated."""
-    from mri_d3gm.metrics.table import to_markdown
-    from mri_d3gm.tasks.compare import run
+    """Same data, network, training and evaluations for every dynamics, as one report; what is done is not repeated.
 
-    drawn, counts = numbers("--seeds", seeds, int), numbers("--steps", steps, int)
-    print(to_markdown(run(config, data, output, dynamics.split(","), drawn, counts, report)))
+    What is left out is as CONFIG says.
+    """
+    from mri_d3gm.tasks.compare import run, settings
+
+    chosen = settings(
+        config,
+        dynamics=None if dynamics is None else dynamics.split(","),
+        seeds=None if seeds is None else numbers("--seeds", seeds, int),
+        evaluations=None if steps is None else numbers("--steps", steps, int),
+    )
+    run(config, data, output, chosen["dynamics"], chosen["seeds"], chosen["evaluations"], report)
+    print((output / "report.md").read_text())

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from mri_d3gm.cli import benchmark, compare, demo, recon, restore, sr, stability, train
+from mri_d3gm.cli import benchmark, compare, demo, recon, reproduce, restore, sr, stability, train
 from mri_d3gm.errors import InputError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(benchmark.app, name="benchmark")
 
 

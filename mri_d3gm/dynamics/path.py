@@ -80,6 +80,10 @@ class Path(ABC):
         """c_t = x_t - B_t mu = A_t x0 + s_t eps, a standard diffusion; images of any shape at one time."""
         return x - float(self.B(t)) * mu
 
+    def noise_free(self, mu: Tensor) -> Tensor:
+        """(A_T + B_T) mu, the state at T of x0 = mu without noise: what a single evaluation without noise is given."""
+        return float(self.A(self.end) + self.B(self.end)) * mu
+
     def score(self, x: Tensor, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """-(x_t - A_t x0 - B_t mu) / s_t^2; images of any shape at one time t > 0."""
         return -(self.centred(x, mu, t) - float(self.A(t)) * x0) / float(self.variance(t))

@@ -30,7 +30,8 @@ class Denoiser(nn.Module):
 
     network: a name of NETWORKS, options its arguments; dynamics: a name of DYNAMICS, path_options its arguments;
     sigma_r: standard deviation of x0 - mu per real channel on normalised images. `config` holds all of them, defaults too,
-    so that weights load after a default has changed.
+    so that weights load after a default has changed. spectral_norm: every convolution and linear layer has spectral norm 1;
+    those that start at zero, which cannot be normalised, start at random.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Denoiser(nn.Module):
         self.sigma_r = sigma_r
         if spectral_norm:
             for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]:
+                if not module.weight.any():
+                    nn.init.kaiming_uniform_(module.weight, a=5**0.5)
                 nn.utils.parametrizations.spectral_norm(module)
 
     def estimates(

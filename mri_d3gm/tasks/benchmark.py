@@ -17,6 +17,7 @@ from mri_d3gm.training.sources import select_files, target_of
 
 Row = dict[str, Any]
 RECON_KEY = ("file", "accel", "axis", "method")
+DOMAIN_KEY = ("file", "domain", "accel", "axis", "method")
 SR_KEY = ("file", "domain", "degrade", "scale", "method")
 RESTORE_KEY = ("file", "domain", "method")
 
@@ -53,6 +54,47 @@ def run(
     return tables(rows, RECON_KEY[1:], output)
 
 
+def run_recon(
+    data: Path,
+    output: Path,
+    protocol: str,
+    methods: Sequence[str],
+    options: dict[str, Any],
+    on_row: Callable[[Row], None],
+    reconstruct: Callable[..., recon.Reconstruction] = recon.reconstruct,
+) -> list[Row]:
+    """Reconstruct the fully sampled .h5 files of every domain of an overlay (see configs/fastmri-knee-8x.json), seed 0.
+
+    The overlay's `domains` are entries of `training.sources.select_files` with {domain, accel: 8 if absent, axes: both if
+    absent}. reconstruct: what stands for `tasks.recon.reconstruct`. Figures also by the protocol `slice-max`.
+    """
+    jobs = [
+        (path, dict(zip(DOMAIN_KEY, (path.stem, entry["domain"], entry.get("accel", 8), axis, method), strict=True)))
+        for entry in domains_of(protocol)
+        for path in select_files(data, entry)
+        for axis in entry.get("axes", ("phase", "readout"))
+        for method in methods
+    ]
+
+    def measure(path: Path, job: Row) -> Row:
+        record = reconstruct(path, **{name: job[name] for name in RECON_KEY[1:]}, **options).record
+        if "Metrics" not in record:
+            raise InputError(f"{path}: undersampled, so there is nothing to score against; leave it out of the domains")
+        return volume_figures(record) | {f"slice-max {key}": value for key, value in record["Metrics"]["slice-max"].items()}
+
+    weights = options.get("weights") or default_weights(recon.PIPELINE)
+    rows = measure_rows(jobs, measure, output, options, weights, on_row)
+    return tables(rows, DOMAIN_KEY[1:], output)
+
+
+def domains_of(protocol: str) -> list[dict[str, Any]]:
+    """The entries that an overlay is measured on; InputError where it has none."""
+    keys = overlay_keys(protocol)
+    if "domains" not in keys:
+        raise InputError(f"{protocol}: has no domains to measure on; see configs/ for overlays that have")
+    return keys["domains"]
+
+
 def run_sr(
     data: Path,
     output: Path,
@@ -66,11 +108,8 @@ def run_sr(
     The overlay's `domains` are entries of `training.sources.select_files` with {domain, degrade: truncation or kernel,
     operator?: what the method may assume, central?: slices around the middle}.
     """
-    keys = overlay_keys(protocol)
-    if "domains" not in keys:
-        raise InputError(f"{protocol}: has no domains, so it names no super-resolution benchmark")
     jobs, entries = [], {}
-    for entry in keys["domains"]:
+    for entry in domains_of(protocol):
         for path in select_files(data, entry):
             same = {"file": path.name, "domain": entry["domain"], "degrade": entry["degrade"], "scale": 4}
             entries[path, entry["degrade"]] = entry
@@ -101,16 +140,17 @@ def run_restoration(
     The overlay's `task` is derain or dehaze, its `domains` are entries of `training.sources.select_files` with {domain, and
     either target: [regular expression, replacement] on the path for real pairs, or degrade}.
     """
-    keys = overlay_keys(protocol)
-    if "domains" not in keys or keys.get("task") not in restore.TASKS:
-        raise InputError(f"{protocol}: has no domains or no task, so it names no restoration benchmark")
-    jobs, given = [], {}
-    for entry in keys["domains"]:
+    task: str | None = overlay_keys(protocol).get("task")
+    if task not in restore.TASKS:
+        raise InputError(f"{protocol}: has no task, one of {', '.join(restore.TASKS)}, so it names no restoration benchmark")
+    jobs = []
+    given: dict[tuple[Path, str], dict[str, Any]] = {}
+    for entry in domains_of(protocol):
         for index, path in enumerate(select_files(data, entry)):
             target = str(target_of(path, entry)) if "target" in entry else None
             given[path, entry["domain"]] = {"target": target, "degrade": entry.get("degrade"), "index": index}
             jobs += [(path, {"file": path.name, "domain": entry["domain"], "method": method}) for method in methods]
-    chosen = options | {"task": keys["task"]}
+    chosen = options | {"task": task}
 
     def measure(path: Path, job: Row) -> Row:
         record = restore.restore(path, method=job["method"], **given[path, job["domain"]], **chosen).record
@@ -120,6 +160,13 @@ def run_restoration(
     weights = restore.weights_of(restore.DEFAULTS | chosen)
     rows = measure_rows(jobs, measure, output, chosen, weights, on_row)
     return tables(rows, RESTORE_KEY[1:], output)
+
+
+MEASURES: dict[str, Callable[..., list[Row]]] = {
+    "reconstruction": run_recon,
+    "super_resolution": run_sr,
+    "restoration": run_restoration,
+}
 
 
 def network_size(protocol: str, weights: str | None) -> tuple[int, int]:

@@ -28,11 +28,9 @@ def overlay_file(config: str) -> Path:
     return path
 
 
-def overlay_keys(config: str) -> dict[str, Any]:
-    """What an overlay, JSON or YAML, says."""
+def _keys(path: Path) -> dict[str, Any]:
     from monai.bundle import ConfigParser
 
-    path = overlay_file(config)
     try:
         return dict(ConfigParser.load_config_file(path))
     except Exception as error:
@@ -41,8 +39,14 @@ def overlay_keys(config: str) -> dict[str, Any]:
 
 def overlay_files(config: str) -> list[Path]:
     """The overlay after the ones that its key `extends` names."""
-    base = overlay_keys(config).get("extends")
-    return [*(overlay_files(base) if base else []), overlay_file(config)]
+    path = overlay_file(config)
+    base = _keys(path).get("extends")
+    return [*(overlay_files(base) if base else []), path]
+
+
+def overlay_keys(config: str) -> dict[str, Any]:
+    """What an overlay, JSON or YAML, says, over what the ones that it extends say."""
+    return {name: value for path in overlay_files(config) for name, value in _keys(path).items()}
 
 
 @contextmanager

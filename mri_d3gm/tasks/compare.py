@@ -1,20 +1,41 @@
-"""Dynamics side by side: one overlay trained once for each of them and each seed, and evaluated alike, in one table."""
+"""Dynamics side by side: one overlay trained once for each of them and each seed, and evaluated alike, in one report."""
 
+import math
+import shlex
+import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.fastmri_h5 import open_scan
+from mri_d3gm.io.preview import write_preview
 from mri_d3gm.metrics.table import to_csv, to_markdown
-from mri_d3gm.tasks.benchmark import run_restoration
+from mri_d3gm.tasks import recon
+from mri_d3gm.tasks.benchmark import MEASURES, domains_of
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.train import run as train
+from mri_d3gm.tasks.train import training_record
+from mri_d3gm.training.sources import select_files
 
 Row = dict[str, Any]
 CONTENDERS = ("regression", *DYNAMICS)
+BASELINES = {"reconstruction": "zero-filled", "super_resolution": "sinc", "restoration": "identity"}
 KEY = ("domain", "dynamics", "evaluations")
+ORDER = ("d3gm", "ou", "sgm-vp", "decoupled")
+DEFAULTS: dict[str, Any] = {"dynamics": ["regression", "ou", "d3gm"], "seeds": [0], "evaluations": [1, 10]}
+
+
+def settings(config: str, **chosen: Any) -> Row:
+    """What is compared: the keys of DEFAULTS as chosen, where None as the overlay says, and else those of DEFAULTS."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    said = {name: value for name, value in overlay_keys(config).items() if name in DEFAULTS}
+    return DEFAULTS | said | given
 
 
 def run(
@@ -29,44 +50,134 @@ def run(
     """Train what is not trained yet, in OUTPUT/NAME-SEED, measure on the overlay's `domains`, and tabulate.
 
     contenders: of CONTENDERS; regression is the same network trained at T alone, without noise, and evaluated once. steps:
-    evaluations of the network by the posterior sampler. A row holds means over files and seeds and, for more than one seed,
-    the standard deviation over them; table.md and table.csv in `output` grow contender by contender.
+    evaluations of the network by the posterior sampler; the overlay's `sampling` holds its other options. A row holds means
+    over files and seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in
+    `output` grow contender by contender.
     """
     unknown = [name for name in contenders if name not in CONTENDERS]
     if unknown:
         raise InputError(f"--dynamics {unknown[0]}: unknown; one of {', '.join(CONTENDERS)}")
-    if "domains" not in overlay_keys(config):
-        raise InputError(f"{config}: has no domains to measure on; see configs/compare-derain.json")
-    rows: list[Row] = []
+    keys = overlay_keys(config)
+    pipeline = keys.get("pipeline", "reconstruction")
+    domains_of(config)
+    if not data.is_dir():
+        raise InputError(f"{data}: no such folder for --data")
+    measure, sampling, baseline = MEASURES[pipeline], keys.get("sampling", {}), BASELINES[pipeline]
+    summary = measure(data, output / baseline, config, [baseline], sampling, on_row)
+    rows = [line | {"dynamics": baseline, "evaluations": 0, "seed": seeds[0]} for line in summary]
     for seed in seeds:
         for name in contenders:
             folder = output / f"{name}-{seed}"
             change = {"train#trainer#spread_after": 1.0} if name == "regression" else {"network_def#dynamics": name}
-            train(config, str(data), str(folder), seed=seed, **change)
+            weights = folder / "weights.safetensors"
+            if training_record(weights)["steps"] < keys.get("train#trainer#steps", math.inf):
+                train(config, str(data), str(folder), seed=seed, **change)
             method = "regression" if name == "regression" else "d3gm"
             for count in [1] if name == "regression" else steps:
-                options = {"steps": count, "weights": str(folder / "weights.safetensors")}
-                summary = run_restoration(data, folder / f"{count}-evaluations", config, [method], options, on_row)
-                rows += [line | {"dynamics": name, "evaluations": count} for line in summary]
+                options = sampling | {"steps": count, "weights": str(weights)}
+                summary = measure(data, folder / f"{count}-evaluations", config, [method], options, on_row)
+                rows += [line | {"dynamics": name, "evaluations": count, "seed": seed} for line in summary]
+            if pipeline == "reconstruction" and seed == seeds[0]:
+                write_slices(data, config, output, contenders[: contenders.index(name) + 1], seed, max(steps))
             table = over_seeds(rows)
             (output / "table.md").write_text(to_markdown(table))
             (output / "table.csv").write_text(to_csv(table))
+            (output / "report.md").write_text(report(config, keys, output, rows))
     return table
 
 
 def over_seeds(rows: list[Row]) -> list[Row]:
-    """One row for each of KEY: numbers are means; `psnr_std` is the standard deviation of the first PSNR over seeds."""
+    """One row for each of KEY: numbers are means; `psnr_std` and `ssim_std` are the standard deviations of the first PSNR
+    and SSIM over seeds, of the means over what KEY does not tell apart.
+    """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in KEY), []).append(row)
     table = []
     for key in sorted(groups, key=lambda key: [row["domain"] for row in rows].index(key[0])):
         members = groups[key]
-        line: Row = dict(zip(KEY, key, strict=True)) | {"files": members[0]["files"], "seeds": len(members)}
+        seeds = sorted({row["seed"] for row in members})
+        line: Row = dict(zip(KEY, key, strict=True)) | {"files": members[0]["files"], "seeds": len(seeds)}
         figures = [name for name in members[0] if ("psnr" in name and not name.endswith("_95")) or "ssim" in name]
         for name in figures:
             line[name] = round(mean(row[name] for row in members), 4 if "ssim" in name else 2)
-        if len(members) > 1:
-            line["psnr_std"] = round(stdev(row[figures[0]] for row in members), 2)
+        for kind, digits in (("psnr", 2), ("ssim", 4)) if len(seeds) > 1 else ():
+            first = next(name for name in figures if kind in name)
+            values = [mean(row[first] for row in members if row["seed"] == seed) for seed in seeds]
+            line[f"{kind}_std"] = round(stdev(values), digits)
         table.append(line)
     return table
+
+
+def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
+    """What was run, the table, what it says of the paper's ordering, and the slices, as Markdown."""
+    records = [training_record(path) for path in output.glob("*/weights.safetensors")]
+    steps = sorted({record["steps"] for record in records})
+    minutes = sorted(round(record["seconds"] / 60) for record in records)
+    run = f"`{shlex.join(['mri-d3gm', *sys.argv[1:]])}`"
+    sampling = ", ".join(f"{name} {value}" for name, value in keys.get("sampling", {}).items()) or "its defaults"
+    seeds = sorted({row["seed"] for row in rows})
+    shown = "\n![One slice by each dynamics](slices.png)\n" if (output / "slices.png").exists() else ""
+    return (
+        f"# Dynamics side by side: {Path(config).stem}\n\n{run}\n\n"
+        f"For a seed, every training starts from the same weights and sees the same cases in the same order: "
+        f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), spread over t after "
+        f"{keys.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. Sampler: "
+        f"posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
+        f"{to_markdown(over_seeds(rows))}\n{ordering(rows)}{shown}"
+    )
+
+
+def ordering(rows: list[Row]) -> str:
+    """What the first PSNR says of the paper's ordering ORDER: differences of neighbours, means over domains, files and seeds,
+    beside their standard deviations over seeds. A difference counts where it is larger than that.
+    """
+    psnr = next((name for name in rows[0] if "psnr" in name), "psnr")
+    lines = []
+    for count in sorted({row["evaluations"] for row in rows} - {0}):
+        level: dict[str, dict[int, float]] = {}
+        for row in (row for row in rows if row["evaluations"] == count and row["dynamics"] in ORDER):
+            same = [r[psnr] for r in rows if all(r[k] == row[k] for k in ("evaluations", "dynamics", "seed"))]
+            level.setdefault(row["dynamics"], {})[row["seed"]] = mean(same)
+        verdicts = [compared(first, second, level) for first, second in pairwise(n for n in ORDER if n in level)]
+        if verdicts:
+            whole = len(level) == len(ORDER) and all(verdict.endswith(" seen") for verdict in verdicts)
+            against = any(verdict.endswith(" reversed") for verdict in verdicts)
+            word = "was seen" if whole else "was not seen" if against else "cannot be told"
+            lines.append(
+                f"With {count} evaluation{'s' * (count > 1)} the paper's ordering, {' > '.join(ORDER)}, {word} in {psnr}: "
+                f"{'; '.join(verdicts)}.\n"
+            )
+    return "\n".join(lines)
+
+
+def compared(first: str, second: str, level: dict[str, dict[int, float]]) -> str:
+    """`first` against `second` by PSNR of each seed: the mean difference, its standard deviation, the verdict."""
+    differences = [level[first][seed] - level[second][seed] for seed in level[first] if seed in level[second]]
+    if len(differences) < 2:
+        return f"{first} - {second} {mean(differences or [math.nan]):+.2f} dB, undecided without a second seed"
+    middle, spread = mean(differences), stdev(differences)
+    verdict = "seen" if middle > spread else "reversed" if middle < -spread else "not told apart"
+    return f"{first} - {second} {middle:+.2f} dB (spread {spread:.2f}), {verdict}"
+
+
+def write_slices(data: Path, config: str, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:
+    """slices.png: the middle slice of the first file by every contender, beside zero-filled and reference."""
+    entry = domains_of(config)[0]
+    path = select_files(data, entry)[0]
+    scan = open_scan(path)
+    same = {"accel": entry.get("accel", 8), "axis": entry.get("axes", ["phase"])[0], "slices": str(scan.slices // 2)}
+    plain = recon.reconstruct(path, method="zero-filled", **same)
+    assert plain.reference is not None
+    panels = {"zero-filled": plain.volume[0]}
+    for name in contenders:
+        weights = output / f"{name}-{seed}" / "weights.safetensors"
+        method, steps = ("regression", 1) if name == "regression" else ("d3gm", count)
+        kept = weights.parent / f"{steps}-evaluations" / "slice.npy"
+        if not kept.exists() or kept.stat().st_mtime < weights.stat().st_mtime:
+            options = overlay_keys(config).get("sampling", {}) | {"steps": steps, "weights": str(weights), "method": method}
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept, recon.reconstruct(path, **same, **options).volume[0])
+        panels[name] = np.load(kept)
+    title = f"{path.name}, R = {same['accel']} along {same['axis']}, {count} evaluations a draw, seed {seed}"
+    write_preview(output / "slices.png", panels | {"reference": plain.reference[0]}, title, scan.voxel_mm[:2])

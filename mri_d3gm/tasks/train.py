@@ -1,9 +1,11 @@
 """Training: opens the train.json of the bundle that an overlay names and runs its trainer."""
 
+import json
 import math
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_files, overlay_keys, resolve_device, shipped
@@ -34,3 +36,13 @@ def run(config: str, data: str, output: str, device: str = "auto", max_minutes: 
     )
     with named_causes():
         workflow.run()
+
+
+def training_record(weights: Path) -> dict[str, Any]:
+    """The record inside a weights file: steps, of (length of the schedule), seconds, command, sources; zeros without a file."""
+    from safetensors import safe_open
+
+    if not weights.is_file():
+        return {"steps": 0, "of": 0, "seconds": 0}
+    with safe_open(str(weights), "pt") as file:
+        return json.loads(file.metadata()["record"])

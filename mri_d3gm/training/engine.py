@@ -119,11 +119,11 @@ class Trainer:
         return self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps, weight=case.weight)
 
     def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
-        """Times (batch,) and x_t: mu itself at T before the spread; after it some at T with noise, others earlier."""
+        """Times (batch,) and x_t: at T without noise before the spread; after it some at T with noise, others earlier."""
         path, count = self.denoiser.path, len(case.mu)
         t = torch.full((count,), float(path.T), dtype=torch.float64)
         if step < self.spread_after * self.steps:
-            return t, case.mu
+            return t, path.noise_free(case.mu)
         generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
         early = torch.rand(count, generator=generator) < self.early
         t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
@@ -144,7 +144,7 @@ class Trainer:
         for index in range(count):
             case = self._to_device(self.simulate(self.validation, VALIDATION_SEED + index))
             t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
-            estimate = self._estimates(case.mu, t, case).images[-1]
+            estimate = self._estimates(self.denoiser.path.noise_free(case.mu), t, case).images[-1]
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains += (10 * (before / after).log10()).tolist()

@@ -2,9 +2,10 @@ import json
 
 import pytest
 from photographs import photograph
+from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.compare import over_seeds, run
+from mri_d3gm.tasks.compare import ORDER, ordering, over_seeds, run, settings
 
 TINY = {
     "pipeline": "restoration",
@@ -18,10 +19,10 @@ TINY = {
 }
 
 
-def overlay(folder):
+def overlay(folder, **changes):
     photograph(folder / "a.png")
     path = folder / "tiny.json"
-    path.write_text(json.dumps(TINY))
+    path.write_text(json.dumps(TINY | changes))
     return str(path)
 
 
@@ -30,15 +31,72 @@ def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> No
     output = tmp_path / "compare"
     table = run(config, tmp_path, output, ["regression", "ou", "d3gm"], [0, 1], [1, 2], rows.append)
     lines = [(line["dynamics"], line["evaluations"], line["seeds"]) for line in table]
-    assert lines == [("regression", 1, 2), ("ou", 1, 2), ("ou", 2, 2), ("d3gm", 1, 2), ("d3gm", 2, 2)]
-    assert len(rows) == 10 and (output / "table.md").read_text().count("\n") == 7
+    assert lines[0] == ("identity", 0, 1)
+    assert lines[1:] == [("regression", 1, 2), ("ou", 1, 2), ("ou", 2, 2), ("d3gm", 1, 2), ("d3gm", 2, 2)]
+    assert len(rows) == 11 and (output / "table.md").read_text().count("\n") == 8
+    assert "psnr_std" not in table[0] and table[1]["psnr_std"] >= 0 and table[1]["ssim_std"] >= 0
     weights = [(output / f"{name}-0" / "weights.safetensors").read_bytes() for name in ("regression", "ou", "d3gm")]
     assert len(set(weights)) == 3
     kept = output / "d3gm-0" / "weights.safetensors"
     written, again = kept.stat().st_mtime_ns, []
-    assert over_seeds(table)
-    assert run(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[0]["evaluations"] == 1 and not again
+    assert run(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[1]["evaluations"] == 1 and not again
     assert kept.stat().st_mtime_ns == written
+
+
+def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
+    for name in ("a", "b"):
+        write_scan(tmp_path / f"{name}.h5", fft2c(phantom(2, 64, 64) + 0.01))
+    changes = {
+        "pipeline": "reconstruction",
+        "sources": [{"glob": "a.h5"}],
+        "domains": [{"domain": "phantom", "glob": "b.h5", "accel": 4}],
+        "network_def#options": {"blocks": 1, "features": 8},
+        "sampling": {"samples": 2, "trust": "off"},
+        "train#trainer#steps": 2,
+        "train#simulate#crop": 24,
+        "train#simulate#rows": 16,
+        "train#simulate#cols": 48,
+    }
+    config, rows, output = overlay(tmp_path, **changes), [], tmp_path / "out"
+    table = run(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], rows.append)
+    assert [(line["dynamics"], line["evaluations"]) for line in table] == [
+        *[("zero-filled", 0), ("d3gm", 1), ("d3gm", 2), ("sgm-vp", 1), ("sgm-vp", 2)]
+    ]
+    assert len(rows) == 2 + 2 * 2 * 2 * 2, "two axes of one file for each contender, seed and count of evaluations"
+    assert {row["axis"] for row in rows} == {"phase", "readout"} and all(line["files"] == 1 for line in table)
+    text = (output / "report.md").read_text()
+    assert "2 steps" in text and "Seeds 0, 1" in text and "slices.png" in text and "samples 2, trust off" in text
+    before, again = (output / "slices.png").read_bytes(), []
+    run(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], again.append)
+    assert not again and (output / "slices.png").read_bytes() == before
+
+
+def row(dynamics: str, seed: int, psnr: float, domain: str = "brain") -> dict:
+    return {"domain": domain, "dynamics": dynamics, "evaluations": 10, "seed": seed, "files": 1, "psnr": psnr, "ssim": 0.5}
+
+
+def test_spread_over_seeds_is_that_of_means_over_what_the_table_pools() -> None:
+    rows = [row("ou", seed, 30.0 + 2 * seed + axis) for seed in (0, 1) for axis in (-1, 1)]
+    (line,) = over_seeds(rows)
+    assert line["psnr"] == 31 and line["seeds"] == 2 and line["psnr_std"] == pytest.approx(2**0.5, abs=0.01)
+
+
+def test_the_ordering_is_told_from_differences_and_their_spread() -> None:
+    seen = [row(name, seed, 30.0 - place + 5 * seed) for place, name in enumerate(ORDER) for seed in (0, 1)]
+    assert "was seen" in ordering(seen) and "d3gm - ou +1.00 dB (spread 0.00), seen" in ordering(seen)
+    noisy = [line | {"psnr": line["psnr"] + 3 * (line["dynamics"] == "ou") * (-1) ** line["seed"]} for line in seen]
+    assert "cannot be told" in ordering(noisy) and "not told apart" in ordering(noisy)
+    turned = ordering([line | {"psnr": -line["psnr"]} for line in seen])
+    assert "was not seen" in turned and turned.count("reversed") == 3
+    alone = ordering([line for line in seen if line["seed"] == 0])
+    assert "cannot be told" in alone and "d3gm - ou +1.00 dB, undecided without a second seed" in alone
+    assert "cannot be told" in ordering([line for line in seen if line["dynamics"] != "decoupled"])
+
+
+def test_settings_come_from_the_command_then_the_overlay(tmp_path) -> None:
+    config = overlay(tmp_path, seeds=[3, 4])
+    assert settings(config, seeds=None, dynamics=["ou"]) == {"dynamics": ["ou"], "seeds": [3, 4], "evaluations": [1, 10]}
+    assert settings("compare-recon")["dynamics"] == ["d3gm", "ou", "sgm-vp", "decoupled", "i2sb"]
 
 
 def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> None:
@@ -46,4 +104,6 @@ def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> Non
         run(overlay(tmp_path), tmp_path, tmp_path / "out", ["warp"], [0], [1], print)
     with pytest.raises(InputError, match="no domains"):
         run("weights-derain", tmp_path, tmp_path / "out", ["ou"], [0], [1], print)
+    with pytest.raises(InputError, match="no such folder"):
+        run(overlay(tmp_path), tmp_path / "none", tmp_path / "out", ["ou"], [0], [1], print)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,71 @@
+"""What a network is given for one evaluation without noise: its centre, whatever the start law's mean is."""
+
+from functools import partial
+
+import pytest
+import torch
+from scans import phantom
+
+from mri_d3gm.dynamics import DYNAMICS, make_path
+from mri_d3gm.inferers import RegressionInferer, RestorationInferer, withheld_support
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.estimates import Estimates
+from mri_d3gm.training.engine import Trainer
+from mri_d3gm.training.simulate import simulate
+from mri_d3gm.training.sources import Slice
+
+SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+
+
+class Recorder(torch.nn.Module):
+    """Answers mu and keeps the noisy input."""
+
+    def forward(self, noisy: torch.Tensor, mu: torch.Tensor, **_: object) -> Estimates:
+        self.seen = noisy
+        return Estimates([mu])
+
+
+def recorder(dynamics: str) -> Denoiser:
+    denoiser = Denoiser("unet", {"features": 4, "embedding": 8}, dynamics=dynamics)
+    denoiser.net = Recorder()
+    return denoiser
+
+
+def image(*shape: int, dtype: torch.dtype = torch.complex64) -> torch.Tensor:
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float32])
+@pytest.mark.parametrize("dynamics", ["d3gm", "ou", "decoupled", "i2sb", "sgm-ve", "goub"])
+def test_it_is_mu_to_the_bit_where_a_and_b_add_to_one(dynamics: str, dtype: torch.dtype) -> None:
+    mu = image(2, 32, 32, dtype=dtype)
+    assert torch.equal(make_path(dynamics).noise_free(mu), mu)
+
+
+def test_it_is_nearly_nothing_where_the_start_law_forgets_mu() -> None:
+    mu = image(2, 8, 8)
+    assert float(make_path("sgm-vp").noise_free(mu).abs().max()) < 0.01 * float(mu.abs().max())
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_trainer_regression_and_withheld_lines_see_the_centre(dynamics: str, tmp_path) -> None:
+    network, mu = recorder(dynamics), image(1, 24, 32)
+
+    def unmoved() -> bool:
+        return float(network.net.seen.abs().max()) < 1e-6
+
+    RegressionInferer()(mu, network)
+    assert unmoved()
+    RestorationInferer("regression")(image(1, 3, 24, 24, dtype=torch.float32), network)
+    assert unmoved()
+    mask = torch.zeros(1, 1, 32, dtype=torch.bool)
+    mask[..., ::2] = mask[..., 12:20] = True
+    assert withheld_support(network, image(1, 1, 24, 32), mask, None, [0]) is not None and unmoved()
+    simulator = partial(simulate, batch=2, rows=16, cols=48, crop=24)
+    trainer = Trainer(network, SLICES, SLICES[:1], str(tmp_path), simulator, steps=4, spread_after=1.0)
+    case = simulator(SLICES, 0)
+    t, x = trainer._state_at_time(case, 0)
+    trainer._estimates(x, t, case)
+    assert unmoved() and bool((t == 1).all())
+    trainer.validate(network.state_dict(), count=1)
+    assert unmoved()
