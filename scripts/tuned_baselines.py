@@ -82,13 +82,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--accels", default="8,16")
     parser.add_argument("--axes", default="phase,readout")
+    parser.add_argument("--center-fraction", type=float)
     parser.add_argument("--methods", default=",".join(GRID))
     arguments = parser.parse_args()
     methods = [m for m in arguments.methods.split(",") if m not in BART or shutil.which("bart")]
     rows = []
     for accel in map(float, arguments.accels.split(",")):
         for axis in arguments.axes.split(","):
-            steps = [LoadKspaced(), UndersampleKspaced(accel, axis=axis), NormaliseKspaced("kspace"), CoilMapsd()]
+            steps = [
+                LoadKspaced(),
+                UndersampleKspaced(accel, axis=axis, center_fraction=arguments.center_fraction),
+                NormaliseKspaced("kspace"),
+                CoilMapsd(),
+            ]
             load = Compose(steps)
             files = sorted(arguments.folder.glob("*.h5"))
             volumes = [(path, [load(item) for item in slice_items(str(path))]) for path in files]

@@ -49,6 +49,7 @@ def recon(
     methods: Annotated[str, typer.Option(help="Comma-separated.")] = "zero-filled,sense,l1-wavelet,tv,regression,d3gm",
     accels: Annotated[str, typer.Option(help="Comma-separated.")] = "8,16",
     axes: Annotated[str, typer.Option(help="Comma-separated: phase, readout.")] = "phase,readout",
+    center_fraction: Annotated[float | None, typer.Option(help="Part of lines in the full centre (default .32/R).")] = None,
     solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
     steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
     samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
@@ -60,7 +61,15 @@ def recon(
     from mri_d3gm.metrics.table import to_markdown
     from mri_d3gm.tasks.benchmark import run
 
-    options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "trust": trust, "weights": weights}
+    options = {
+        "center_fraction": center_fraction,
+        "solver": solver,
+        "steps": steps,
+        "samples": samples,
+        "tau": tau,
+        "trust": trust,
+        "weights": weights,
+    }
     rates = numbers("--accels", accels, float)
     print(to_markdown(run(data, output, methods.split(","), rates, axes.split(","), options, report)))
 
