@@ -29,8 +29,8 @@ GRID = {
     "sense": (1e-3, 1e-2, 3e-2, 1e-1),
     "l1-wavelet": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
     "tv": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
-    "pics-l1": (1e-3, 3e-3, 1e-2, 3e-2),
-    "pics-tv": (1e-3, 3e-3, 1e-2, 3e-2),
+    "pics-l1": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    "pics-tv": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
 }
 SIGPY = {"sense": baselines.sense, "l1-wavelet": baselines.l1_wavelet, "tv": baselines.tv}
 BART = {"pics-l1": "W:3:0", "pics-tv": "T:3:0"}
