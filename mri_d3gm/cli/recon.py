@@ -14,7 +14,7 @@ from mri_d3gm.errors import InputError
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "off"},
     "default": {"steps": 1, "samples": 4, "trust": "fast"},
-    "best": {"steps": 1, "samples": 16, "trust": "full"},
+    "best": {"steps": 4, "samples": 8, "trust": "full"},
 }
 
 

@@ -53,7 +53,7 @@ def test_the_clock_of_a_path_with_a_schedule_is_its_theta(path: Path) -> None:
     t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
     name, clock = own_clock(path)
     assert bool((clock(t).diff() > 0).all())
-    if hasattr(path, "Theta"):
+    if hasattr(path, "Theta") and path.start()[1] > 0:
         assert name == "-log A"
         torch.testing.assert_close(clock(t), path.Theta(t))
 

@@ -95,7 +95,7 @@ def test_the_scale_of_the_data_does_not_matter(scale: float, tmp_path) -> None:
 @pytest.mark.parametrize("axis", ["phase", "readout"])
 def test_every_method_runs_along_both_axes(method: str, axis: str, tmp_path) -> None:
     result = reconstruct(multi_coil(tmp_path / "a.h5"), accel=3, axis=axis, method=method, center_fraction=0.15)
-    assert result.std is None and result.volume.shape == (2, 64, 64)
+    assert (result.std is None) == (method != "regression") and result.volume.shape == (2, 64, 64)
     before = result.record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
     after = result.record["Metrics"]["fastmri-volume"]["psnr"]
     assert after == pytest.approx(before) if method == "zero-filled" else after > before
