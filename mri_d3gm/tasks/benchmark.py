@@ -44,10 +44,7 @@ def run(
     ]
 
     def measure(path: Path, job: Row) -> Row:
-        result = recon.reconstruct(path, **{name: job[name] for name in RECON_KEY[1:]}, **options)
-        if result.reference is None:
-            raise InputError(f"{path}: undersampled, so there is nothing to score against; leave it out of --data")
-        return volume_figures(result.record)
+        return volume_figures(scored(path, job, options, recon.reconstruct))
 
     weights = options.get("weights") or default_weights(recon.PIPELINE)
     rows = measure_rows(jobs, measure, output, options, weights, on_row)
@@ -77,14 +74,20 @@ def run_recon(
     ]
 
     def measure(path: Path, job: Row) -> Row:
-        record = reconstruct(path, **{name: job[name] for name in RECON_KEY[1:]}, **options).record
-        if "Metrics" not in record:
-            raise InputError(f"{path}: undersampled, so there is nothing to score against; leave it out of the domains")
+        record = scored(path, job, options, reconstruct)
         return volume_figures(record) | {f"slice-max {key}": value for key, value in record["Metrics"]["slice-max"].items()}
 
     weights = options.get("weights") or default_weights(recon.PIPELINE)
     rows = measure_rows(jobs, measure, output, options, weights, on_row)
     return tables(rows, DOMAIN_KEY[1:], output)
+
+
+def scored(path: Path, job: Row, options: dict[str, Any], reconstruct: Callable[..., recon.Reconstruction]) -> Row:
+    """The record of one reconstruction, with `Metrics`; InputError for a file without a reference."""
+    record = reconstruct(path, **{name: job[name] for name in RECON_KEY[1:]}, **options).record
+    if "Metrics" not in record:
+        raise InputError(f"{path}: undersampled, so there is nothing to score against; leave it out of the data")
+    return record
 
 
 def domains_of(protocol: str) -> list[dict[str, Any]]:
