@@ -92,13 +92,13 @@ def change_contrast(image: Tensor, generator: torch.Generator) -> Tensor:
 
 def random_mask(cols: int, generator: torch.Generator, accel: float | None = None, low: float = 4) -> Tensor:
     """(1, cols) bool: equispaced with a random offset, in 30 % random or Gaussian density; R low to 20 unless given, half of
-    them 8 or 16, and 4 where low is less.
+    them 8 or 16, or 4 or 8 where low is less than 4.
 
     From a quarter of the masks up to a third of the outer lines is missing, as when they are withheld to measure trust.
     """
     drawn = math.exp(uniform(math.log(low), math.log(20), generator))
     if uniform(0, 1, generator) < 0.5:
-        usual = (4.0, 8.0, 16.0) if low < 4 else (8.0, 16.0, 16.0)
+        usual = (4.0, 4.0, 8.0) if low < 4 else (8.0, 16.0, 16.0)
         drawn = usual[int(torch.randint(3, (), generator=generator))]
     accel = drawn if accel is None else accel
     centre = max(4, round(cols * min(0.08, 0.32 / accel * uniform(0.8, 1.3, generator))))
