@@ -57,7 +57,7 @@ def one(path: str, output: str, options: dict[str, Any], overwrite: bool, as_jso
     """Super-resolve one volume, with a progress bar on stderr, and say what came out."""
     from rich.console import Console
 
-    from mri_d3gm.io.volume import open_volume
+    from mri_d3gm.io.open_volume import open_volume
 
     open_volume(path, options["series"])
     if verbose:

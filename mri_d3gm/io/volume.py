@@ -1,8 +1,7 @@
-"""MRI magnitude volumes: what every reader returns, checked in one place, and which reader opens which file."""
+"""MRI magnitude volumes: what every reader returns, checked in one place."""
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 
-FORMATS = ".nii, .nii.gz, .nrrd, .nhdr, or DICOM (a file, a folder or a .zip)"
 THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
 
 
@@ -28,44 +26,6 @@ class Volume:
     affine: np.ndarray
     files: tuple[Path, ...]
     description: str
-
-
-def open_volume(path: str | Path, series: str | None = None) -> Volume:
-    """Read NIfTI, NRRD or DICOM, by the file's ending or content; series: which of several DICOM series.
-
-    InputError for what is missing, of another format or cannot be used.
-    """
-    target = Path(path)
-    if not target.exists():
-        raise InputError(f"{path}: no such file or folder")
-    kind = _kind(target)
-    if kind == "dicom":
-        from mri_d3gm.io.read_dicom import read_dicom
-
-        return read_dicom(target, series)
-    if series is not None:
-        raise InputError(f"{path}: --series {series} chooses among DICOM series, and this is not DICOM; leave it out")
-    if kind == "nrrd":
-        from mri_d3gm.io.read_nrrd import read_nrrd
-
-        return read_nrrd(target)
-    from mri_d3gm.io.read_nifti import read_nifti
-
-    return read_nifti(target)
-
-
-def _kind(path: Path) -> str:
-    """nifti, nrrd or dicom; InputError for other files."""
-    name = path.name.lower()
-    if path.is_dir() or name.endswith((".dcm", ".ima", ".zip")):
-        return "dicom"
-    if name.endswith((".nii", ".nii.gz")):
-        return "nifti"
-    if name.endswith((".nrrd", ".nhdr")):
-        return "nrrd"
-    if path.is_file() and (has_dicom_magic(path) or zipfile.is_zipfile(path)):
-        return "dicom"
-    raise InputError(f"{path}: not a volume that can be read; give {FORMATS}")
 
 
 def has_dicom_magic(path: Path) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images import read_image
-from mri_d3gm.io.volume import open_volume, slice_axis
+from mri_d3gm.io.open_volume import open_volume
+from mri_d3gm.io.volume import slice_axis
 from mri_d3gm.physics.fft import fft2c, ifft2c
 
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")

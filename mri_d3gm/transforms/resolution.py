@@ -14,7 +14,8 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, open_volume, slice_axis
+from mri_d3gm.io.open_volume import open_volume
+from mri_d3gm.io.volume import Volume, slice_axis
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import centre_mask, embed, truncate

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.open_volume import open_volume
 from mri_d3gm.io.read_nrrd import read_nrrd
-from mri_d3gm.io.volume import open_volume, spacing
+from mri_d3gm.io.volume import spacing
 
 nrrd = pytest.importorskip("nrrd")
 

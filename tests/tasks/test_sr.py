@@ -11,7 +11,7 @@ from jsonschema import validate
 from scans import phantom
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import open_volume
+from mri_d3gm.io.open_volume import open_volume
 from mri_d3gm.tasks.benchmark import run_sr
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
