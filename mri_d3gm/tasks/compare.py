@@ -110,13 +110,14 @@ def over_seeds(rows: list[Row]) -> list[Row]:
 
 
 def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
-    """What was run, the table, what it says of the paper's ordering, and the slices, as Markdown."""
+    """What was run, the table without `slice-max`, what it says of the paper's ordering, and the slices, as Markdown."""
     records = [training_record(path) for path in output.glob("*/weights.safetensors")]
     steps = sorted({record["steps"] for record in records})
     minutes = sorted(round(record["seconds"] / 60) for record in records)
     run = f"`{shlex.join(['mri-d3gm', *sys.argv[1:]])}`"
     sampling = ", ".join(f"{name} {value}" for name, value in keys.get("sampling", {}).items()) or "its defaults"
     seeds = sorted({row["seed"] for row in rows})
+    table = [{name: row[name] for name in row if not name.startswith("slice-max")} for row in over_seeds(rows)]
     shown = "\n![One slice by each dynamics](slices.png)\n" if (output / "slices.png").exists() else ""
     return (
         f"# Dynamics side by side: {Path(config).stem}\n\n{run}\n\n"
@@ -124,7 +125,7 @@ def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
         f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), spread over t after "
         f"{keys.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. Sampler: "
         f"posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
-        f"{to_markdown(over_seeds(rows))}\n{ordering(rows)}{shown}"
+        f"{to_markdown(table)}\n{ordering(rows)}{shown}"
     )
 
 
