@@ -248,14 +248,17 @@ class Trainer:
 
 
 class _Logs:
-    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew."""
+    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew, and lines that a
+    crash filled with zeros are left out.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
         path = folder / "log.csv"
         kept = []
         if path.exists():
             with open(path, newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+                whole = csv.DictReader(line for line in file if "\0" not in line)
+                kept = [row for row in whole if int(row["step"]) < step]
         self.file = open(path, "w", newline="")  # noqa: SIM115
         self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
         self.writer.writeheader()
