@@ -124,7 +124,7 @@ class ConsistentNet(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         close: bool = True,
-        weight: float = PROXIMAL_WEIGHT,
+        weight: float | Tensor = PROXIMAL_WEIGHT,
     ) -> Estimates:
         """Estimates of x0 after each block, (batch, rows, cols) complex.
 

@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
         mask: Tensor | None = None,
         coil_maps: Tensor | None = None,
         close: bool = True,
-        weight: float = PROXIMAL_WEIGHT,
+        weight: float | Tensor = PROXIMAL_WEIGHT,
     ) -> Estimates:
         """Estimates of x0; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`; or
         x, mu (batch, channels, rows, cols) real, without physics.

@@ -2,10 +2,12 @@
 
 import csv
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,12 @@ from torch.utils.data import DataLoader
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import spread
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
 from mri_d3gm.training.muon import Muon
 from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
-from mri_d3gm.training.simulate import Case
+from mri_d3gm.training.replay import Replayed
+from mri_d3gm.training.simulate import Case, Scene
 from mri_d3gm.training.sources import Slice
 
 VALIDATION_SEED = 2**40
@@ -84,7 +86,7 @@ def seeded_denoiser(seed: int, initial: str | None = None, **config: Any) -> Den
 class Trainer:
     """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
 
-    simulate: (slices, seed) to one batch, such as `simulate.simulate` with its keywords bound. steps: length of the
+    simulate: (slices, seed) to one batch, such as `simulate.draw_scene` with its keywords bound. steps: length of the
     schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
     max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
     """
@@ -93,7 +95,7 @@ class Trainer:
     slices: Sequence[Slice]
     validation: Sequence[Slice]
     folder: str
-    simulate: Callable[[Sequence[Slice], int], Case]
+    simulate: Callable[[Sequence[Slice], int], Case | Scene]
     steps: int = 5000
     lr: float = 0.01
     weight_decay: float = 0.01
@@ -112,16 +114,32 @@ class Trainer:
     sources: Any = None
     max_epochs: int = 1
 
-    def _case(self, step: int) -> Case:
+    def _batch(self, step: int) -> Case | Scene:
         return self.simulate(self.slices, self.seed * 2**32 + step)
 
-    def _to_device(self, case: Case) -> Case:
-        tensors = (case.image, case.mu, case.kspace, case.mask, case.coil_maps)
-        moved = (None if tensor is None else tensor.to(self.device) for tensor in tensors)
-        return Case(*moved, weight=case.weight)  # type: ignore[arg-type,misc]
-
-    def _estimates(self, x: Tensor, t: Tensor, case: Case) -> Estimates:
-        return self.denoiser.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps, weight=case.weight)
+    def _loss(
+        self,
+        dtype: torch.dtype,
+        x: Tensor,
+        t: Tensor,
+        image: Tensor,
+        mu: Tensor,
+        kspace: Tensor | None,
+        mask: Tensor | None,
+        coil_maps: Tensor | None,
+        weight: Tensor,
+    ) -> Tensor:
+        """The loss of a batch at times t, all on the device; its gradients go to the parameters' grad."""
+        with self._autocast(dtype):
+            estimates = self.denoiser.estimates(x, t, mu, kspace, mask, coil_maps, weight=weight)
+        importance = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
+        loss = reconstruction_loss(estimates.images, image, importance, self.squared)
+        if estimates.error is not None:
+            loss = loss + 0.01 * error_loss(estimates.images[-1], estimates.error, image)
+        parameters = list(self.denoiser.parameters())
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        torch._foreach_copy_([parameter.grad for parameter in parameters], list(gradients))  # type: ignore[misc]
+        return loss.detach()
 
     def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
         """Times (batch,) and x_t: at T without noise before the spread; after it some at T with noise, others earlier."""
@@ -132,8 +150,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
         early = torch.rand(count, generator=generator) < self.early
         t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
-        noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, generator=generator)
-        noise = noise.to(self.device) * (math.sqrt(2) if noise.is_complex() else 1)
+        there = torch.Generator(self.device).manual_seed(self.seed * 2**32 + step + 2**21)
+        noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, device=self.device, generator=there)
+        noise = noise * (math.sqrt(2) if noise.is_complex() else 1)
         A, B, s = (spread(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
         return t, A * case.image + B * case.mu + s * noise
 
@@ -147,9 +166,11 @@ class Trainer:
         self.denoiser.load_state_dict(ema)
         gains = []
         for index in range(count):
-            case = self._to_device(self.simulate(self.validation, VALIDATION_SEED + index))
+            case = self.simulate(self.validation, VALIDATION_SEED + index).on(self.device)
             t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
-            estimate = self._estimates(self.denoiser.path.noise_free(case.mu), t, case).images[-1]
+            physics = case.kspace, case.mask, case.coil_maps
+            x = self.denoiser.path.noise_free(case.mu)
+            estimate = self.denoiser.estimates(x, t, case.mu, *physics, weight=case.weight).images[-1]
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains += (10 * (before / after).log10()).tolist()
@@ -187,6 +208,7 @@ class Trainer:
         step, before, saved_at = int(state["step"]), float(state["seconds"]), time.monotonic()
 
         def save() -> None:
+            logs.flush()
             save_checkpoint(
                 checkpoint,
                 {
@@ -204,8 +226,12 @@ class Trainer:
             record = {"steps": step, "of": self.steps, "seconds": seconds, "command": self.command, "sources": self.sources}
             save_weights(folder / "weights.safetensors", trained, record)
 
-        batches = Dataset(data=range(step, self.steps), transform=self._case)
-        loader = DataLoader(batches, batch_size=None)
+        for parameter in self.denoiser.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        on_gpu = torch.device(self.device).type == "cuda"
+        gradients = Replayed(partial(self._loss, dtype)) if on_gpu else partial(self._loss, dtype)
+        batches = Dataset(data=range(step, self.steps), transform=self._batch)
+        loader = DataLoader(batches, batch_size=None, num_workers=(os.cpu_count() or 1) - 1 if on_gpu else 0)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         logs = _Logs(folder, step)
         with Progress(*columns) as progress:
@@ -213,38 +239,32 @@ class Trainer:
             for batch in loader:
                 if time.monotonic() - started > 60 * self.max_minutes:
                     break
-                case = self._to_device(batch)
+                case = batch.on(self.device)
                 t, x = self._state_at_time(case, step)
                 scale = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self.steps)) / 2)
                 for solver, lr in zip(solvers, (self.lr, self.lr / 10), strict=True):
                     for group in solver.param_groups:
                         group["lr"] = lr * scale
-                with self._autocast(dtype):
-                    estimates = self._estimates(x, t, case)
-                weight = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
-                loss = reconstruction_loss(estimates.images, case.image, weight, self.squared)
-                if estimates.error is not None:
-                    loss = loss + 0.01 * error_loss(estimates.images[-1], estimates.error, case.image)
-                for solver in solvers:
-                    solver.zero_grad()
-                loss.backward()
+                physics = case.kspace, case.mask, case.coil_maps, torch.tensor(case.weight, device=self.device)
+                loss = gradients(x, t.to(self.device), case.image, case.mu, *physics)
                 torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
                 for solver in solvers:
                     solver.step()
                 decay = min(self.ema, (step + 1) / (step + 10))
-                for name, value in self.denoiser.state_dict().items():
-                    ema[name].lerp_(value, 1 - decay) if value.is_floating_point() else ema[name].copy_(value)
-                row = {"step": step, "loss": loss.item(), "lr": self.lr * scale}
+                torch._foreach_lerp_(list(ema.values()), list(self.denoiser.state_dict().values()), 1 - decay)
+                row: dict[str, Any] = {"step": step, "loss": loss, "lr": self.lr * scale}
                 step += 1
                 if self.validation and (step % self.validate_every == 0 or step == self.steps):
                     row["gain_db"] = self.validate(ema)
                 logs.write(row)
-                progress.update(bar, completed=step, description=f"loss {row['loss']:.4f}")
+                if not on_gpu:
+                    logs.flush()
+                progress.update(bar, completed=step, description=f"loss {logs.loss:.4f}")
                 if time.monotonic() - saved_at > self.checkpoint_seconds:
                     save()
                     saved_at = time.monotonic()
-        logs.close()
         save()
+        logs.close()
 
 
 class _Logs:
@@ -263,6 +283,8 @@ class _Logs:
         self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
         self.writer.writeheader()
         self.writer.writerows(kept)
+        self.held: dict[str, Any] | None = None
+        self.loss = math.nan
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -270,7 +292,17 @@ class _Logs:
         except ImportError:
             self.board = None
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: dict[str, Any]) -> None:
+        """Keep a row and write the one before, whose loss, a tensor, a GPU has ready by now."""
+        self.flush()
+        self.held = row
+
+    def flush(self) -> None:
+        """Write the row that is kept."""
+        if self.held is None:
+            return
+        row = self.held | {"loss": self.held["loss"].item()}
+        self.held, self.loss = None, row["loss"]
         self.writer.writerow(row)
         self.file.flush()
         if self.board is not None:
@@ -278,6 +310,7 @@ class _Logs:
                 self.board.add_scalar(name, row[name], int(row["step"]))
 
     def close(self) -> None:
+        self.flush()
         self.file.close()
         if self.board is not None:
             self.board.close()

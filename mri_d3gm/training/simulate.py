@@ -1,18 +1,20 @@
 """Training cases from magnitude slices: contrast, geometry, phase, coils, noise and mask, all from one seed.
 
-A 1-D mask acts along one axis only, so a band of rows is an exact smaller problem; 2-D masks get whole crops.
+A 1-D mask acts along one axis only, so a band of rows is an exact smaller problem; 2-D masks get whole crops. What is
+drawn, and cut from slices, is a `Scene`; measuring it, all cases of the batch at once, is left to the device that trains.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT
-from mri_d3gm.physics.coil_maps import low_resolution_maps
+from mri_d3gm.physics.coil_maps import low_resolution_maps, normalised
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.operators import combine, expand
 from mri_d3gm.training.sources import Slice
@@ -31,28 +33,69 @@ class Case:
     coil_maps: Tensor | None = None
     weight: float = PROXIMAL_WEIGHT
 
+    def on(self, device: torch.device | str) -> "Case":
+        """The same on `device`."""
+        return moved(self, device)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A batch before it is measured: magnitudes (batch, rows, cols), and the numbers behind contrast, phase and coils (or
+    None), masks, levels of noise (batch,), the noise's seed; whether the maps are estimated, and the weight of `Case`.
+    """
+
+    magnitude: Tensor
+    contrast: Tensor
+    phase: Tensor
+    coils: Tensor | None
+    mask: Tensor
+    level: Tensor
+    seed: int
+    estimated: bool
+    weight: float
+
+    def on(self, device: torch.device | str) -> Case:
+        """Measured on `device`."""
+        return measure(moved(self, device))
+
+
+def moved(batch: Any, device: torch.device | str) -> Any:
+    """A dataclass of tensors and other values, its tensors on `device`."""
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)})
+
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
     """One number from the generator, between low and high."""
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _smooth_field(rows: int, cols: int, generator: torch.Generator) -> Tensor:
-    """Cubic polynomial, in 30 % plus an interpolated random field, (rows, cols) in radians."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
-    strength = uniform(0.3, 1.2, generator)
-    field = torch.zeros(rows, cols)
-    for order, scale in enumerate((3.0, 1.2, 0.8, 0.4)):
-        for power in range(order + 1):
-            field += strength * scale * float(torch.randn((), generator=generator)) * x**power * y ** (order - power)
-    if uniform(0, 1, generator) < 0.3:
-        grid = torch.randn(1, 1, 6, 6, generator=generator) * uniform(0.2, 0.8, generator)
-        field += functional.interpolate(grid, (rows, cols), mode="bicubic", align_corners=True)[0, 0]
-    return field
+def draw_field(generator: torch.Generator) -> Tensor:
+    """Numbers behind one of `smooth_fields`: ten coefficients of a cubic polynomial, and in 30 % a coarse grid of 6 x 6."""
+    scales = torch.tensor([3.0] + [1.2] * 2 + [0.8] * 3 + [0.4] * 4)
+    polynomial = uniform(0.3, 1.2, generator) * scales * torch.randn(10, generator=generator)
+    strength = uniform(0.2, 0.8, generator) if uniform(0, 1, generator) < 0.3 else 0.0
+    return torch.cat([polynomial, strength * torch.randn(36, generator=generator)])
+
+
+def _grid(rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Places from -1 to 1 along rows and columns, each (rows, cols)."""
+    along = (torch.linspace(-1, 1, count, device=device) for count in (rows, cols))
+    y, x = torch.meshgrid(*along, indexing="ij")
+    return y, x
+
+
+def smooth_fields(numbers: Tensor, rows: int, cols: int) -> Tensor:
+    """Cubic polynomials plus interpolated coarse grids, (batch, rows, cols) in radians, from `draw_field`'s numbers."""
+    y, x = _grid(rows, cols, numbers.device)
+    terms = torch.stack([x**power * y ** (order - power) for order in range(4) for power in range(order + 1)])
+    coarse = numbers[:, 10:].reshape(-1, 1, 6, 6)
+    fine = functional.interpolate(coarse, (rows, cols), mode="bicubic", align_corners=True)[:, 0]
+    return torch.einsum("bk,kyx->byx", numbers[:, :10], terms) + fine
 
 
 def augment(image: Tensor, rows: int, cols: int, generator: torch.Generator) -> Tensor:
-    """A magnitude slice turned, zoomed, cut to a band with anatomy, its contrast changed; (rows, cols)."""
+    """A magnitude slice turned, zoomed, cut to a band with anatomy; (rows, cols)."""
     image = turn(image, generator)
     zoom = min(1.0, cols / image.shape[1])
     if uniform(0, 1, generator) < 0.7:
@@ -69,7 +112,7 @@ def augment(image: Tensor, rows: int, cols: int, generator: torch.Generator) -> 
     below = torch.cat([occupied.new_zeros(1), occupied])
     anatomy = below[rows:] - below[:-rows]
     top = int(torch.multinomial(anatomy.clamp_min(0) + 1e-3, 1, generator=generator))
-    return change_contrast(image[top : top + rows], generator)
+    return image[top : top + rows]
 
 
 def turn(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -79,15 +122,19 @@ def turn(image: Tensor, generator: torch.Generator) -> Tensor:
     return image.flip([axis for axis in (0, 1) if uniform(0, 1, generator) < 0.5])
 
 
-def change_contrast(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Inverted in a tenth of the draws, a gamma, in 30 % a bias field; (rows, cols) from 0 to about 1."""
-    image = image.clamp(0, 1.5)
-    if uniform(0, 1, generator) < 0.1:
-        image = (1 - image).clamp_min(0) * (image > 0.05)
-    image = image.clamp_min(1e-6) ** math.exp(uniform(-0.3, 0.4, generator))
-    if uniform(0, 1, generator) < 0.3:
-        image = image * (0.3 * _smooth_field(image.shape[0], image.shape[1], generator).sin()).exp()
-    return image
+def draw_contrast(generator: torch.Generator) -> Tensor:
+    """Numbers behind `change_contrast`: inverted (a tenth) or not, a gamma, and in 30 % a bias field or not, its field."""
+    chosen = [uniform(0, 1, generator) < 0.1, math.exp(uniform(-0.3, 0.4, generator)), uniform(0, 1, generator) < 0.3]
+    return torch.cat([torch.tensor(chosen, dtype=torch.float32), draw_field(generator)])
+
+
+def change_contrast(images: Tensor, numbers: Tensor) -> Tensor:
+    """Each inverted or not, to the power of a gamma, under a bias field or not; (batch, rows, cols) from 0 to about 1."""
+    inverted, gamma, biased = (number[:, None, None] for number in numbers[:, :3].unbind(1))
+    images = images.clamp(0, 1.5)
+    images = torch.where(inverted > 0, (1 - images).clamp_min(0) * (images > 0.05), images)
+    field = smooth_fields(numbers[:, 3:], images.shape[1], images.shape[2])
+    return images.clamp_min(1e-6) ** gamma * (0.3 * biased * field.sin()).exp()
 
 
 def random_mask(cols: int, generator: torch.Generator, accel: float | None = None, low: float = 4) -> Tensor:
@@ -134,20 +181,22 @@ def random_mask_2d(rows: int, cols: int, generator: torch.Generator) -> Tensor:
     return mask.flatten().index_fill(0, chosen, True).reshape(rows, cols)
 
 
-def random_coil_maps(coils: int, rows: int, cols: int, generator: torch.Generator) -> Tensor:
-    """Smooth sensitivities around the field of view, S^H S = 1; (coils, rows, cols)."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+def draw_coils(coils: int, generator: torch.Generator) -> Tensor:
+    """Numbers behind `smooth_coil_maps`, (coils, 6): place around the field of view, its height, falloff, phase and slope."""
     turn, radius = uniform(0, 2 * math.pi, generator), uniform(1.0, 1.6, generator)
     height = uniform(0.15, 1, generator)
-    maps = []
-    for coil in range(coils):
-        angle = turn + 2 * math.pi * coil / coils
-        dy, dx = height * y - radius * math.sin(angle), x - radius * math.cos(angle)
-        size = 1 / (dy**2 + dx**2 + 0.1) ** uniform(0.6, 1.2, generator)
-        phase = torch.atan2(dx, -dy) + uniform(0, 2 * math.pi, generator) + x * uniform(-1, 1, generator)
-        maps.append(torch.polar(size, phase))
-    stacked = torch.stack(maps)
-    return stacked / torch.linalg.vector_norm(stacked, dim=0)
+    angle = turn + 2 * math.pi * torch.arange(coils) / coils
+    falloff, phase, slope = torch.rand(3, coils, generator=generator)
+    ranges = 0.6 + 0.6 * falloff, 2 * math.pi * phase, 2 * slope - 1
+    return torch.stack([radius * angle.sin(), radius * angle.cos(), torch.full((coils,), height), *ranges], 1)
+
+
+def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
+    """Sensitivities S^H S = 1, (batch, coils, rows, cols), from `draw_coils`' numbers (batch, coils, 6)."""
+    y, x = _grid(rows, cols, numbers.device)
+    top, left, height, falloff, phase, slope = (number[..., None, None] for number in numbers.unbind(-1))
+    dy, dx = height * y - top, x - left
+    return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
 
 
 def draw(slices: Sequence[Slice], generator: torch.Generator) -> Slice:
@@ -156,7 +205,7 @@ def draw(slices: Sequence[Slice], generator: torch.Generator) -> Slice:
     return slices[int(torch.multinomial(weights, 1, generator=generator))]
 
 
-def simulate(
+def draw_scene(
     slices: Sequence[Slice],
     seed: int,
     *,
@@ -165,41 +214,56 @@ def simulate(
     cols: int = 320,
     crop: int = 128,
     accel: float | None = None,
-) -> Case:
-    """One batch that depends on the seed alone; scaled so that mu's 99th percentile is 1.
+) -> Scene:
+    """One batch that depends on the seed alone.
 
-    15 % of batches have a 2-D mask on a crop x crop image, 25 % fewer columns (96 to 256) and more rows, 45 % 2 to 16
+    15 % of batches have a 2-D mask on a crop x crop image, 25 % fewer columns (.4 to .7) and more rows, 45 % 2, 4, 8 or 16
     coils, whose maps are the true ones or those that the centre lines show; with more than 5 coils R begins at 2. With
-    accel every mask is one-dimensional and has that acceleration.
+    accel every mask is one-dimensional and has that acceleration. Shapes are few, so that a GPU can replay (`Replayed`).
     """
     generator = torch.Generator().manual_seed(seed)
     planar = uniform(0, 1, generator) < 0.15 and accel is None
     if planar:
         rows, cols, batch = crop, crop, max(1, batch // 2)
     elif uniform(0, 1, generator) < 0.25:
-        fewer = 4 * round(cols * uniform(0.3, 0.8, generator) / 4)
+        fewer = 4 * round(cols * (0.4, 0.55, 0.7)[int(torch.randint(3, (), generator=generator))] / 4)
         rows, cols = min(2 * rows, 4 * round(rows * cols / fewer / 4)), fewer
-    coils = round(2 ** uniform(1, 4, generator)) if uniform(0, 1, generator) < 0.45 else 1
-    estimated = uniform(0, 1, generator) < 0.5
+    coils = 2 ** int(torch.randint(1, 5, (), generator=generator)) if uniform(0, 1, generator) < 0.45 else 1
+    estimated = coils > 1 and uniform(0, 1, generator) < 0.5
     lightest = 0.05 if estimated else 0.003
     weight = lightest * math.exp(uniform(0, math.log(10 if estimated else 30), generator))
     quietest, lowest = (0.003, 4.0) if coils < 6 else (0.001, 2.0)
-    images, masks, maps, noises = [], [], [], []
+    drawn = []
     for _ in range(batch):
-        magnitude = augment(draw(slices, generator).image, rows, cols, generator)
-        images.append(torch.polar(magnitude, _smooth_field(rows, cols, generator)))
-        masks.append(random_mask_2d(rows, cols, generator) if planar else random_mask(cols, generator, accel, lowest))
-        maps.append(random_coil_maps(coils, rows, cols, generator) if coils > 1 else torch.ones(1, rows, cols))
-        level = math.exp(uniform(math.log(quietest), math.log(0.03), generator))
-        noises.append(level * torch.randn(coils, rows, cols, dtype=torch.complex64, generator=generator) * math.sqrt(2))
-    clean, mask, noise = torch.stack(images), torch.stack(masks), torch.stack(noises)
-    true_maps = torch.stack(maps) if coils > 1 else None
-    coil_images = expand(clean, true_maps) + noise
-    kspace = fft2c(coil_images) * mask[:, None]
-    coil_maps = low_resolution_maps(kspace, mask) if coils > 1 and estimated else true_maps
+        band = augment(draw(slices, generator).image, rows, cols, generator)
+        mask = random_mask_2d(rows, cols, generator) if planar else random_mask(cols, generator, accel, lowest)
+        level = torch.tensor(math.exp(uniform(math.log(quietest), math.log(0.03), generator)))
+        numbers = draw_contrast(generator), draw_field(generator), draw_coils(coils, generator)
+        drawn.append((band, *numbers, mask, level))
+    magnitude, contrast, phase, places, masks, levels = (torch.stack(column) for column in zip(*drawn, strict=True))
+    noise_seed = int(torch.randint(2**62, (), generator=generator))
+    many = places if coils > 1 else None
+    return Scene(magnitude, contrast, phase, many, masks, levels, noise_seed, estimated, weight)
+
+
+def measure(scene: Scene) -> Case:
+    """The case of a scene, on its device; scaled so that mu's 99th percentile is 1."""
+    shape = scene.magnitude.shape[-2:]
+    clean = torch.polar(change_contrast(scene.magnitude, scene.contrast), smooth_fields(scene.phase, *shape))
+    true_maps = None if scene.coils is None else smooth_coil_maps(scene.coils, *shape)
+    coil_images = expand(clean, true_maps)
+    generator = torch.Generator(clean.device).manual_seed(scene.seed)
+    noise = torch.randn(coil_images.shape, dtype=torch.complex64, device=clean.device, generator=generator)
+    kspace = fft2c(coil_images + scene.level[:, None, None, None] * math.sqrt(2) * noise) * scene.mask[:, None]
+    coil_maps = low_resolution_maps(kspace, scene.mask) if scene.estimated else true_maps
     mu = combine(ifft2c(kspace), coil_maps)
     target = combine(expand(clean, true_maps), coil_maps)
     target = target * (clean.abs() / target.abs().clamp_min(1e-6)).clamp_max(10)
     scale = mu.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-6)
     one, many = scale[:, None, None], scale[:, None, None, None]
-    return Case(target / one, mu / one, kspace / many, mask, coil_maps, weight)
+    return Case(target / one, mu / one, kspace / many, scene.mask, coil_maps, scene.weight)
+
+
+def simulate(slices: Sequence[Slice], seed: int, **settings: Any) -> Case:
+    """A scene of `draw_scene`, with its settings, measured here and now."""
+    return measure(draw_scene(slices, seed, **settings))

@@ -10,12 +10,12 @@ from torch.nn import functional
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import centre_mask, embed, truncate
-from mri_d3gm.training.simulate import Case, change_contrast, draw, turn, uniform
+from mri_d3gm.training.simulate import Case, change_contrast, draw, draw_contrast, turn, uniform
 from mri_d3gm.training.sources import Slice
 
 
 def sharp_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """A magnitude slice turned, in half of the draws made smaller, cut to (size, size) where there is anatomy."""
+    """A magnitude slice turned, in half of the draws made smaller, cut to (size, size) with anatomy, its contrast changed."""
     image = turn(image, generator)
     if uniform(0, 1, generator) < 0.5:
         zoom = math.exp(uniform(math.log(min(0.9, size / max(image.shape))), 0, generator))
@@ -28,7 +28,8 @@ def sharp_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
     occupied = functional.avg_pool2d((image > 0.1).float()[None], size, stride=8)[0]
     place = int(torch.multinomial(occupied.flatten() + 1e-3, 1, generator=generator))
     top, left = 8 * (place // occupied.shape[-1]), 8 * (place % occupied.shape[-1])
-    return change_contrast(image[top : top + size, left : left + size], generator)
+    cut = image[top : top + size, left : left + size]
+    return change_contrast(cut[None], draw_contrast(generator)[None])[0]
 
 
 def simulate_resolution(

@@ -4,7 +4,7 @@ import torch
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import adjoint, expand
 from mri_d3gm.physics.trust import shrink, support, weights_of_bands, withhold
-from mri_d3gm.training.simulate import random_coil_maps, random_mask, random_mask_2d
+from mri_d3gm.training.simulate import draw_coils, random_mask, random_mask_2d, smooth_coil_maps
 
 KINDS = ("columns", "rows", "planar")
 
@@ -15,7 +15,7 @@ def case(kind: str, coils: int = 1):
     mask = random_mask_2d(48, 64, generator) if kind == "planar" else random_mask(64, generator, 4.0)
     if kind == "rows":
         mask = random_mask(48, generator, 4.0).T
-    maps = random_coil_maps(coils, 48, 64, generator)[None] if coils > 1 else None
+    maps = smooth_coil_maps(draw_coils(coils, generator)[None], 48, 64) if coils > 1 else None
     return image, mask[None], maps, fft2c(expand(image, maps))
 
 

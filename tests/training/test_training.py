@@ -48,8 +48,8 @@ def test_resumed_training_repeats_the_losses(tmp_path) -> None:
     part = trainer(tmp_path / "parts")
     part.checkpoint_seconds = 0
     steps = iter(range(5))
-    simulated = part._case
-    part._case = lambda step: simulated(step) if next(steps, None) is not None else (_ for _ in ()).throw(KeyboardInterrupt)
+    simulated = part._batch
+    part._batch = lambda step: simulated(step) if next(steps, None) is not None else (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         part.run()
     assert len(losses(tmp_path / "parts")) == 5
