@@ -129,7 +129,7 @@ class D3GMInferer(Inferer):
     (seed, n, i) alone. The draws take turns in seeing the slice as it is and mirrored (MIRRORS): the network is not
     exactly symmetric, so their mean is better and their spread wider. progress is told (evaluations done, all evaluations)
     after each. Any sub-mask of the measured mask may be given. real: the images have no imaginary part. trust: off, or fast
-    (one fold of measured lines is withheld, in turns from slice to slice) or full (four): unmeasured k-space is shrunk by
+    (one fold of measured lines is withheld) or full (four): unmeasured k-space is shrunk by
     the weights that the withheld lines support (`physics.trust`).
     """
 
@@ -192,8 +192,8 @@ class D3GMInferer(Inferer):
         residual = None if residuals[0] is None else float(np.mean(residuals))  # type: ignore[arg-type]
         drawn, found = torch.stack(images), None
         if self.folds and kspace is not None and mask is not None:
-            folds = range(index, index + self.folds)
-            found = withheld_support(network, kspace * mask[:, None], mask, coil_maps, folds, sigma, map_weight)
+            known = kspace * mask[:, None]
+            found = withheld_support(network, known, mask, coil_maps, range(self.folds), sigma, map_weight)
         if found is not None and mask is not None:
             drawn = shrink(drawn, mask, band_weights(found, mask), coil_maps)
         return Draws(drawn, evaluations, residual, found, torch.stack(errors).mean(0) if errors else None)

@@ -30,6 +30,9 @@ def test_folds_are_disjoint_and_make_up_all_but_the_centre(kind: str) -> None:
     middle = tuple(n // 2 for n in mask.shape[1:])
     assert kept[0][middle] and kept.sum() >= 3
     assert torch.equal(withhold(mask, 5), withhold(mask, 1))
+    if kind != "planar":
+        away = (torch.arange(mask.numel()) - mask.numel() // 2).abs()
+        assert away[parts[0].flatten()].min() == away[outer.flatten()].min()
 
 
 @pytest.mark.parametrize("coils", [1, 3])
