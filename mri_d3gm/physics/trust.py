@@ -35,20 +35,20 @@ def centre(mask: np.ndarray) -> np.ndarray:
 
 
 def withhold(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
-    """Samples of mask (1, rows | 1, cols | 1) outside the centre to withhold: every `folds`-th line.
+    """Samples of mask (1, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
 
-    Fold 0 has the line nearest to the centre, where most of what is unknown lies. Of a 2-D mask it is every folds-th sample
-    in a shuffled order. All folds together are all samples outside the centre.
+    Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
+    would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
+    together are all samples outside the centre.
     """
     array = mask[0].cpu().numpy()
     outer = np.flatnonzero(array & ~centre(array))
-    first = fold
     if min(array.shape) > 1:
-        outer = np.random.default_rng(0).permutation(outer)
-    elif outer.size:
-        first += int(np.abs(outer - array.size // 2).argmin())
+        order = np.random.default_rng(0).permutation(outer.size)
+    else:
+        order = np.unique(np.abs(outer - array.size // 2), return_inverse=True)[1]
     chosen = np.zeros(array.size, bool)
-    chosen[outer[first % folds :: folds]] = True
+    chosen[outer[order % folds == fold]] = True
     return torch.from_numpy(chosen.reshape(array.shape))[None].to(mask.device)
 
 
