@@ -3,8 +3,9 @@
 Usage: python scripts/tuned_baselines.py FOLDER [--accels 8,16] [--axes phase,readout] [--methods sense,tv,...]
 
 SENSE, l1-wavelet and tv are sigpy's; pics-l1 (wavelet) and pics-tv are BART's, run where the program `bart` is
-installed (the Debian package of that name). Masks, normalisation and coil maps are those of `mri-d3gm recon`. A line
-for each accel, axis, method: the best lamda of the grid by mean PSNR over the folder's .h5 files, and the figures.
+installed (the Debian package of that name). Masks and normalisation are those of `mri-d3gm recon`, and so are coil maps
+but for their support, which helps such methods where it is tight: CROPS. A line for each accel, axis, method: the best
+lamda and crop of the grid by mean PSNR over the folder's .h5 files, and the figures.
 """
 
 import argparse
@@ -22,8 +23,9 @@ from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
 from mri_d3gm.metrics import score
 from mri_d3gm.metrics.table import to_markdown
 from mri_d3gm.physics import baselines
+from mri_d3gm.physics.coil_maps import estimate_coil_maps
 from mri_d3gm.tasks.recon import slice_items
-from mri_d3gm.transforms import CoilMapsd, LoadKspaced, NormaliseKspaced, UndersampleKspaced
+from mri_d3gm.transforms import LoadKspaced, NormaliseKspaced, UndersampleKspaced
 
 GRID = {
     "sense": (1e-3, 1e-2, 3e-2, 1e-1),
@@ -32,6 +34,7 @@ GRID = {
     "pics-l1": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     "pics-tv": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
 }
+CROPS = (0.6, 0.8)
 SIGPY = {"sense": baselines.sense, "l1-wavelet": baselines.l1_wavelet, "tv": baselines.tv}
 BART = {"pics-l1": "W:3:0", "pics-tv": "T:3:0"}
 
@@ -53,10 +56,16 @@ def pics(kspace: np.ndarray, coil_maps: np.ndarray, regularisation: str, lamda: 
         return np.fromfile(Path(folder) / "out.cfl", np.complex64).reshape(kspace.shape[1:], order="F")
 
 
+def with_maps(item: dict[str, torch.Tensor], crop: float) -> dict[str, torch.Tensor]:
+    """The item with coil maps, ones for one coil."""
+    kspace = item["kspace"]
+    maps = torch.ones_like(kspace) if len(kspace) == 1 else estimate_coil_maps(kspace, item["mask"], crop)[0]
+    return item | {"coil_maps": maps}
+
+
 def reconstruct(method: str, lamda: float, item: dict[str, torch.Tensor]) -> np.ndarray:
     """Magnitude (rows, cols) in the file's units."""
-    kspace, mask = item["kspace"].numpy(), item["mask"].numpy()
-    maps = item["coil_maps"].numpy() if "coil_maps" in item else np.ones_like(kspace)
+    kspace, mask, maps = (item[name].numpy() for name in ("kspace", "mask", "coil_maps"))
     image = pics(kspace, maps, BART[method], lamda) if method in BART else SIGPY[method](kspace, mask, maps, lamda)
     return np.abs(image) * float(item["scale"])
 
@@ -87,22 +96,21 @@ def main() -> None:
     arguments = parser.parse_args()
     methods = [m for m in arguments.methods.split(",") if m not in BART or shutil.which("bart")]
     rows = []
+    files = sorted(arguments.folder.glob("*.h5"))
     for accel in map(float, arguments.accels.split(",")):
         for axis in arguments.axes.split(","):
-            steps = [
-                LoadKspaced(),
-                UndersampleKspaced(accel, axis=axis, center_fraction=arguments.center_fraction),
-                NormaliseKspaced("kspace"),
-                CoilMapsd(),
-            ]
-            load = Compose(steps)
-            files = sorted(arguments.folder.glob("*.h5"))
-            volumes = [(path, [load(item) for item in slice_items(str(path))]) for path in files]
+            undersample = UndersampleKspaced(accel, axis=axis, center_fraction=arguments.center_fraction)
+            load = Compose([LoadKspaced(), undersample, NormaliseKspaced("kspace")])
+            items = [(path, [load(item) for item in slice_items(str(path))]) for path in files]
+            coils = max(len(item["kspace"]) for _, volume in items for item in volume)
+            crops = CROPS if coils > 1 else CROPS[:1]
+            volumes = {crop: [(path, [with_maps(i, crop) for i in volume]) for path, volume in items] for crop in crops}
             for method in methods:
-                tried = {lamda: figures(method, lamda, volumes) for lamda in GRID[method]}
-                lamda = max(tried, key=lambda value: tried[value]["psnr"])
-                measured = {name: round(value, 2 if name in ("psnr", "seconds") else 4) for name, value in tried[lamda].items()}
-                rows.append({"accel": accel, "axis": axis, "method": method, "lamda": lamda} | measured)
+                tried = {(lamda, crop): figures(method, lamda, volumes[crop]) for lamda in GRID[method] for crop in crops}
+                best = max(tried, key=lambda choice: tried[choice]["psnr"])
+                measured = {name: round(value, 2 if name in ("psnr", "seconds") else 4) for name, value in tried[best].items()}
+                chosen = dict(zip(("lamda", "crop"), best, strict=True))
+                rows.append({"accel": accel, "axis": axis, "method": method} | chosen | measured)
                 print(rows[-1], flush=True)
     print(to_markdown(rows))
 

@@ -8,6 +8,7 @@ from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 8
+CROP = 0.6  # .8 cuts into the anatomy when the centre has few lines
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
 OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 
@@ -30,7 +31,7 @@ def espirit(
     calibration: tuple[int, int],
     kernel: tuple[int, int] = (6, 6),
     threshold: float = 0.02,
-    crop: float = 0.8,
+    crop: float = CROP,
     iterations: int = 6,
 ) -> Tensor:
     """Sensitivity maps (coils, rows, cols) complex64, S^H S = 1 where the eigenvalue is above `crop`, else 0.
@@ -92,10 +93,10 @@ def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle).to(like.dtype)
 
 
-def estimate_coil_maps(kspace: Tensor, mask: Tensor) -> tuple[Tensor, str]:
+def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> tuple[Tensor, str]:
     """Maps (coils, rows, cols) of undersampled kspace and how they were made: espirit, or low-resolution.
 
-    mask (rows | 1, cols | 1). Fewer than eight centre lines show too little for ESPIRiT.
+    mask (rows | 1, cols | 1), crop as in `espirit`. Fewer than eight centre lines show too little for ESPIRiT.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
@@ -104,4 +105,4 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor) -> tuple[Tensor, str]:
     calibration = min(height, 64), min(width, 64)
     if min(calibration) >= 24:
         calibration = min(calibration[0], 24), min(calibration[1], 24)
-    return espirit(kspace, calibration), "espirit"
+    return espirit(kspace, calibration, crop=crop), "espirit"
