@@ -14,6 +14,6 @@ def from_channels(channels: Tensor, like: Tensor) -> Tensor:
     return torch.complex(channels[:, 0].contiguous(), channels[:, 1].contiguous()) if like.is_complex() else channels
 
 
-def spread(values: Tensor, like: Tensor) -> Tensor:
+def for_each(values: Tensor, like: Tensor) -> Tensor:
     """One number a sample, (batch,), to float32 on like's device that multiplies images of like's shape."""
     return values.to(like.device, torch.float32).reshape(-1, *[1] * (like.ndim - 1))

@@ -7,11 +7,7 @@ from torch.nn import functional
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
-from mri_d3gm.physics.consistency import projection, proximal
-from mri_d3gm.physics.phase import low_resolution_phase
-
-PROXIMAL_WEIGHT = 0.01
-INNER_ITERATIONS = 5
+from mri_d3gm.physics.measurement import Measurement
 
 
 class Deep(nn.Module):
@@ -91,11 +87,10 @@ class ErrorHead(nn.Module):
 class ConsistentNet(nn.Module):
     """Unrolled blocks; each sees the current image, mu and the noisy residual without their low-resolution phase.
 
-    With k-space given, the estimate is brought to agree with it after every block: exactly for one coil, by a
-    few conjugate-gradient steps for many, which also go before the first block: unfolding what the coils can unfold is
-    not the network's task. Without k-space the blocks act alone (phase 1, every sample measured). both_axes: attention
-    along rows and columns in turn whatever the mask, as it is for 2-D masks. deep: see `Block`.
-    foretell: also answer how large the error will be.
+    After every block the estimate is brought to agree with the measurement, where that is not exact before the first block
+    too: unfolding what the coils can unfold is not the network's task. Where nothing is known of the measurement the blocks
+    act alone (phase 1, every sample measured). both_axes: attention along rows and columns in turn whatever the mask, as it is
+    for 2-D masks. deep: see `Block`. foretell: also answer how large the error will be.
     """
 
     def __init__(
@@ -120,38 +115,29 @@ class ConsistentNet(nn.Module):
         mu: Tensor,
         gain: Tensor,
         log_snr: Tensor,
-        kspace: Tensor | None = None,
-        mask: Tensor | None = None,
-        coil_maps: Tensor | None = None,
+        measurement: Measurement,
+        *,
         close: bool = True,
-        weight: float | Tensor = PROXIMAL_WEIGHT,
     ) -> Estimates:
         """Estimates of x0 after each block, (batch, rows, cols) complex.
 
-        close=False leaves out the consistency after the last block, for callers that apply their own. noisy is
-        c_in (x_t - mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last; weight is
-        that of the estimate in the consistency of many coils.
+        close=False leaves out the agreement after the last block, for callers that apply their own. noisy is
+        c_in (x_t - mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last.
         """
         image, hidden, images = start, None, []
-        phase = None if kspace is None or mask is None else low_resolution_phase(kspace, mask, coil_maps)
-        fraction = torch.ones(len(mu), device=mu.device)
-        if mask is not None:
-            fraction = mask.float().mean((-2, -1)).expand(len(mu))
-        log_fraction = fraction.log()[:, None, None, None].expand(-1, 1, *mu.shape[-2:])
-        both_axes = self.both_axes or (mask is not None and mask.shape[-2] > 1)
+        phase = measurement.phase()
+        log_fraction = measurement.sampled_fraction().log()[:, None, None, None].expand(-1, 1, *mu.shape[-2:])
+        both_axes = self.both_axes or -2 in measurement.masked_axes
         embedding = self.time(log_snr)
-        if kspace is not None and mask is not None and coil_maps is not None:
-            image = proximal(image, kspace, mask, coil_maps, weight, INNER_ITERATIONS)
+        if not measurement.exact:
+            image = measurement.agree(image)
         for index, block in enumerate(self.blocks):
             seen = torch.cat([to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)], 1)
             residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
             change = from_channels(residual, mu) * gain
             image = image + (change if phase is None else change * phase)
             magnitude = image.abs()
-            if kspace is not None and mask is not None and (close or index < len(self.blocks) - 1):
-                if coil_maps is None:
-                    image = projection(image, kspace, mask)
-                else:
-                    image = proximal(image, kspace, mask, coil_maps, weight, INNER_ITERATIONS)
+            if close or index < len(self.blocks) - 1:
+                image = measurement.agree(image)
             images.append(image)
         return Estimates(images, None if self.error is None else self.error(hidden, magnitude, embedding))

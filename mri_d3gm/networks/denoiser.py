@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from mri_d3gm.dynamics import make_path
-from mri_d3gm.networks.channels import from_channels, spread, to_channels
-from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT, ConsistentNet
+from mri_d3gm.networks.channels import for_each, from_channels, to_channels
+from mri_d3gm.networks.consistent import ConsistentNet
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.nafnet import NAFNet
 from mri_d3gm.networks.peers import FastMRIUNet, FastMRIVarNet
 from mri_d3gm.networks.precondition import precondition
 from mri_d3gm.networks.unet import UNet
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.unknown import Unknown
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "consistent": ConsistentNet,
@@ -62,50 +64,37 @@ class Denoiser(nn.Module):
                     nn.init.kaiming_uniform_(module.weight, a=5**0.5)
                 nn.utils.parametrizations.spectral_norm(module)
 
-    def estimates(
-        self,
-        x: Tensor,
-        t: Tensor,
-        mu: Tensor,
-        kspace: Tensor | None = None,
-        mask: Tensor | None = None,
-        coil_maps: Tensor | None = None,
-        close: bool = True,
-        weight: float | Tensor = PROXIMAL_WEIGHT,
-    ) -> Estimates:
-        """Estimates of x0; x, mu (batch, rows, cols) complex, t (batch,), physics as in `operators`; or
-        x, mu (batch, channels, rows, cols) real, without physics.
+    def estimates(self, x: Tensor, t: Tensor, mu: Tensor, measurement: Measurement, *, close: bool = True) -> Estimates:
+        """Estimates of x0; x, mu (batch, rows, cols) complex, or (batch, channels, rows, cols) real; t (batch,).
 
-        A mask along rows is turned to the last axis and the answer turned back.
+        close=False leaves out the agreement with the measurement after the network's last block. A measurement that is
+        undersampled along rows alone is turned and the answer turned back.
         """
-        if mask is not None and mask.shape[-1] == 1:
-            k, m, maps = (None if a is None else a.transpose(-2, -1) for a in (kspace, mask, coil_maps))
-            answer = self.estimates(x.transpose(-2, -1), t, mu.transpose(-2, -1), k, m, maps, close, weight)
+        if measurement.masked_axes == (-2,):
+            x, mu = x.transpose(-2, -1), mu.transpose(-2, -1)
+            answer = self.estimates(x, t, mu, measurement.turned(), close=close)
             error = None if answer.error is None else answer.error.transpose(-2, -1)
             return Estimates([image.transpose(-2, -1) for image in answer.images], error)
         c_in, c_skip, c_out, log_snr = precondition(self.path, t, self.sigma_r)
-        centred = x - spread(self.path.A(t) + self.path.B(t), mu) * mu
+        centred = x - for_each(self.path.A(t) + self.path.B(t), mu) * mu
         return self.net(
-            noisy=spread(c_in, mu) * centred,
-            start=mu + spread(c_skip, mu) * centred,
+            noisy=for_each(c_in, mu) * centred,
+            start=mu + for_each(c_skip, mu) * centred,
             mu=mu,
-            gain=spread(c_out / self.sigma_r, mu),
+            gain=for_each(c_out / self.sigma_r, mu),
             log_snr=log_snr.to(mu.device, torch.float32),
-            kspace=kspace,
-            mask=mask,
-            coil_maps=coil_maps,
+            measurement=measurement,
             close=close,
-            weight=weight,
         )
 
+    def at_the_end(self, measurement: Measurement, *, mu: Tensor | None = None, close: bool = True) -> Estimates:
+        """Estimates from one evaluation at T of the state without noise; mu: the prior mean where it is at hand."""
+        mean = measurement.prior_mean() if mu is None else mu
+        t = torch.full((len(mean),), float(self.path.T), dtype=torch.float64)
+        return self.estimates(self.path.noise_free(mean), t, mean, measurement, close=close)
+
     def forward(
-        self,
-        x: Tensor,
-        t: Tensor | None = None,
-        mu: Tensor | None = None,
-        kspace: Tensor | None = None,
-        mask: Tensor | None = None,
-        coil_maps: Tensor | None = None,
+        self, x: Tensor, t: Tensor | None = None, mu: Tensor | None = None, measurement: Measurement | None = None
     ) -> Tensor:
         """Real (batch, channels, rows, cols) to the same; without t at the start law, without mu 0.
 
@@ -115,4 +104,5 @@ class Denoiser(nn.Module):
         image = from_channels(x.float(), like)
         t = torch.full((len(x),), float(self.path.T), dtype=torch.float64) if t is None else t
         centre = torch.zeros_like(image) if mu is None else from_channels(mu.float(), like)
-        return to_channels(self.estimates(image, t, centre, kspace, mask, coil_maps).images[-1])
+        known = Unknown(centre) if measurement is None else measurement
+        return to_channels(self.estimates(image, t, centre, known).images[-1])

@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
+from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import combine
 
 
@@ -32,21 +34,16 @@ class FastMRIVarNet(nn.Module):
 
         self.cascades = nn.ModuleList(VarNetBlock(NormUnet(features, levels)) for _ in range(cascades))
 
-    def forward(
-        self,
-        mu: Tensor,
-        kspace: Tensor | None = None,
-        mask: Tensor | None = None,
-        coil_maps: Tensor | None = None,
-        **_: object,
-    ) -> Estimates:
-        """One estimate of x0, (batch, rows, cols) complex; physics as in `operators`, nothing is measured without it."""
-        if kspace is None or mask is None:
-            kspace, mask = fft2c(mu)[:, None], torch.zeros(1, 1, 1, dtype=torch.bool, device=mu.device)
-        maps = torch.view_as_real(torch.ones_like(kspace) if coil_maps is None else coil_maps.contiguous())
+    def forward(self, mu: Tensor, measurement: Measurement, **_: object) -> Estimates:
+        """One estimate of x0, (batch, rows, cols) complex; what is not Cartesian counts as nothing measured."""
+        kspace, maps = fft2c(mu)[:, None], None
+        sampled = torch.zeros_like(kspace, dtype=torch.bool)
+        if isinstance(measurement, Cartesian):
+            kspace, maps = measurement.kspace, measurement.coil_maps
+            sampled = measurement.mask.expand(mu.shape)[:, None]
         measured = torch.view_as_real(kspace.contiguous())
-        sampled = mask.expand(mu.shape)[:, None, :, :, None]
+        real_maps = torch.view_as_real(torch.ones_like(kspace) if maps is None else maps.contiguous())
         current = measured
         for block in self.cascades:
-            current = block(current, measured, sampled, maps)
-        return Estimates([combine(ifft2c(torch.view_as_complex(current.contiguous())), coil_maps)])
+            current = block(current, measured, sampled[..., None], real_maps)
+        return Estimates([combine(ifft2c(torch.view_as_complex(current.contiguous())), maps)])

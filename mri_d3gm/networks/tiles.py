@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.unknown import Unknown
 
 STRIDE = 32
 
@@ -49,7 +50,7 @@ def tiled_estimate(
     blended, total = torch.zeros_like(x), x.new_zeros(rows, cols)
     for done, (top, left) in enumerate(corners, 1):
         window = (..., slice(top, min(top + tile, rows)), slice(left, min(left + tile, cols)))
-        estimate = denoiser.estimates(x[window], t, mu[window]).images[-1]
+        estimate = denoiser.estimates(x[window], t, mu[window], Unknown(mu[window])).images[-1]
         down, across = (
             _ramp(first, n, size, margin) for first, n, size in zip((top, left), estimate.shape[-2:], (rows, cols), strict=True)
         )

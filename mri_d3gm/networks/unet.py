@@ -26,8 +26,8 @@ class UNet(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **physics: object) -> Estimates:
-        """One estimate of x0, (batch, rows, cols) complex; arguments as in `ConsistentNet`, physics unused."""
+    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
+        """One estimate of x0, (batch, rows, cols) complex; arguments as in `ConsistentNet`, the measurement unused."""
         rows, cols = mu.shape[-2:]
         multiple = 2 ** len(self.down)
         h = torch.cat([to_channels(image) for image in (start, mu, noisy)], 1)

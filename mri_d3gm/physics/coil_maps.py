@@ -26,6 +26,17 @@ def low_resolution_maps(kspace: Tensor, mask: Tensor) -> Tensor:
     return normalised(ifft2c(kspace * window.unsqueeze(-3)))
 
 
+def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
+    """Synthetic sensitivities S^H S = 1, (batch, coils, rows, cols), from six numbers a coil, (batch, coils, 6): its place
+    (down, across; the field of view reaches from -1 to 1), the height of the field of view, falloff, phase and slope.
+    """
+    y, x = (torch.linspace(-1, 1, count, device=numbers.device) for count in (rows, cols))
+    y = y[:, None]
+    top, left, height, falloff, phase, slope = (number[..., None, None] for number in numbers.unbind(-1))
+    dy, dx = height * y - top, x - left
+    return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
+
+
 def espirit(
     kspace: Tensor,
     calibration: tuple[int, int],

@@ -1,6 +1,6 @@
 """How far a scan supports what is predicted of its k-space: measured samples that were withheld from the prediction."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.operators import combine, expand
+
+if TYPE_CHECKING:
+    from mri_d3gm.physics.cartesian import Cartesian
 
 EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
@@ -34,27 +37,30 @@ def centre(mask: np.ndarray) -> np.ndarray:
     return mask & inside[0][:, None] & inside[1][None]
 
 
-def withhold(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
-    """Samples of mask (1, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
+def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
+    """Samples of mask (batch, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
 
     Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
     would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
     together are all samples outside the centre.
     """
-    array = mask[0].cpu().numpy()
-    outer = np.flatnonzero(array & ~centre(array))
-    if min(array.shape) > 1:
+    return torch.stack([torch.from_numpy(_fold(one, fold, folds)) for one in mask.cpu().numpy()]).to(mask.device)
+
+
+def _fold(mask: np.ndarray, fold: int, folds: int) -> np.ndarray:
+    outer = np.flatnonzero(mask & ~centre(mask))
+    if min(mask.shape) > 1:
         order = np.random.default_rng(0).permutation(outer.size)
     else:
-        order = np.unique(np.abs(outer - array.size // 2), return_inverse=True)[1]
-    chosen = np.zeros(array.size, bool)
+        order = np.unique(np.abs(outer - mask.size // 2), return_inverse=True)[1]
+    chosen = np.zeros(mask.size, bool)
     chosen[outer[order % folds == fold]] = True
-    return torch.from_numpy(chosen.reshape(array.shape))[None].to(mask.device)
+    return chosen.reshape(mask.shape)
 
 
 def radius(mask: Tensor) -> Tensor:
-    """Distance from the edge of the centre, 0, to the end of k-space, 1, for every sample; (rows | 1, cols | 1)."""
-    array = mask[0].cpu().numpy()
+    """Distance from the edge of the centre, 0, to the end of k-space, 1, for every sample of one mask (rows | 1, cols | 1)."""
+    array = mask.cpu().numpy()
     total = np.zeros(array.shape)
     for axis, (n, size) in enumerate(zip(array.shape, center_lines(array), strict=True)):
         if n > 1:
@@ -63,22 +69,24 @@ def radius(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(total).clip(0, 1)).to(mask.device)
 
 
-def support(image: Tensor, kspace: Tensor, mask: Tensor, lines: Tensor, coil_maps: Tensor | None = None) -> Support:
-    """What `lines`, withheld from the prediction image (1, rows, cols), say of it; kspace and mask as in `operators`."""
-    predicted, bands = fft2c(expand(image, coil_maps)), torch.bucketize(radius(mask).cpu(), torch.tensor(EDGES[1:-1]))
+def support(image: Tensor, whole: "Cartesian", withheld: "Cartesian") -> Support:
+    """What the samples of `withheld`, kept from the prediction image (1, rows, cols), say of it; batches of one."""
+    predicted = fft2c(expand(image, whole.coil_maps))
+    bands = torch.bucketize(radius(whole.mask[0]).cpu(), torch.tensor(EDGES[1:-1]))
     sums = []
-    cross, power = (predicted.conj() * kspace).real, kspace.abs().square()
+    cross, power = (predicted.conj() * withheld.kspace).real, withheld.kspace.abs().square()
     for values in (cross, predicted.abs().square(), power, torch.ones_like(power)):
-        each = (values.double() * lines[:, None]).sum((0, 1)).cpu()
+        each = (values.double() * withheld.mask[:, None]).sum((0, 1)).cpu()
         index = bands.expand(each.shape).flatten()
         sums.append(torch.zeros(len(EDGES) - 1, dtype=torch.float64).index_add(0, index, each.flatten()))
     return Support(*sums)
 
 
-def shrink(images: Tensor, mask: Tensor, weight: Tensor, coil_maps: Tensor | None = None) -> Tensor:
-    """Images (draws, rows, cols) whose unmeasured k-space is multiplied by weight (rows | 1, cols | 1)."""
-    change = fft2c(expand(images, coil_maps)) * ((weight - 1) * ~mask[0]).to(images.real.dtype)
-    return images + combine(ifft2c(change), coil_maps)
+def discounted(images: Tensor, measurement: "Cartesian", found: Support) -> Tensor:
+    """Images (draws, rows, cols) whose unmeasured k-space is multiplied by the weights that `found` supports; a batch of one."""
+    mask = measurement.mask[0]
+    change = fft2c(expand(images, measurement.coil_maps)) * ((band_weights(found, mask) - 1) * ~mask).to(images.real.dtype)
+    return images + combine(ifft2c(change), measurement.coil_maps)
 
 
 def weights_of_bands(found: Support) -> Tensor:
@@ -93,7 +101,7 @@ def weights_of_bands(found: Support) -> Tensor:
 
 
 def band_weights(found: Support, mask: Tensor) -> Tensor:
-    """`weights_of_bands` for every sample, linear between the bands' middles, (rows | 1, cols | 1) float64."""
+    """`weights_of_bands` for every sample of one mask (rows | 1, cols | 1), linear between the bands' middles, (rows | 1, cols | 1) float64."""
     middles = (np.array(EDGES[:-1]) + np.array(EDGES[1:])) / 2
     weight = np.interp(radius(mask).cpu().numpy(), middles, weights_of_bands(found).numpy())
     return torch.from_numpy(weight).to(mask.device)

@@ -191,14 +191,6 @@ def draw_coils(coils: int, generator: torch.Generator) -> Tensor:
     return torch.stack([radius * angle.sin(), radius * angle.cos(), torch.full((coils,), height), *ranges], 1)
 
 
-def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
-    """Sensitivities S^H S = 1, (batch, coils, rows, cols), from `draw_coils`' numbers (batch, coils, 6)."""
-    y, x = _grid(rows, cols, numbers.device)
-    top, left, height, falloff, phase, slope = (number[..., None, None] for number in numbers.unbind(-1))
-    dy, dx = height * y - top, x - left
-    return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
-
-
 def draw(slices: Sequence[Slice], generator: torch.Generator) -> Slice:
     """One slice, drawn by weight."""
     weights = torch.tensor([item.weight for item in slices])

@@ -1,0 +1,109 @@
+"""What is known of a batch of images: how they were measured, and what was measured."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+MISSING, MEASURED, OUTSIDE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Measurement(ABC):
+    """A member is a frozen dataclass whose tensors have the batch first; estimates are (batch, rows, cols) complex, or
+    (batch, channels, rows, cols) real where nothing is known of how they were measured.
+    """
+
+    @abstractmethod
+    def prior_mean(self) -> Tensor:
+        """mu, what the measurement shows by itself, of an estimate's shape."""
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """What would have been measured of `image`, without noise; zero where nothing was measured."""
+
+    @abstractmethod
+    def adjoint(self, data: Tensor) -> Tensor:
+        """The adjoint of `forward`."""
+
+    @abstractmethod
+    def agree(self, estimate: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The estimate brought into agreement with what was measured.
+
+        weight: variance of the noise over that of the estimate, (batch,), the member's own if None; a member whose agreement is
+        exact ignores it.
+        """
+
+    def conclude(self, estimate: Tensor, sigma_r: float) -> Tensor:
+        """As `agree`, for the estimate that a network of residuals of deviation sigma_r ends with: as far as the data go."""
+        return self.agree(estimate)
+
+    def residual(self, estimate: Tensor) -> Tensor | None:
+        """RMS of forward(estimate) - data per measured real or imaginary sample, (batch,); None where nothing is known."""
+        return None
+
+    def withhold(self, fold: int, folds: int = 4) -> tuple[Self, Self] | None:
+        """The measurement without one fold of its samples, and that fold alone; None where none can be spared."""
+        return None
+
+    @property
+    def exact(self) -> bool:
+        """Whether `agree` leaves no residual, so that what agrees already stays as it is."""
+        return True
+
+    @property
+    def real(self) -> bool:
+        """Whether the images are known to have no imaginary part."""
+        return False
+
+    @property
+    def masked_axes(self) -> tuple[int, ...]:
+        """Axes of the image, of -2 and -1, along which k-space is undersampled."""
+        return ()
+
+    def sampled(self) -> Tensor:
+        """MISSING, MEASURED or OUTSIDE of what was encoded, uint8 that broadcasts to (batch, rows, cols) of k-space."""
+        return torch.full((len(self), 1, 1), MEASURED, dtype=torch.uint8, device=self.prior_mean().device)
+
+    def sampled_fraction(self) -> Tensor:
+        """Measured over encoded samples, (batch,) float32."""
+        state = self.sampled()
+        measured, encoded = ((condition).float().sum((-2, -1)) for condition in (state == MEASURED, state != OUTSIDE))
+        return measured / encoded.clamp_min(1)
+
+    def phase(self) -> Tensor | None:
+        """Unit-modulus phase factor of the image at low resolution, (batch, rows, cols) complex; None where unknown."""
+        return None
+
+    def mirrored(self, axes: tuple[int, ...]) -> Self:
+        """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""
+        return self
+
+    def turned(self) -> Self:
+        """The measurement of the transposed image."""
+        return self
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on `device`."""
+        return self._with({name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors().values())))
+
+    def __getitem__(self, index: int | slice) -> Self:
+        """Some of the batch; a number leaves a batch of one."""
+        chosen = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return self._with({name: tensor[chosen] for name, tensor in self._tensors().items()})
+
+    def repeated(self, count: int) -> Self:
+        """A batch of one as `count` equal ones."""
+        return self._with({name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if isinstance(value, Tensor)}
+
+    def _with(self, tensors: dict[str, Tensor]) -> Self:
+        return replace(self, **tensors)

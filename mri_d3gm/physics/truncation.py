@@ -1,0 +1,70 @@
+"""Low-resolution images as the centre of k-space: what super-resolution knows."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.consistency import projection
+from mri_d3gm.physics.fft import ifft2c, mirror
+from mri_d3gm.physics.measurement import MEASURED, Measurement
+from mri_d3gm.physics.operators import adjoint, forward
+from mri_d3gm.physics.phase import data_residual, low_resolution_phase
+from mri_d3gm.physics.resolution import centre_mask, embed
+
+
+@dataclass(frozen=True)
+class Truncation(Measurement):
+    """kspace (batch, 1, rows, cols) complex: of the low-resolution image on the high-resolution grid (`resolution.embed`); mask
+    (batch, rows, cols): the lines that its voxels determine alone. The images are real.
+    """
+
+    kspace: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, factor: int) -> "Truncation":
+        """The measurement that real images (batch, rows, cols) are, for `factor` times as many rows and columns."""
+        mask = centre_mask((image.shape[-2], image.shape[-1]), factor)
+        return cls(embed(image, factor)[:, None], mask.to(image.device).expand(len(image), -1, -1))
+
+    @classmethod
+    def simulate(cls, image: Tensor, generator: torch.Generator) -> "Truncation":
+        """Of the image's real part cut to even sizes, as if it were of low resolution itself."""
+        return cls.of(image[..., : image.shape[-2] // 2, : image.shape[-1] // 2].real, 2)
+
+    def prior_mean(self) -> Tensor:
+        """With the Nyquist lines, which the mask leaves out."""
+        return ifft2c(self.kspace[:, 0])
+
+    def forward(self, image: Tensor) -> Tensor:
+        return forward(image, self.mask)
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        return adjoint(data, self.mask)
+
+    def agree(self, estimate: Tensor, weight: Tensor | None = None) -> Tensor:
+        return projection(estimate, self.kspace, self.mask)
+
+    def residual(self, estimate: Tensor) -> Tensor:
+        return data_residual(estimate, self.kspace, self.mask)
+
+    @property
+    def real(self) -> bool:
+        return True
+
+    @property
+    def masked_axes(self) -> tuple[int, ...]:
+        return (-2, -1)
+
+    def sampled(self) -> Tensor:
+        return self.mask.to(torch.uint8) * MEASURED
+
+    def phase(self) -> Tensor:
+        return low_resolution_phase(self.kspace, self.mask)
+
+    def mirrored(self, axes: tuple[int, ...]) -> "Truncation":
+        return self._with({name: mirror(tensor, axes) for name, tensor in self._tensors().items()})
+
+    def turned(self) -> "Truncation":
+        return self._with({name: tensor.transpose(-2, -1) for name, tensor in self._tensors().items()})
