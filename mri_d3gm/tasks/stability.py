@@ -14,7 +14,7 @@ from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, own_clock
 from mri_d3gm.dynamics.d3gm import D3GM
 from mri_d3gm.dynamics.discrepancy import drawn_discrepancies, kullback_leibler, proposition_2, wasserstein
-from mri_d3gm.dynamics.path import Path as Dynamics
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 from mri_d3gm.handlers import LOW_RESOLUTION_WEIGHT
