@@ -122,7 +122,7 @@ def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
     return (
         f"# Dynamics side by side: {Path(config).stem}\n\n{run}\n\n"
         f"For a seed, every training starts from the same weights and sees the same cases in the same order: "
-        f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), spread over t after "
+        f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), at all t after "
         f"{keys.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. Sampler: "
         f"posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
         f"{to_markdown(table)}\n{ordering(rows)}{shown}"
@@ -157,9 +157,9 @@ def compared(first: str, second: str, level: dict[str, dict[int, float]]) -> str
     differences = [level[first][seed] - level[second][seed] for seed in level[first] if seed in level[second]]
     if len(differences) < 2:
         return f"{first} - {second} {mean(differences or [math.nan]):+.2f} dB, undecided without a second seed"
-    middle, spread = mean(differences), stdev(differences)
-    verdict = "seen" if middle > spread else "reversed" if middle < -spread else "not told apart"
-    return f"{first} - {second} {middle:+.2f} dB (spread {spread:.2f}), {verdict}"
+    middle, std = mean(differences), stdev(differences)
+    verdict = "seen" if middle > std else "reversed" if middle < -std else "not told apart"
+    return f"{first} - {second} {middle:+.2f} dB (std {std:.2f}), {verdict}"
 
 
 def write_slices(data: Path, config: str, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:

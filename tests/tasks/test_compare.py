@@ -75,15 +75,15 @@ def row(dynamics: str, seed: int, psnr: float, domain: str = "brain") -> dict:
     return {"domain": domain, "dynamics": dynamics, "evaluations": 10, "seed": seed, "files": 1, "psnr": psnr, "ssim": 0.5}
 
 
-def test_spread_over_seeds_is_that_of_means_over_what_the_table_pools() -> None:
+def test_std_over_seeds_is_that_of_means_over_what_the_table_pools() -> None:
     rows = [row("ou", seed, 30.0 + 2 * seed + axis) for seed in (0, 1) for axis in (-1, 1)]
     (line,) = over_seeds(rows)
     assert line["psnr"] == 31 and line["seeds"] == 2 and line["psnr_std"] == pytest.approx(2**0.5, abs=0.01)
 
 
-def test_the_ordering_is_told_from_differences_and_their_spread() -> None:
+def test_the_ordering_is_told_from_differences_and_their_std() -> None:
     seen = [row(name, seed, 30.0 - place + 5 * seed) for place, name in enumerate(ORDER) for seed in (0, 1)]
-    assert "was seen" in ordering(seen) and "d3gm - ou +1.00 dB (spread 0.00), seen" in ordering(seen)
+    assert "was seen" in ordering(seen) and "d3gm - ou +1.00 dB (std 0.00), seen" in ordering(seen)
     noisy = [line | {"psnr": line["psnr"] + 3 * (line["dynamics"] == "ou") * (-1) ** line["seed"]} for line in seen]
     assert "cannot be told" in ordering(noisy) and "not told apart" in ordering(noisy)
     turned = ordering([line | {"psnr": -line["psnr"]} for line in seen])
