@@ -15,12 +15,11 @@ from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import open_scan
 from mri_d3gm.io.preview import write_preview
+from mri_d3gm.lab.benchmark import MEASURES, domains_of
 from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.tasks import recon
-from mri_d3gm.tasks.benchmark import MEASURES, domains_of
 from mri_d3gm.tasks.bundles import overlay_keys
-from mri_d3gm.tasks.train import run as train
-from mri_d3gm.tasks.train import training_record
+from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
 Row = dict[str, Any]
@@ -38,7 +37,7 @@ def settings(config: str, **chosen: Any) -> Row:
     return DEFAULTS | said | given
 
 
-def run(
+def compare_dynamics(
     config: str,
     data: Path,
     output: Path,

@@ -8,13 +8,13 @@ from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab.stability import PERTURBATION, discrepancy, growth, measure_stability, open_probe, perturbed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.tasks.bundles import shipped
 from mri_d3gm.tasks.recon import reconstruct
-from mri_d3gm.tasks.stability import PERTURBATION, discrepancy, growth, open_probe, perturbed, run
 
 SMALL = {"blocks": 1, "features": 8}
 
@@ -47,7 +47,9 @@ def test_every_table_and_picture_is_written(tmp_path) -> None:
         save_weights(files[-1], network(dynamics), {"steps": 1})
     told, out = [], tmp_path / "out"
     path = write_scan(tmp_path / "a.h5")
-    tables = run(path, out, 4.0, 1, files, ["posterior"], [1, 3], progress=lambda done, total: told.append((done, total)))
+    tables = measure_stability(
+        path, out, 4.0, 1, files, ["posterior"], [1, 3], progress=lambda done, total: told.append((done, total))
+    )
     names = {f"{table}.{ending}" for table in ("cocycle", "discrepancy", "sensitivity") for ending in ("csv", "md")}
     assert {file.name for file in out.iterdir()} == names | {"discrepancy.png", "trajectories.png"}
     for name, rows in tables.items():
@@ -131,5 +133,5 @@ def test_what_cannot_be_used_is_refused(tmp_path) -> None:
     ]
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
-            run(output=out, **({"accel": 4.0} | arguments))
+            measure_stability(output=out, **({"accel": 4.0} | arguments))
     assert not out.exists()

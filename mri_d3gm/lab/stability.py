@@ -66,7 +66,7 @@ class Instrument(NamedTuple):
     network: Denoiser
 
 
-def run(
+def measure_stability(
     path: str | Path,
     output: Path,
     accel: float = 8.0,
