@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 
 
@@ -25,6 +25,6 @@ each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 each_member = pytest.mark.parametrize("path", MEMBERS.values(), ids=MEMBERS)
 
 
-def last(path: Path, before: float = 0.01) -> float:
+def last(path: Dynamics, before: float = 0.01) -> float:
     """T, or a little earlier where the path starts at a point."""
     return path.T if path.start()[1] > 0 else path.T - before

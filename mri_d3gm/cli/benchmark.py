@@ -36,9 +36,9 @@ def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Numbe
 
 def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) -> str:
     """Train by a protocol's own sources, going on where `folder` was; its weights."""
-    from mri_d3gm.tasks.train import run
+    from mri_d3gm.tasks.train import train
 
-    run(protocol, str(data), str(folder), max_minutes=max_minutes)
+    train(protocol, str(data), str(folder), max_minutes=max_minutes)
     return str(folder / "weights.safetensors")
 
 
@@ -58,8 +58,8 @@ def recon(
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
     """Method x acceleration x axis: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
+    from mri_d3gm.lab.benchmark import benchmark_folder
     from mri_d3gm.metrics.table import to_markdown
-    from mri_d3gm.tasks.benchmark import run
 
     options = {
         "center_fraction": center_fraction,
@@ -71,7 +71,7 @@ def recon(
         "weights": weights,
     }
     rates = numbers("--accels", accels, float)
-    print(to_markdown(run(data, output, methods.split(","), rates, axes.split(","), options, report)))
+    print(to_markdown(benchmark_folder(data, output, methods.split(","), rates, axes.split(","), options, report)))
 
 
 @app.command("sr")
@@ -89,13 +89,13 @@ def sr(
     max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
 ) -> None:
     """Domain x degradation x method: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
+    from mri_d3gm.lab.benchmark import benchmark_sr
     from mri_d3gm.metrics.table import to_markdown
-    from mri_d3gm.tasks.benchmark import run_sr
 
     if train:
         weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "weights": weights}
-    print(to_markdown(run_sr(data, output, protocol, methods.split(","), options, report)))
+    print(to_markdown(benchmark_sr(data, output, protocol, methods.split(","), options, report)))
 
 
 @app.command("restore")
@@ -112,12 +112,12 @@ def restore(
     max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
 ) -> None:
     """Domain x method by every protocol of restoration; parameters and FLOPs of the network."""
+    from mri_d3gm.lab.benchmark import benchmark_restoration, network_size
     from mri_d3gm.metrics.table import to_markdown
-    from mri_d3gm.tasks.benchmark import network_size, run_restoration
 
     if train:
         weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
-    print(to_markdown(run_restoration(data, output, protocol, methods.split(","), options, report)))
+    print(to_markdown(benchmark_restoration(data, output, protocol, methods.split(","), options, report)))
     parameters, operations = network_size(protocol, weights)
     print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")

@@ -20,7 +20,7 @@ def compare(
 
     What is left out is as CONFIG says.
     """
-    from mri_d3gm.tasks.compare import run, settings
+    from mri_d3gm.lab.compare import compare_dynamics, settings
 
     chosen = settings(
         config,
@@ -28,5 +28,5 @@ def compare(
         seeds=None if seeds is None else numbers("--seeds", seeds, int),
         evaluations=None if steps is None else numbers("--steps", steps, int),
     )
-    run(config, data, output, chosen["dynamics"], chosen["seeds"], chosen["evaluations"], report)
+    compare_dynamics(config, data, output, chosen["dynamics"], chosen["seeds"], chosen["evaluations"], report)
     print((output / "report.md").read_text())

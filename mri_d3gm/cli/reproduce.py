@@ -20,12 +20,12 @@ def reproduce(
     max_minutes: Annotated[float | None, typer.Option(help="Stop training after this long; the same command goes on.")] = None,
 ) -> None:
     """Train and measure as the paper did, and set its figures beside ours; what is done is not repeated."""
-    from mri_d3gm.tasks.reproduce import overlay_of, plan, run
+    from mri_d3gm.lab import reproduce as lab
 
-    overlay_of(name)
+    lab.overlay_of(name)
     if dry_run:
-        print(plan(name, data))
+        print(lab.plan(name, data))
         return
     if data is None or not data.is_dir():
         raise InputError(f"--data {data or ''}: a folder is needed; mri-d3gm reproduce {name} --dry-run says what it must hold")
-    print(run(name, data, output or Path("runs/reproduce") / name, report, device, max_minutes))
+    print(lab.reproduce(name, data, output or Path("runs/reproduce") / name, report, device, max_minutes))

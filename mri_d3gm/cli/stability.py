@@ -26,11 +26,11 @@ def stability(
 
     counts = numbers("--steps", steps, int)
     with Console(stderr=True).status("loading"):
-        from mri_d3gm.tasks.stability import run
+        from mri_d3gm.lab.stability import measure_stability
     tables = with_progress(
         Path(file).name,
         False,
-        lambda report: run(file, output, accel, index, weights or [], solver.split(","), counts, seed, report),
+        lambda report: measure_stability(file, output, accel, index, weights or [], solver.split(","), counts, seed, report),
     )
     for name in (*(f"{table}.md" for table in tables), "discrepancy.png", "trajectories.png"):
         print(output / name)

@@ -13,6 +13,6 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this long; the same command goes on later.")] = None,
 ) -> None:
     """Train the denoiser; a run that was stopped resumes where it was."""
-    from mri_d3gm.tasks.train import run
+    from mri_d3gm.tasks import train as task
 
-    run(config, data, output, device, max_minutes)
+    task.train(config, data, output, device, max_minutes)

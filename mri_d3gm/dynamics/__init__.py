@@ -6,12 +6,12 @@ from mri_d3gm.dynamics.d3gm import D3GM
 from mri_d3gm.dynamics.decoupled import Decoupled
 from mri_d3gm.dynamics.i2sb import I2SB
 from mri_d3gm.dynamics.ou import OU
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.sgm_ve import SGMVE
 from mri_d3gm.dynamics.sgm_vp import SGMVP
 from mri_d3gm.errors import InputError
 
-DYNAMICS: dict[str, type[Path]] = {
+DYNAMICS: dict[str, type[Dynamics]] = {
     "d3gm": D3GM,
     "ou": OU,
     "decoupled": Decoupled,
@@ -21,7 +21,7 @@ DYNAMICS: dict[str, type[Path]] = {
 }
 
 
-def make_path(name: str, **parameters: Any) -> Path:
+def make_path(name: str, **parameters: Any) -> Dynamics:
     """The path of a name of DYNAMICS with its parameters; InputError where either is unknown."""
     if name not in DYNAMICS:
         raise InputError(f"dynamics {name}: unknown; one of {', '.join(DYNAMICS)}")

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 
 Clock = Callable[[Tensor], Tensor]
 TICKS = 20
 
 
-def own_clock(path: Path) -> tuple[str, Clock]:
+def own_clock(path: Dynamics) -> tuple[str, Clock]:
     """The one clock in which a path's gain can depend on lengths alone, u = -log A_t (D3GM's Theta_t), and its name; where A
     stays 1 that of its noise, s_t^2.
     """
@@ -25,7 +25,7 @@ def own_clock(path: Path) -> tuple[str, Clock]:
     return "-log A", lambda t: -path.A(t).log()
 
 
-def last_time(path: Path) -> Tensor:
+def last_time(path: Dynamics) -> Tensor:
     """T, or .99 T where the path starts at a point and its clock does not end."""
     return path.end if path.start()[1] > 0 else 0.99 * path.end
 
@@ -40,7 +40,7 @@ def time_at(clock: Clock, values: Tensor, end: Tensor) -> Tensor:
     return (low + high) / 2
 
 
-def cocycle_deviation(path: Path, clock: Clock) -> float:
+def cocycle_deviation(path: Dynamics, clock: Clock) -> float:
     """Largest relative spread, 1 - smallest / largest, of the transition's gain, coefficient of mu or variance over intervals
     of one length in the clock that begin at different times; 0 where the cocycle property holds.
     """
@@ -51,7 +51,7 @@ def cocycle_deviation(path: Path, clock: Clock) -> float:
     return worst
 
 
-def invariance_deviation(path: Path) -> float:
+def invariance_deviation(path: Dynamics) -> float:
     """How far transitions move the start law N(m mu, sigma^2 I): the largest change of m or, relative, of sigma^2; 0 where the
     dynamics preserves this measure, infinite where it starts at a point.
     """
@@ -64,7 +64,7 @@ def invariance_deviation(path: Path) -> float:
     return float(torch.stack([moved, widened]).abs().max())
 
 
-def _ticks(path: Path, clock: Clock) -> Tensor:
+def _ticks(path: Dynamics, clock: Clock) -> Tensor:
     end = last_time(path)
     return time_at(clock, torch.linspace(0, 1, TICKS + 1, dtype=torch.float64) * clock(end), end)
 

@@ -7,13 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path, require_positive
+from mri_d3gm.dynamics.path import Dynamics, require_positive
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 
 
 @dataclass(frozen=True)
-class D3GM(Path):
+class D3GM(Dynamics):
     """A = e^{-Theta}, B = 1 - A, s^2 = tau^2 lambda^2 (1 - A^2) (Zhang et al., NeurIPS 2024).
 
     lam: stationary standard deviation at tau 1, on images whose normalising percentile is 1; schedule: a name of

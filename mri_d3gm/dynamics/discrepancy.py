@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.dynamics.d3gm import D3GM
-from mri_d3gm.dynamics.path import Path, forward_run
+from mri_d3gm.dynamics.path import Dynamics, forward_run
 from mri_d3gm.errors import InputError
 
 
@@ -23,18 +23,18 @@ def _dimensions(image: Tensor) -> int:
     return image[0].numel() * (2 if image.is_complex() else 1)
 
 
-def _shift(path: Path, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+def _shift(path: Dynamics, x0: Tensor, mu: Tensor, t: Tensor) -> Tensor:
     """Squared distance between the two means."""
     return _square(float(path.A(t)) * x0 + (float(path.B(t)) - path.start()[0]) * mu)
 
 
-def wasserstein(path: Path, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
+def wasserstein(path: Dynamics, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
     """Squared 2-Wasserstein distance, |A x0 + (B - m) mu|^2 + d (s - sigma)^2 for the start law N(m mu, sigma^2 I)."""
     t = path.end if t is None else t
     return _shift(path, x0, mu, t) + _dimensions(x0) * (float(path.s(t)) - path.start()[1]) ** 2
 
 
-def kullback_leibler(path: Path, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
+def kullback_leibler(path: Dynamics, x0: Tensor, mu: Tensor, t: Tensor | None = None) -> Tensor:
     """KL of the law of x_t from the start law, 1/2 [|A x0 + (B - m) mu|^2 / sigma^2 + d (q - 1 - log q)], q = (s / sigma)^2.
 
     Where the path starts at a point, which it meets exactly, 0; infinite before.
@@ -54,7 +54,9 @@ class Drawn(NamedTuple):
     kullback_leibler: Tensor
 
 
-def drawn_discrepancies(path: Path, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]) -> list[Drawn]:
+def drawn_discrepancies(
+    path: Dynamics, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]
+) -> list[Drawn]:
     """Both discrepancies along one forward run of a batch of draws: cost of the optimal map to the start law, log ratio of
     densities.
 

@@ -6,11 +6,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path, require_positive
+from mri_d3gm.dynamics.path import Dynamics, require_positive
 
 
 @dataclass(frozen=True)
-class I2SB(Path):
+class I2SB(Dynamics):
     """A = sbar^2 / S, B = s'^2 / S, s^2 = sbar^2 s'^2 / S (Liu et al., ICML 2023); starts at the point mu.
 
     s'^2 and sbar^2 are the integrals of beta from 0 to t and from t to T, S their sum. sqrt(beta) rises linearly from 0 to

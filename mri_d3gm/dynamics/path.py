@@ -39,7 +39,7 @@ def require_positive(**parameters: float) -> None:
             raise InputError(f"{name} {value}: must be positive and finite")
 
 
-class Path(ABC):
+class Dynamics(ABC):
     """A dynamics: A, B, s^2 and the start law; a member is a frozen dataclass with these four.
 
     A path may start at a point, A = s = 0 at T: it has no drift, diffusion or score there, and a step from there is a draw.
@@ -130,7 +130,7 @@ class Path(ABC):
         return Gaussian(gain, x0, self.B(earlier) - gain * self.B(later), variance)
 
 
-def forward_run(path: Path, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+def forward_run(path: Dynamics, x0: Tensor, mu: Tensor, times: Tensor, noise: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
     """States x_t of the forward process at increasing times, each drawn from the transition out of the one before.
 
     x0, mu: images of any shape; noise(like) draws standard normals.

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path, require_positive
+from mri_d3gm.dynamics.path import Dynamics, require_positive
 from mri_d3gm.errors import InputError
 
 
 @dataclass(frozen=True)
-class SGMVE(Path):
+class SGMVE(Dynamics):
     """A = 1, B = 0, s^2 = sigma_t^2 - sigma_min^2, sigma_t = sigma_min (sigma_max / sigma_min)^t (Song et al., ICLR 2021).
 
     sigma_min, sigma_max: positive, the second larger; InputError where they are not. sigma_max 50 is Song et al.'s for

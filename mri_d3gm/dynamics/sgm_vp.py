@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path, require_positive
+from mri_d3gm.dynamics.path import Dynamics, require_positive
 
 
 @dataclass(frozen=True)
-class SGMVP(Path):
+class SGMVP(Dynamics):
     """A = exp(-1/2 integral of beta), B = 0, s^2 = 1 - A^2 (Song et al., ICLR 2021).
 
     beta_min, beta_max: beta at 0 and at T, both positive; InputError where they are not.

@@ -63,7 +63,7 @@ def rgb(reference: np.ndarray, image: np.ndarray) -> dict[str, float]:
     return _both(*_check(reference, image))
 
 
-def shrink(image: np.ndarray, factor: int) -> np.ndarray:
+def averaged_down(image: np.ndarray, factor: int) -> np.ndarray:
     """Means of factor x factor pixels as adaptive pooling to (rows // factor, cols // factor): windows cover the picture."""
     for axis in (0, 1):
         size = image.shape[axis]
@@ -77,7 +77,7 @@ def dehaze(reference: np.ndarray, image: np.ndarray) -> dict[str, float]:
     """PSNR as `rgb`; SSIM after both were averaged down by max(1, round(shorter side / 256)): DehazeFormer."""
     reference, image = _check(reference, image)
     factor = max(1, round(min(reference.shape[:2]) / 256))
-    small = _both(shrink(reference, factor), shrink(image, factor))
+    small = _both(averaged_down(reference, factor), averaged_down(image, factor))
     return {"psnr": psnr(reference, image), "ssim": small["ssim"]}
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 
 
 class Precondition(NamedTuple):
@@ -16,7 +16,7 @@ class Precondition(NamedTuple):
     log_snr: Tensor
 
 
-def precondition(path: Path, t: Tensor, sigma_r: float) -> Precondition:
+def precondition(path: Dynamics, t: Tensor, sigma_r: float) -> Precondition:
     """Scales for x_t - (A + B) mu = A r + s eps at t, each of t's shape, float64; log-SNR clipped to [-20, 20].
 
     All but c_in, bounded by 1e8, have a limit where a path starts at a point; there c_in meets 0.

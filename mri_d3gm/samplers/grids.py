@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 
 
-def uniform(path: Path, steps: int, t_start: float | None = None) -> Tensor:
+def uniform(path: Dynamics, steps: int, t_start: float | None = None) -> Tensor:
     """Equal steps in t, (steps + 1,) float64."""
     return torch.linspace(path.T if t_start is None else t_start, 0, steps + 1, dtype=torch.float64)
 
 
-def _spread(path: Path, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
+def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
     start = path.T if t_start is None else t_start
     at_a_point = float(path.variance(torch.tensor(start, dtype=torch.float64))) == 0
     t = torch.from_numpy(np.geomspace(min(t_min, start / 2), 0.99 * start if at_a_point else start, 20001))
@@ -27,12 +27,12 @@ def _spread(path: Path, steps: int, t_start: float | None, t_min: float, clock: 
     return torch.tensor([start, *times[1:], 0.0], dtype=torch.float64)
 
 
-def log_snr(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.05) -> Tensor:
+def log_snr(path: Dynamics, steps: int, t_start: float | None = None, t_min: float = 0.05) -> Tensor:
     """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min (at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, t_min, path.log_snr)
 
 
-def log_odds(path: Path, steps: int, t_start: float | None = None, t_min: float = 0.1) -> Tensor:
+def log_odds(path: Dynamics, steps: int, t_start: float | None = None, t_min: float = 0.1) -> Tensor:
     """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min (at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, t_min, path.log_odds)
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Gaussian, Path
+from mri_d3gm.dynamics.path import Dynamics, Gaussian
 from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, identity, pairs, step
 
 Law = Callable[[Tensor, Tensor], Gaussian]
 
 
 def _multistep(
-    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, law: Law
+    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, law: Law
 ) -> Tensor:
     previous, last_h = None, 0.0
     for later, earlier in pairs(times):
@@ -29,14 +29,14 @@ def _multistep(
 
 
 def multistep(
-    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Deterministic, order 2; see `Solver`."""
     return _multistep(path, denoise, x, mu, times, noise, on_x0, path.deterministic)
 
 
 def multistep_sde(
-    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Stochastic (SDE-DPM-Solver++ 2M); see `Solver`."""
     return _multistep(path, denoise, x, mu, times, noise, on_x0, path.posterior)

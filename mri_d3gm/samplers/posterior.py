@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers.solver import Denoise, Hook, Noise, estimate, identity, pairs, step
 
 
 def posterior(
-    path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """x_s drawn from its law given x_t and the x0 estimate; see `Solver`."""
     for later, earlier in pairs(times):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.samplers.solver import Denoise, Hook, Noise, Solver, identity
 
@@ -28,7 +28,7 @@ def noise_source(seeds: Sequence[int], device: torch.device) -> Noise:
 
 @torch.no_grad()
 def sample(
-    path: Path,
+    path: Dynamics,
     denoise: Denoise,
     mu: Tensor,
     solver: Solver,

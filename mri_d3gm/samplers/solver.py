@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Gaussian, Path
+from mri_d3gm.dynamics.path import Dynamics, Gaussian
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[Tensor], Tensor]
@@ -26,7 +26,7 @@ class Solver(Protocol):
     """
 
     def __call__(
-        self, path: Path, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
+        self, path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
     ) -> Tensor: ...
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.samplers.solver import Denoise, Solver
 
 
 def trajectory(
-    path: Path,
+    path: Dynamics,
     denoise: Denoise,
     mu: Tensor,
     solver: Solver,

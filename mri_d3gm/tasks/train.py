@@ -11,7 +11,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_files, overlay_keys, resolve_device, shipped
 
 
-def run(config: str, data: str, output: str, device: str = "auto", max_minutes: float | None = None, **keys: object) -> None:
+def train(config: str, data: str, output: str, device: str = "auto", max_minutes: float | None = None, **keys: object) -> None:
     """Train by `config`, a file or a name in configs/; weights, log and checkpoint go to the folder `output`.
 
     keys: what else to change in the configuration. Keys of their own in an overlay: `pipeline`, the bundle

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.networks.precondition import precondition
 
 OBJECTIVES = ("x0", "eps", "maximum-likelihood")
 
 
-def time_weight(path: Path, t: Tensor, sigma_r: float, objective: str = "x0") -> Tensor:
+def time_weight(path: Dynamics, t: Tensor, sigma_r: float, objective: str = "x0") -> Tensor:
     """Weight of |x0 estimate - x0| at t, (batch,) float64.
 
     x0: sigma_r / c_out, at most 8. eps: A / s (the paper's Eq. 8), at most 8 times sigma_r's inverse. maximum-

@@ -1,5 +1,5 @@
 from mri_d3gm.cli.reproduce import NAMES
-from mri_d3gm.tasks.reproduce import OVERLAYS
+from mri_d3gm.lab.reproduce import OVERLAYS
 
 
 def test_a_dry_run_needs_no_data_and_a_real_one_does(mri, tmp_path) -> None:

@@ -6,7 +6,7 @@ from paths import PATHS, each_path
 
 from mri_d3gm.dynamics import make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, last_time, own_clock, time_at
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 
 CONSTRAINED = {name: path for name, path in PATHS.items() if name.startswith(("d3gm", "ou"))}
@@ -17,21 +17,21 @@ def constant(values: torch.Tensor) -> bool:
     return bool((values - values[0]).abs().max() <= 1e-6 * values.abs().max())
 
 
-def rates(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def rates(path: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the drift and of the noise, over time."""
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     return -path.drift(t)[0], path.diffusion(t)
 
 
 @each_path
-def test_the_cocycle_holds_in_t_where_the_equation_does_not_change_with_time(path: Path) -> None:
+def test_the_cocycle_holds_in_t_where_the_equation_does_not_change_with_time(path: Dynamics) -> None:
     autonomous = all(constant(rate) for rate in rates(path))
     deviation = cocycle_deviation(path, lambda t: t)
     assert deviation < KEPT if autonomous else deviation > BROKEN
 
 
 @each_path
-def test_the_cocycle_holds_in_the_paths_clock_where_noise_goes_with_the_drift(path: Path) -> None:
+def test_the_cocycle_holds_in_the_paths_clock_where_noise_goes_with_the_drift(path: Dynamics) -> None:
     drift, noise = rates(path)
     autonomous = constant(noise / drift) if bool((drift > 0).all()) else True
     deviation = cocycle_deviation(path, own_clock(path)[1])
@@ -49,7 +49,7 @@ def test_the_stationary_constraint_keeps_the_cocycle_in_u_and_no_clock_restores_
 
 
 @each_path
-def test_the_clock_of_a_path_with_a_schedule_is_its_theta(path: Path) -> None:
+def test_the_clock_of_a_path_with_a_schedule_is_its_theta(path: Dynamics) -> None:
     t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
     name, clock = own_clock(path)
     assert bool((clock(t).diff() > 0).all())
@@ -59,13 +59,13 @@ def test_the_clock_of_a_path_with_a_schedule_is_its_theta(path: Path) -> None:
 
 
 @each_path
-def test_times_are_found_by_their_clock(path: Path) -> None:
+def test_times_are_found_by_their_clock(path: Dynamics) -> None:
     t, clock = torch.linspace(0.1, 0.9, 5, dtype=torch.float64), own_clock(path)[1]
     torch.testing.assert_close(time_at(clock, clock(t), last_time(path)), t, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("path", CONSTRAINED.values(), ids=CONSTRAINED)
-def test_the_constraint_preserves_the_start_law(path: Path) -> None:
+def test_the_constraint_preserves_the_start_law(path: Dynamics) -> None:
     assert invariance_deviation(path) < 1e-12
 
 

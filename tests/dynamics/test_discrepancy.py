@@ -8,7 +8,7 @@ from paths import MEMBERS, each_path
 
 from mri_d3gm.dynamics import make_path
 from mri_d3gm.dynamics.discrepancy import kullback_leibler, proposition_2, wasserstein
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 
@@ -19,7 +19,7 @@ SPREAD = {name: path for name, path in MEMBERS.items() if path.start()[1] > 0}
 each_spread = pytest.mark.parametrize("path", SPREAD.values(), ids=SPREAD)
 
 
-def forward_draws(path: Path, count: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
+def forward_draws(path: Dynamics, count: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
     """Draws of x_T given (x0, mu), and the standard normals they were made from, real: (count, 3, D)."""
     eps = torch.randn(count, 3, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     x0, mu = (torch.view_as_real(image).reshape(3, D) for image in (X0, MU))
@@ -33,7 +33,7 @@ def assert_mean(values: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @each_path
-def test_wasserstein_is_the_cost_of_the_optimal_map(path: Path) -> None:
+def test_wasserstein_is_the_cost_of_the_optimal_map(path: Dynamics) -> None:
     x, eps = forward_draws(path)
     mean, deviation = path.start()
     image = mean * torch.view_as_real(MU).reshape(3, D) + deviation * eps
@@ -41,7 +41,7 @@ def test_wasserstein_is_the_cost_of_the_optimal_map(path: Path) -> None:
 
 
 @each_spread
-def test_kullback_leibler_is_the_mean_log_ratio(path: Path) -> None:
+def test_kullback_leibler_is_the_mean_log_ratio(path: Dynamics) -> None:
     x, eps = forward_draws(path)
     mean, deviation = path.start()
     start = torch.distributions.Normal(mean * torch.view_as_real(MU).reshape(3, D), deviation)

@@ -8,7 +8,7 @@ from paths import each_path
 
 from mri_d3gm.dynamics import make_path
 from mri_d3gm.dynamics.discrepancy import drawn_discrepancies, kullback_leibler, wasserstein
-from mri_d3gm.dynamics.path import Path, forward_run
+from mri_d3gm.dynamics.path import Dynamics, forward_run
 
 TIMES = torch.tensor([0.2, 0.5, 0.9, 1.0], dtype=torch.float64)
 COUNT, D = 4000, 6
@@ -25,7 +25,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @each_path
-def test_a_run_has_the_marginals(path: Path) -> None:
+def test_a_run_has_the_marginals(path: Dynamics) -> None:
     x0, mu = images()
     for t, x in zip(TIMES, forward_run(path, x0, mu, TIMES, noise()), strict=True):
         expected, s = path.A(t) * x0[0] + path.B(t) * mu[0], float(path.s(t))
@@ -34,7 +34,7 @@ def test_a_run_has_the_marginals(path: Path) -> None:
 
 
 @each_path
-def test_discrepancies_along_a_run_agree_with_their_closed_forms(path: Path) -> None:
+def test_discrepancies_along_a_run_agree_with_their_closed_forms(path: Dynamics) -> None:
     x0, mu = images()
     for drawn in drawn_discrepancies(path, x0, mu, TIMES, noise()):
         t = torch.tensor(drawn.t, dtype=torch.float64)
@@ -48,7 +48,7 @@ def test_discrepancies_along_a_run_agree_with_their_closed_forms(path: Path) -> 
 
 
 @each_path
-def test_without_a_time_the_discrepancy_is_that_at_the_end(path: Path) -> None:
+def test_without_a_time_the_discrepancy_is_that_at_the_end(path: Dynamics) -> None:
     x0, mu = (image[:1] for image in images())
     for function in (wasserstein, kullback_leibler):
         assert torch.equal(function(path, x0, mu), function(path, x0, mu, path.end))

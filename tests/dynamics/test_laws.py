@@ -8,7 +8,7 @@ import torch
 from paths import each_path, last
 
 from mri_d3gm.dynamics import make_path
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 
@@ -18,7 +18,7 @@ def times(*values: float) -> torch.Tensor:
 
 
 @each_path
-def test_starts_at_the_clean_image_and_ends_near_the_start_law(path: Path) -> None:
+def test_starts_at_the_clean_image_and_ends_near_the_start_law(path: Dynamics) -> None:
     zero, end = times(0.0), times(path.T)
     assert float(path.A(zero)) == pytest.approx(1)
     assert float(path.B(zero)) == pytest.approx(0)
@@ -30,7 +30,7 @@ def test_starts_at_the_clean_image_and_ends_near_the_start_law(path: Path) -> No
 
 
 @each_path
-def test_drift_and_diffusion_agree_with_finite_differences_of_the_marginals(path: Path) -> None:
+def test_drift_and_diffusion_agree_with_finite_differences_of_the_marginals(path: Dynamics) -> None:
     t, h = times(0.15, 0.4, 0.7, 0.95), 1e-5
     of_x, of_mu = path.drift(t)
     mean_change = (path.A(t + h) - path.A(t - h)) / (2 * h)
@@ -42,7 +42,7 @@ def test_drift_and_diffusion_agree_with_finite_differences_of_the_marginals(path
 
 
 @each_path
-def test_simulated_sde_has_the_marginals(path: Path) -> None:
+def test_simulated_sde_has_the_marginals(path: Dynamics) -> None:
     generator = torch.Generator().manual_seed(0)
     x0, mu, count, steps = 0.8, 0.3, 20000, 400
     x = torch.full((count,), x0, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_simulated_sde_has_the_marginals(path: Path) -> None:
 
 
 @each_path
-def test_transitions_compose_to_the_marginal(path: Path) -> None:
+def test_transitions_compose_to_the_marginal(path: Dynamics) -> None:
     s, t = times(0.3), times(0.8)
     law = path.transition(s, t)
     torch.testing.assert_close(law.x * path.A(s), path.A(t))
@@ -68,7 +68,7 @@ def test_transitions_compose_to_the_marginal(path: Path) -> None:
 
 
 @each_path
-def test_posterior_is_bayes_rule_on_gaussians(path: Path) -> None:
+def test_posterior_is_bayes_rule_on_gaussians(path: Dynamics) -> None:
     s, t, x0, mu, xt = times(0.3), times(0.8), 0.7, 0.2, 0.4
     prior_mean, prior_variance = path.A(s) * x0 + path.B(s) * mu, path.s(s) ** 2
     law = path.transition(s, t)
@@ -80,7 +80,7 @@ def test_posterior_is_bayes_rule_on_gaussians(path: Path) -> None:
 
 
 @each_path
-def test_strided_posterior_keeps_the_exact_marginals(path: Path) -> None:
+def test_strided_posterior_keeps_the_exact_marginals(path: Dynamics) -> None:
     x0, mu = 0.7, 0.2
     later = times(path.T)
     mean, variance = path.A(later) * x0 + path.B(later) * mu, path.s(later) ** 2
@@ -93,7 +93,7 @@ def test_strided_posterior_keeps_the_exact_marginals(path: Path) -> None:
 
 
 @each_path
-def test_deterministic_step_is_the_formula(path: Path) -> None:
+def test_deterministic_step_is_the_formula(path: Dynamics) -> None:
     s, t, x0, mu, xt = times(0.3), times(0.8), 0.7, 0.2, 0.4
     law = path.deterministic(s, t)
     expected = path.A(s) * x0 + path.B(s) * mu + path.s(s) / path.s(t) * (xt - path.A(t) * x0 - path.B(t) * mu)
@@ -102,7 +102,7 @@ def test_deterministic_step_is_the_formula(path: Path) -> None:
 
 
 @each_path
-def test_score_is_the_gradient_of_the_log_density(path: Path) -> None:
+def test_score_is_the_gradient_of_the_log_density(path: Dynamics) -> None:
     t, x0, mu = times(0.4), times(0.7, 0.1), times(0.2, -0.3)
     x = times(0.5, 0.0).requires_grad_()
     law = torch.distributions.Normal(path.A(t) * x0 + path.B(t) * mu, path.s(t))
@@ -111,14 +111,14 @@ def test_score_is_the_gradient_of_the_log_density(path: Path) -> None:
 
 
 @each_path
-def test_centred_coordinate_has_no_prior_mean(path: Path) -> None:
+def test_centred_coordinate_has_no_prior_mean(path: Dynamics) -> None:
     t, x0, mu, eps = times(0.4), times(0.7), times(0.2), times(-1.3)
     x = path.A(t) * x0 + path.B(t) * mu + path.s(t) * eps
     torch.testing.assert_close(path.centred(x, mu, t), path.A(t) * x0 + path.s(t) * eps)
 
 
 @each_path
-def test_coefficients_are_finite_from_zero_on(path: Path) -> None:
+def test_coefficients_are_finite_from_zero_on(path: Dynamics) -> None:
     t = torch.cat([times(0.0), last(path, 1e-6) * torch.logspace(-12, 0, 500, dtype=torch.float64)])
     of_x, of_mu = path.drift(t)
     for value in (path.A(t), path.B(t), path.s(t), path.variance(t), of_x, of_mu, path.diffusion(t)):
@@ -128,7 +128,7 @@ def test_coefficients_are_finite_from_zero_on(path: Path) -> None:
 
 
 @each_path
-def test_what_has_a_limit_at_the_start_is_finite_there_and_agrees_with_it(path: Path) -> None:
+def test_what_has_a_limit_at_the_start_is_finite_there_and_agrees_with_it(path: Dynamics) -> None:
     s, end = times(0.4), times(path.T)
     for law in (path.posterior, path.transition):
         for value, near in zip(law(s, end), law(s, end - 1e-9), strict=True):

@@ -7,7 +7,7 @@ from scipy.signal import convolve2d
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from mri_d3gm.metrics.restoration import RESTORATION_METRICS, luma, shrink, ssim
+from mri_d3gm.metrics.restoration import RESTORATION_METRICS, averaged_down, luma, ssim
 
 NAMES = list(RESTORATION_METRICS)
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
@@ -82,7 +82,7 @@ def test_dehaze_averages_down_before_ssim(rows: int, cols: int, factor: int) -> 
         .numpy()
         for picture in (clean, noisy)
     ]
-    np.testing.assert_allclose(shrink(clean, factor), small[0], atol=1e-12)
+    np.testing.assert_allclose(averaged_down(clean, factor), small[0], atol=1e-12)
     found = RESTORATION_METRICS["dehaze"](clean, noisy)
     assert found["ssim"] == pytest.approx(structural_similarity(*small, channel_axis=2, **GAUSSIAN), abs=1e-9)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(clean, noisy, data_range=1))

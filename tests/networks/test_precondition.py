@@ -4,14 +4,14 @@ import pytest
 import torch
 from paths import each_path, last
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.networks.precondition import precondition
 
 SIGMA_R = 0.15
 
 
 @each_path
-def test_input_and_target_have_unit_variance_in_each_part(path: Path) -> None:
+def test_input_and_target_have_unit_variance_in_each_part(path: Dynamics) -> None:
     generator = torch.Generator().manual_seed(0)
     x0, mu, eps = (torch.randn(200_000, dtype=torch.float64, generator=generator) for _ in range(3))
     x0 = mu + SIGMA_R * x0
@@ -27,7 +27,7 @@ def test_input_and_target_have_unit_variance_in_each_part(path: Path) -> None:
 
 
 @each_path
-def test_scales_are_finite_at_both_ends(path: Path) -> None:
+def test_scales_are_finite_at_both_ends(path: Dynamics) -> None:
     t = torch.tensor([0.0, 1e-12, 1.0], dtype=torch.float64)
     c_in, c_skip, c_out, log_snr = precondition(path, t, SIGMA_R)
     for scale in (c_in, c_skip, c_out, log_snr):

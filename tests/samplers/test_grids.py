@@ -6,13 +6,13 @@ import pytest
 import torch
 from paths import each_path, last
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers.grids import GRIDS, log_odds, log_snr
 
 
 @each_path
 @pytest.mark.parametrize("name", GRIDS)
-def test_grids_decrease_from_the_start_to_zero(path: Path, name: str) -> None:
+def test_grids_decrease_from_the_start_to_zero(path: Dynamics, name: str) -> None:
     for steps, start in itertools.product((1, 2, 7), (None, 0.4, 0.05, 0.01)):
         times = GRIDS[name](path, steps, start)
         assert times.dtype == torch.float64 and len(times) == steps + 1
@@ -21,7 +21,7 @@ def test_grids_decrease_from_the_start_to_zero(path: Path, name: str) -> None:
 
 
 @each_path
-def test_steps_are_equal_in_the_named_clock(path: Path) -> None:
+def test_steps_are_equal_in_the_named_clock(path: Dynamics) -> None:
     snr, odds = log_snr(path, 20)[:-1], log_odds(path, 20)[:-1]
     assert float(snr[0]) == float(odds[0]) == path.T
     snr[0] = odds[0] = last(path)

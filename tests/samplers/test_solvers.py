@@ -8,7 +8,7 @@ import torch
 from paths import each_member, last, options
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import log_snr
 from mri_d3gm.samplers.solver import Denoise, Solver
@@ -17,7 +17,7 @@ M, V, MU = 0.6, 0.09, 0.2
 ORDERS = {"deterministic": 1, "posterior": 1, "euler-maruyama": 1, "multistep": 2, "multistep-sde": 2}
 
 
-def gaussian_denoiser(path: Path, var: float) -> Denoise:
+def gaussian_denoiser(path: Dynamics, var: float) -> Denoise:
     """E[x0 | x_t] for x0 ~ N(M, var)."""
 
     def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,7 @@ def gaussian_denoiser(path: Path, var: float) -> Denoise:
 
 
 def final_law(
-    solver: Solver, path: Path, denoise: Denoise, times: torch.Tensor, mean: float, var: float
+    solver: Solver, path: Dynamics, denoise: Denoise, times: torch.Tensor, mean: float, var: float
 ) -> tuple[float, float]:
     """Mean and variance at the last of `times` from N(mean, var) at the first, without any sampling.
 
@@ -49,13 +49,13 @@ def final_law(
     return float(end[0]), float(gains[0] ** 2 * var + (gains[1:] ** 2).sum())
 
 
-def marginal(path: Path, t: torch.Tensor, mean: float, var: float) -> tuple[float, float]:
+def marginal(path: Dynamics, t: torch.Tensor, mean: float, var: float) -> tuple[float, float]:
     """Mean and variance of x_t for x0 ~ N(mean, var)."""
     A, B, variance = (float(c(t)) for c in (path.A, path.B, path.variance))
     return A * mean + B * MU, A**2 * var + variance
 
 
-def time_of_noise(path: Path, level: float) -> float:
+def time_of_noise(path: Dynamics, level: float) -> float:
     """The t at which s / A is `level`."""
     t = torch.logspace(-6, 0, 5000, dtype=torch.float64)
     return float(t[(path.s(t) / path.A(t) > level).to(torch.int).argmax()])
@@ -67,7 +67,7 @@ def test_every_solver_has_a_known_order() -> None:
 
 @each_member
 @pytest.mark.parametrize("name", SOLVERS)
-def test_measured_order_of_convergence(path: Path, name: str) -> None:
+def test_measured_order_of_convergence(path: Dynamics, name: str) -> None:
     """From T to .4, where the noise has come down to x0's variance; a little later the leading error of the multistep
     solvers changes sign, and no order can be read off."""
     errors, var = [], math.exp(-float(path.log_snr(torch.tensor(0.4, dtype=torch.float64))))
@@ -81,7 +81,7 @@ def test_measured_order_of_convergence(path: Path, name: str) -> None:
 
 @each_member
 @pytest.mark.parametrize("name", [name for name in SOLVERS if name != "euler-maruyama"])
-def test_exact_marginals_at_any_stride_when_x0_is_known(path: Path, name: str) -> None:
+def test_exact_marginals_at_any_stride_when_x0_is_known(path: Dynamics, name: str) -> None:
     for stops in ([1.0, 0.05], [1.0, 0.6, 0.2, 0.05], [0.7, 0.65, 0.1]):
         times = torch.tensor(stops, dtype=torch.float64)
         start = marginal(path, times[0], M, 0)
@@ -91,7 +91,7 @@ def test_exact_marginals_at_any_stride_when_x0_is_known(path: Path, name: str) -
 
 @each_member
 @pytest.mark.parametrize("name", SOLVERS)
-def test_last_jump_to_zero_is_first_order_in_the_noise_left(path: Path, name: str) -> None:
+def test_last_jump_to_zero_is_first_order_in_the_noise_left(path: Dynamics, name: str) -> None:
     errors, left = [], []
     for level in (0.02, 0.01):
         times = torch.tensor([time_of_noise(path, level), 0.0], dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_last_jump_to_zero_is_first_order_in_the_noise_left(path: Path, name: st
 
 
 @each_member
-def test_deterministic_solver_takes_the_step_of_the_formula(path: Path) -> None:
+def test_deterministic_solver_takes_the_step_of_the_formula(path: Dynamics) -> None:
     times = torch.tensor([0.8, 0.3], dtype=torch.float64)
     x, x0, mu = (torch.tensor([[value]], dtype=torch.float64) for value in (0.4, 0.7, 0.2))
     (A_t, A_s), (B_t, B_s), (s_t, s_s) = path.A(times), path.B(times), path.s(times)
@@ -111,7 +111,7 @@ def test_deterministic_solver_takes_the_step_of_the_formula(path: Path) -> None:
     torch.testing.assert_close(result, A_s * x0 + B_s * mu + s_s / s_t * (x - A_t * x0 - B_t * mu))
 
 
-def assert_recovers_mixture(path: Path, name: str) -> None:
+def assert_recovers_mixture(path: Dynamics, name: str) -> None:
     """Draws of a mixture of two narrow Gaussians, with the exact denoiser, down to noise a fifth of their width."""
     centres, width, count = torch.tensor([-0.7, 0.9], dtype=torch.float64), 0.1, 10_000
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from paths import each_member
 
-from mri_d3gm.dynamics.path import Path
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import noise_source, sample
 from mri_d3gm.samplers.trajectory import trajectory
@@ -14,7 +14,7 @@ X0, MU = torch.randn(2, 1, 5, 4, dtype=torch.complex64, generator=torch.Generato
 
 @each_member
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_it_begins_with_the_start_law_and_ends_with_the_sample(path: Path, solver: str) -> None:
+def test_it_begins_with_the_start_law_and_ends_with_the_sample(path: Dynamics, solver: str) -> None:
     times, states = trajectory(path, lambda x, t: X0, MU, SOLVERS[solver], 6, [3])
     mean, deviation = path.start()
     assert len(times) == len(states) == 7 and float(times[0]) == path.T and float(times[-1]) == 0
@@ -23,7 +23,7 @@ def test_it_begins_with_the_start_law_and_ends_with_the_sample(path: Path, solve
 
 
 @each_member
-def test_with_x0_known_the_deterministic_solver_passes_the_tables_states(path: Path) -> None:
+def test_with_x0_known_the_deterministic_solver_passes_the_tables_states(path: Dynamics) -> None:
     times, states = trajectory(path, lambda x, t: X0, MU, SOLVERS["deterministic"], 8, [3], grid="uniform")
     A, B, s = (c(times) for c in (path.A, path.B, path.s))
     first = 1 if float(s[0]) == 0 else 0

@@ -13,7 +13,7 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.benchmark import run as benchmark
+from mri_d3gm.lab.benchmark import benchmark_folder as benchmark
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.demo import run_demo
 from mri_d3gm.tasks.recon import already_done, output_names, reconstruct, slice_items

@@ -12,7 +12,7 @@ from scans import phantom
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_volume import open_volume
-from mri_d3gm.tasks.benchmark import run_sr
+from mri_d3gm.lab.benchmark import benchmark_sr
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
 
@@ -143,7 +143,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
         write(tmp_path / f"IXI{number:03d}-HH-1{number:03d}-T2.nii.gz", volume)
     for site in ("Guys", "IOP"):
         write(tmp_path / f"IXI10{len(site)}-{site}-0900-T2.nii.gz", volume)
-    from mri_d3gm.tasks.train import run as train
+    from mri_d3gm.tasks.train import train
 
     overlay = tmp_path / "tiny.json"
     settings = json.loads(shipped("configs", "ixi-sr.json").read_text())
@@ -154,11 +154,11 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
     rows: list[dict] = []
     arguments = (tmp_path, tmp_path / "table", str(overlay), ["cubic", "d3gm"], options)
-    table = run_sr(*arguments, rows.append)
+    table = benchmark_sr(*arguments, rows.append)
     assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
         (domain, degrade, method, files)
         for domain, degrade, files in (("HH", "truncation", 2), ("Guys", "kernel", 1), ("IOP", "kernel", 1))
         for method in ("cubic", "d3gm")
     ]
-    run_sr(*arguments, rows.append)
+    benchmark_sr(*arguments, rows.append)
     assert len(rows) == 8

@@ -15,12 +15,11 @@ from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import open_scan
 from mri_d3gm.io.preview import write_preview
+from mri_d3gm.lab.benchmark import MEASURES, domains_of
 from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.tasks import recon
-from mri_d3gm.tasks.benchmark import MEASURES, domains_of
 from mri_d3gm.tasks.bundles import overlay_keys
-from mri_d3gm.tasks.train import run as train
-from mri_d3gm.tasks.train import training_record
+from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
 Row = dict[str, Any]
@@ -38,7 +37,7 @@ def settings(config: str, **chosen: Any) -> Row:
     return DEFAULTS | said | given
 
 
-def run(
+def compare_dynamics(
     config: str,
     data: Path,
     output: Path,
@@ -122,7 +121,7 @@ def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
     return (
         f"# Dynamics side by side: {Path(config).stem}\n\n{run}\n\n"
         f"For a seed, every training starts from the same weights and sees the same cases in the same order: "
-        f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), spread over t after "
+        f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), at all t after "
         f"{keys.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. Sampler: "
         f"posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
         f"{to_markdown(table)}\n{ordering(rows)}{shown}"
@@ -157,9 +156,9 @@ def compared(first: str, second: str, level: dict[str, dict[int, float]]) -> str
     differences = [level[first][seed] - level[second][seed] for seed in level[first] if seed in level[second]]
     if len(differences) < 2:
         return f"{first} - {second} {mean(differences or [math.nan]):+.2f} dB, undecided without a second seed"
-    middle, spread = mean(differences), stdev(differences)
-    verdict = "seen" if middle > spread else "reversed" if middle < -spread else "not told apart"
-    return f"{first} - {second} {middle:+.2f} dB (spread {spread:.2f}), {verdict}"
+    middle, std = mean(differences), stdev(differences)
+    verdict = "seen" if middle > std else "reversed" if middle < -std else "not told apart"
+    return f"{first} - {second} {middle:+.2f} dB (std {std:.2f}), {verdict}"
 
 
 def write_slices(data: Path, config: str, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:

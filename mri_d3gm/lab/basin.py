@@ -52,7 +52,9 @@ def from_guess(
     return Draws(image, count + (guess == "regression"), agree.residual)
 
 
-def reconstruct(path: str | Path, *, guess: str, t0: float, steps: int, weights: str, **options: Any) -> recon.Reconstruction:
+def reconstruct_from_guess(
+    path: str | Path, *, guess: str, t0: float, steps: int, weights: str, **options: Any
+) -> recon.Reconstruction:
     """`tasks.recon.reconstruct` by `from_guess`. InputError for an unknown guess and an impossible t0."""
     if guess not in GUESSES or not 0 < t0 <= 1:
         raise InputError(f"guess {guess}, t0 {t0}: one of {', '.join(GUESSES)}, and 0 < t0 <= 1")

@@ -8,13 +8,13 @@ from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab.stability import PERTURBATION, discrepancy, growth, measure_stability, open_probe, perturbed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.tasks.bundles import shipped
 from mri_d3gm.tasks.recon import reconstruct
-from mri_d3gm.tasks.stability import PERTURBATION, discrepancy, growth, open_case, perturbed, run
 
 SMALL = {"blocks": 1, "features": 8}
 
@@ -36,8 +36,8 @@ def four_coils(rows: int = 48, cols: int = 48) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return open_case(write_scan(tmp_path_factory.mktemp("scan") / "a.h5"), 4.0, 0)
+def probe(tmp_path_factory):
+    return open_probe(write_scan(tmp_path_factory.mktemp("scan") / "a.h5"), 4.0, 0)
 
 
 def test_every_table_and_picture_is_written(tmp_path) -> None:
@@ -47,7 +47,9 @@ def test_every_table_and_picture_is_written(tmp_path) -> None:
         save_weights(files[-1], network(dynamics), {"steps": 1})
     told, out = [], tmp_path / "out"
     path = write_scan(tmp_path / "a.h5")
-    tables = run(path, out, 4.0, 1, files, ["posterior"], [1, 3], progress=lambda done, total: told.append((done, total)))
+    tables = measure_stability(
+        path, out, 4.0, 1, files, ["posterior"], [1, 3], progress=lambda done, total: told.append((done, total))
+    )
     names = {f"{table}.{ending}" for table in ("cocycle", "discrepancy", "sensitivity") for ending in ("csv", "md")}
     assert {file.name for file in out.iterdir()} == names | {"discrepancy.png", "trajectories.png"}
     for name, rows in tables.items():
@@ -58,16 +60,16 @@ def test_every_table_and_picture_is_written(tmp_path) -> None:
     assert Image.open(out / "trajectories.png").width > 5 * 150
 
 
-def test_the_images_are_those_of_a_reconstruction(case, tmp_path) -> None:
+def test_the_images_are_those_of_a_reconstruction(probe, tmp_path) -> None:
     result = reconstruct(write_scan(tmp_path / "a.h5"), accel=4, method="zero-filled", slices="0")
-    zero_filled, level = result.zero_filled[0], float(case.mu.abs().max())
-    np.testing.assert_allclose(case.mu[0].abs() / level, zero_filled / zero_filled.max(), atol=1e-4)
-    np.testing.assert_allclose(np.percentile(case.mu[0].abs(), 99), 1, rtol=1e-3)
-    assert float((case.x0 - case.mu).abs().max()) > 0.1
+    zero_filled, level = result.zero_filled[0], float(probe.mu.abs().max())
+    np.testing.assert_allclose(probe.mu[0].abs() / level, zero_filled / zero_filled.max(), atol=1e-4)
+    np.testing.assert_allclose(np.percentile(probe.mu[0].abs(), 99), 1, rtol=1e-3)
+    assert float((probe.x0 - probe.mu).abs().max()) > 0.1
 
 
-def test_discrepancies_drawn_agree_with_the_closed_forms(case) -> None:
-    rows = discrepancy(case)
+def test_discrepancies_drawn_agree_with_the_closed_forms(probe) -> None:
+    rows = discrepancy(probe)
     assert [row["dynamics"] for row in rows if row["against"] == "dynamics" and row["t"] == 1] == list(DYNAMICS)
     for row in rows:
         for label in ("W2^2", "KL"):
@@ -77,8 +79,8 @@ def test_discrepancies_drawn_agree_with_the_closed_forms(case) -> None:
     assert all(np.isfinite(row["W2^2"]) and row["KL"] >= 0 for row in rows)
 
 
-def test_discrepancy_falls_with_a_T_and_its_kl_with_tau(case) -> None:
-    rows = discrepancy(case)
+def test_discrepancy_falls_with_a_T_and_its_kl_with_tau(probe) -> None:
+    rows = discrepancy(probe)
     for against, rising in (("a_T", False), ("tau", True), ("lam", True)):
         swept = [(row[against], row["KL"]) for row in rows if row["against"] == against]
         assert [kl for _, kl in sorted(swept, reverse=rising)] == sorted(kl for _, kl in swept)
@@ -88,8 +90,8 @@ def test_discrepancy_falls_with_a_T_and_its_kl_with_tau(case) -> None:
 
 @pytest.mark.parametrize("solver", ["posterior", "deterministic"])
 @pytest.mark.parametrize("dynamics", DYNAMICS)
-def test_a_perturbation_grows_from_where_the_dynamics_starts(case, dynamics: str, solver: str) -> None:
-    pair, denoiser = perturbed(case, 0), network(dynamics)
+def test_a_perturbation_grows_from_where_the_dynamics_starts(probe, dynamics: str, solver: str) -> None:
+    pair, denoiser = perturbed(probe, 0), network(dynamics)
     rows = growth(pair, denoiser, SOLVERS[solver], 4)
     mean, path = denoiser.path.start()[0], denoiser.path
     assert [row["step"] for row in rows] == list(range(5)) and rows[-1]["t"] == 0
@@ -102,8 +104,8 @@ def test_a_perturbation_grows_from_where_the_dynamics_starts(case, dynamics: str
         np.testing.assert_allclose([row["growth, x0 known"] for row in rows[:-1]], own.abs(), atol=2e-3)
 
 
-def test_the_perturbation_is_on_measured_samples_and_of_its_size(case) -> None:
-    pair = perturbed(case, 0)
+def test_the_perturbation_is_on_measured_samples_and_of_its_size(probe) -> None:
+    pair = perturbed(probe, 0)
     change = pair.kspace[1] - pair.kspace[0]
     assert float(change.norm() / pair.kspace[0].norm()) == pytest.approx(PERTURBATION, rel=1e-3)
     assert not bool(change[..., ~pair.mask[0, 0]].any())
@@ -111,9 +113,9 @@ def test_the_perturbation_is_on_measured_samples_and_of_its_size(case) -> None:
 
 
 def test_many_coils_go_in(tmp_path) -> None:
-    case = open_case(write_scan(tmp_path / "coils.h5", four_coils()), 4.0, None)
-    assert case.coil_maps is not None and float((case.x0 - case.mu).norm()) > 0
-    rows = growth(perturbed(case, 0), network(), SOLVERS["posterior"], 2)
+    probe = open_probe(write_scan(tmp_path / "coils.h5", four_coils()), 4.0, None)
+    assert probe.coil_maps is not None and float((probe.x0 - probe.mu).norm()) > 0
+    rows = growth(perturbed(probe, 0), network(), SOLVERS["posterior"], 2)
     assert all(np.isfinite(row["growth"]) for row in rows) and rows[0]["growth"] == pytest.approx(1, abs=1e-3)
 
 
@@ -131,5 +133,5 @@ def test_what_cannot_be_used_is_refused(tmp_path) -> None:
     ]
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
-            run(output=out, **({"accel": 4.0} | arguments))
+            measure_stability(output=out, **({"accel": 4.0} | arguments))
     assert not out.exists()

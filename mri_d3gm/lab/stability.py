@@ -14,7 +14,7 @@ from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, own_clock
 from mri_d3gm.dynamics.d3gm import D3GM
 from mri_d3gm.dynamics.discrepancy import drawn_discrepancies, kullback_leibler, proposition_2, wasserstein
-from mri_d3gm.dynamics.path import Path as Dynamics
+from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 from mri_d3gm.handlers import LOW_RESOLUTION_WEIGHT
@@ -47,7 +47,7 @@ KEPT = 1e-6
 PERTURBATION = 1e-3
 
 
-class Case(NamedTuple):
+class Probe(NamedTuple):
     """One fully sampled slice, undersampled; images (1, rows, cols), kspace (1, coils, rows, cols), as `recon` normalises."""
 
     x0: Tensor
@@ -66,7 +66,7 @@ class Instrument(NamedTuple):
     network: Denoiser
 
 
-def run(
+def measure_stability(
     path: str | Path,
     output: Path,
     accel: float = 8.0,
@@ -88,7 +88,7 @@ def run(
     if not steps or min(steps) < 1:
         raise InputError(f"--steps {','.join(map(str, steps))}: each must be at least 1")
     instruments = [load(file) for file in weights or [str(default_weights("reconstruction"))]]
-    case = open_case(path, accel, index, seed)
+    probe = open_probe(path, accel, index, seed)
     make_folder(output / "discrepancy.csv")
     total, done = len(DYNAMICS) + len(instruments) * len(solvers) * sum(steps), 0
 
@@ -98,15 +98,15 @@ def run(
         if progress is not None:
             progress(done, total)
 
-    tables = {"cocycle": cocycle(), "discrepancy": discrepancy(case, seed, tell)}
-    tables["sensitivity"] = sensitivity(case, instruments, solvers, steps, seed, tell)
+    tables = {"cocycle": cocycle(), "discrepancy": discrepancy(probe, seed, tell)}
+    tables["sensitivity"] = sensitivity(probe, instruments, solvers, steps, seed, tell)
     for name, rows in tables.items():
         (output / f"{name}.csv").write_text(to_csv(rows))
         groups = groupby(rows, lambda row: row.get("against"))
         (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
     figure(bars(tables["discrepancy"]), output / "discrepancy.png", "log10 KL", ("against",))
     scan = open_scan(path)
-    panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(case, seed).items()}
+    panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
     columns = [f"t = {t:g}" for t in (*reversed(QUARTERS), 0.0)]
     title = f"{Path(path).name}  R = {accel:g}  reverse process with x0 known"
     write_grid(output / "trajectories.png", panels, columns, title, scan.voxel_mm[:2])
@@ -121,7 +121,7 @@ def load(file: str) -> Instrument:
     return Instrument(Path(file).name, network)
 
 
-def open_case(path: str | Path, accel: float, index: int | None, seed: int = 0) -> Case:
+def open_probe(path: str | Path, accel: float, index: int | None, seed: int = 0) -> Probe:
     """A slice as the reconstruction bundle prepares it, with x0 from all of its k-space; InputError where there is none."""
     from monai.bundle import ConfigParser
 
@@ -145,21 +145,21 @@ def open_case(path: str | Path, accel: float, index: int | None, seed: int = 0) 
     if not bool(mu.abs().max() > 0):
         raise InputError(f"{path}: slice {chosen} is empty; choose another with --slice")
     map_weight = LOW_RESOLUTION_WEIGHT if data["coil_map_source"] == "low-resolution" else 0.0
-    return Case(x0, mu, data["kspace"][None], data["mask"][None], maps, data["noise"]["sigma"], map_weight)
+    return Probe(x0, mu, data["kspace"][None], data["mask"][None], maps, data["noise"]["sigma"], map_weight)
 
 
-def discrepancy(case: Case, seed: int = 0, tell: Callable[[], None] = lambda: None) -> list[Row]:
+def discrepancy(probe: Probe, seed: int = 0, tell: Callable[[], None] = lambda: None) -> list[Row]:
     """W2^2 and KL between the law of x_t and the start law: every dynamics at its defaults over t, also drawn; D3GM against
     schedule and t, a_T, tau, lambda.
     """
     rows = []
     times = torch.tensor(QUARTERS, dtype=torch.float64)
-    x0, mu = (image.to(torch.complex128).expand(DRAWS, -1, -1) for image in (case.x0, case.mu))
+    x0, mu = (image.to(torch.complex128).expand(DRAWS, -1, -1) for image in (probe.x0, probe.mu))
     for name in DYNAMICS:
         path = make_path(name)
-        noise = noise_source([draw_seed(seed, 0, draw) for draw in range(DRAWS)], case.mu.device)
+        noise = noise_source([draw_seed(seed, 0, draw) for draw in range(DRAWS)], probe.mu.device)
         for drawn in drawn_discrepancies(path, x0, mu, times, noise):
-            line = closed_form(case, "dynamics", name, path, drawn.t)
+            line = closed_form(probe, "dynamics", name, path, drawn.t)
             for label, values in (("W2^2", drawn.wasserstein), ("KL", drawn.kullback_leibler)):
                 if bool(values.isfinite().all()):
                     error = float(values.std()) / math.sqrt(DRAWS)
@@ -167,13 +167,13 @@ def discrepancy(case: Case, seed: int = 0, tell: Callable[[], None] = lambda: No
             rows.append(line)
         tell()
     for schedule in SCHEDULES:
-        rows += [closed_form(case, "schedule", "d3gm", make_path("d3gm", schedule=schedule), t) for t in QUARTERS]
+        rows += [closed_form(probe, "schedule", "d3gm", make_path("d3gm", schedule=schedule), t) for t in QUARTERS]
     for option, sweep in SWEEPS.items():
-        rows += [closed_form(case, option, "d3gm", make_path("d3gm", **{option: value})) for value in sweep]
+        rows += [closed_form(probe, option, "d3gm", make_path("d3gm", **{option: value})) for value in sweep]
     return rows
 
 
-def closed_form(case: Case, against: str, name: str, path: Dynamics, t: float = 1.0) -> Row:
+def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float = 1.0) -> Row:
     """One row of the table: the path's parameters, both discrepancies at t, and for D3GM at T both prints of Proposition 2.
 
     There sigma_max = tau lambda, the widest noise of the path, C = d / sigma_max^2, the mean of |score|^2 at T, and delta .05.
@@ -183,11 +183,11 @@ def closed_form(case: Case, against: str, name: str, path: Dynamics, t: float = 
     row |= {key: short(getattr(path, key), 4) for key in ("schedule", "tau", "lam", "a_T") if hasattr(path, key)}
     row |= {"t": t}
     for label, function in (("W2^2", wasserstein), ("KL", kullback_leibler)):
-        row[label] = short(float(function(path, case.x0, case.mu, time)))
+        row[label] = short(float(function(path, probe.x0, probe.mu, time)))
     if name == "d3gm" and isinstance(path, D3GM) and t == path.T:
         sigma_max = path.start()[1]
-        C = 2 * case.x0.numel() / sigma_max**2
-        printed = proposition_2(path, case.x0, case.mu, sigma_max=sigma_max, C=C, delta=DELTA)
+        C = 2 * probe.x0.numel() / sigma_max**2
+        printed = proposition_2(path, probe.x0, probe.mu, sigma_max=sigma_max, C=C, delta=DELTA)
         row |= {f"Proposition 2, {form}": short(float(v), 8) for form, v in zip(("text", "appendix"), printed, strict=True)}
     return row
 
@@ -203,14 +203,14 @@ def bars(rows: list[Row]) -> list[Row]:
     return shown
 
 
-def trajectories(case: Case, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:
+def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:
     """Magnitudes (rows, cols) at t = 1, .75, .5, .25, 0 of the posterior sampler with x0 known, by dynamics; one noise for
     all of them.
     """
     found = {}
     for name in DYNAMICS:
         _, states = trajectory(
-            make_path(name), lambda x, t: case.x0, case.mu, SOLVERS["posterior"], steps, [seed], grid="uniform"
+            make_path(name), lambda x, t: probe.x0, probe.mu, SOLVERS["posterior"], steps, [seed], grid="uniform"
         )
         found[name] = [state[0].abs().numpy() for state in states[:: steps // 4]]
     return found
@@ -235,7 +235,7 @@ def cocycle() -> list[Row]:
 
 
 def sensitivity(
-    case: Case,
+    probe: Probe,
     instruments: Sequence[Instrument],
     solvers: Sequence[str],
     steps: Sequence[int],
@@ -248,7 +248,7 @@ def sensitivity(
     Perturbed and unperturbed run have the same noise. Where B_T = 1 |delta x_T| = |delta mu|; SGM starts without mu. rate: log
     of the growth over T - t.
     """
-    pair, rows = perturbed(case, seed), []
+    pair, rows = perturbed(probe, seed), []
     for name, network in instruments:
         for solver in solvers:
             for count in steps:
@@ -258,7 +258,7 @@ def sensitivity(
 
 
 def growth(
-    pair: Case, network: Denoiser, solver: Solver, steps: int, seed: int = 0, tell: Callable[[], None] = lambda: None
+    pair: Probe, network: Denoiser, solver: Solver, steps: int, seed: int = 0, tell: Callable[[], None] = lambda: None
 ) -> list[Row]:
     """Rows of `sensitivity` for one network, solver and count of evaluations; pair as `perturbed` makes it."""
     path, maps = network.path, None if pair.coil_maps is None else pair.coil_maps.expand_as(pair.kspace)
@@ -279,14 +279,14 @@ def growth(
     return rows
 
 
-def perturbed(case: Case, seed: int) -> Case:
-    """The case and, as the second of the batch, the same with white noise of PERTURBATION times their norm on what was
+def perturbed(probe: Probe, seed: int) -> Probe:
+    """The probe and, as the second of the batch, the same with white noise of PERTURBATION times their norm on what was
     measured.
     """
-    noise = noise_source([draw_seed(seed, 1, 0)], case.kspace.device)(case.kspace) * case.mask[:, None]
-    other = case.kspace + noise * (PERTURBATION * _norm(case.kspace) / _norm(noise))
-    mu = torch.cat([case.mu, adjoint(other, case.mask, case.coil_maps)])
-    return case._replace(x0=case.x0.expand_as(mu), mu=mu, kspace=torch.cat([case.kspace, other]))
+    noise = noise_source([draw_seed(seed, 1, 0)], probe.kspace.device)(probe.kspace) * probe.mask[:, None]
+    other = probe.kspace + noise * (PERTURBATION * _norm(probe.kspace) / _norm(noise))
+    mu = torch.cat([probe.mu, adjoint(other, probe.mask, probe.coil_maps)])
+    return probe._replace(x0=probe.x0.expand_as(mu), mu=mu, kspace=torch.cat([probe.kspace, other]))
 
 
 def _apart(pair: Tensor) -> float:

@@ -22,7 +22,7 @@ SR_KEY = ("file", "domain", "degrade", "scale", "method")
 RESTORE_KEY = ("file", "domain", "method")
 
 
-def run(
+def benchmark_folder(
     data: Path,
     output: Path,
     methods: Sequence[str],
@@ -51,7 +51,7 @@ def run(
     return tables(rows, RECON_KEY[1:], output)
 
 
-def run_recon(
+def benchmark_recon(
     data: Path,
     output: Path,
     protocol: str,
@@ -98,7 +98,7 @@ def domains_of(protocol: str) -> list[dict[str, Any]]:
     return keys["domains"]
 
 
-def run_sr(
+def benchmark_sr(
     data: Path,
     output: Path,
     protocol: str,
@@ -130,7 +130,7 @@ def run_sr(
     return tables(rows, SR_KEY[1:], output)
 
 
-def run_restoration(
+def benchmark_restoration(
     data: Path,
     output: Path,
     protocol: str,
@@ -166,9 +166,9 @@ def run_restoration(
 
 
 MEASURES: dict[str, Callable[..., list[Row]]] = {
-    "reconstruction": run_recon,
-    "super_resolution": run_sr,
-    "restoration": run_restoration,
+    "reconstruction": benchmark_recon,
+    "super_resolution": benchmark_sr,
+    "restoration": benchmark_restoration,
 }
 
 
@@ -274,14 +274,14 @@ def summarise(rows: list[Row], by: tuple[str, ...]) -> list[Row]:
 
 def run_bundle(data: str, output: str, method: str, accels: list[float], axes: list[str]) -> list[Row]:
     """The benchmark of one method beside zero-filling, as the reconstruction bundle's evaluate.json calls it."""
-    return run(Path(data), Path(output), ["zero-filled", method], accels, axes, {}, lambda row: None)
+    return benchmark_folder(Path(data), Path(output), ["zero-filled", method], accels, axes, {}, lambda row: None)
 
 
 def run_sr_bundle(data: str, output: str, method: str, protocol: str) -> list[Row]:
     """The benchmark of one method beside interpolation, as the super-resolution bundle's evaluate.json calls it."""
-    return run_sr(Path(data), Path(output), protocol, ["cubic", "sinc", method], {}, lambda row: None)
+    return benchmark_sr(Path(data), Path(output), protocol, ["cubic", "sinc", method], {}, lambda row: None)
 
 
 def run_restoration_bundle(data: str, output: str, method: str, protocol: str) -> list[Row]:
     """The benchmark of one method beside the degraded pictures, as the restoration bundle's evaluate.json calls it."""
-    return run_restoration(Path(data), Path(output), protocol, ["identity", method], {}, lambda row: None)
+    return benchmark_restoration(Path(data), Path(output), protocol, ["identity", method], {}, lambda row: None)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab import basin
+from mri_d3gm.lab.benchmark import MEASURES, benchmark_recon
 from mri_d3gm.metrics.table import to_csv, to_markdown
-from mri_d3gm.tasks import basin
-from mri_d3gm.tasks.benchmark import MEASURES, run_recon
 from mri_d3gm.tasks.bundles import overlay_files, overlay_keys
-from mri_d3gm.tasks.train import run as train
-from mri_d3gm.tasks.train import training_record
+from mri_d3gm.tasks.train import train, training_record
 
 Row = dict[str, Any]
 OVERLAYS = {
@@ -45,7 +44,7 @@ def overlay_of(name: str) -> str:
 
 
 def plan(name: str, data: Path | None) -> str:
-    """What `run` needs, as text: files and whether they are below `data`, steps, hours, protocol, the paper's figures."""
+    """What `reproduce` needs, as text: files and whether they are below `data`, steps, hours, protocol, the paper's figures."""
     keys = overlay_keys(overlay_of(name))
     pipeline = keys.get("pipeline", "reconstruction")
     seconds, variants = CORE_SECONDS[keys.get("task", pipeline)], list(keys.get("variants", {}))
@@ -88,7 +87,7 @@ def measuring(keys: Row) -> str:
     return f"{steps} evaluations, {samples} draw(s), posterior solver: about {seconds:.0f} s of a core for 320 x 320 pixels"
 
 
-def run(
+def reproduce(
     name: str,
     data: Path,
     output: Path,
@@ -132,7 +131,7 @@ def measure(config: str, keys: Row, data: Path, folder: Path, given: Row, on_row
     rows = []
     for start in keys["starts"]:
         place = folder / f"{start['guess']}-{start['t0']:g}"
-        started = partial(run_recon, reconstruct=basin.reconstruct)
+        started = partial(benchmark_recon, reconstruct=basin.reconstruct_from_guess)
         rows += [start | line for line in started(data, place, config, ["d3gm"], start | given, on_row)]
     return rows
 

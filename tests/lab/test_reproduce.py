@@ -9,8 +9,8 @@ from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab.reproduce import OVERLAYS, PAPER, beside_paper, plan, reproduce
 from mri_d3gm.tasks.bundles import overlay_keys
-from mri_d3gm.tasks.reproduce import OVERLAYS, PAPER, beside_paper, plan, run
 
 BANDS = {"train#simulate#crop": 24, "train#simulate#rows": 16, "train#simulate#cols": 48}
 QUICK = {"train#trainer#steps": 2, "network_def#options": {"blocks": 1, "features": 8}}
@@ -60,7 +60,7 @@ def test_a_plan_counts_the_files_that_are_there(tmp_path) -> None:
 
 def test_reconstruction_runs_from_the_folder_to_the_papers_figures_and_is_not_repeated(tmp_path) -> None:
     data, rows = knees(tmp_path), []
-    text = run("fastmri-8x", data, tmp_path / "out", rows.append, **KNEE)
+    text = reproduce("fastmri-8x", data, tmp_path / "out", rows.append, **KNEE)
     assert [(row["method"], row["axis"]) for row in rows] == [
         (method, axis) for axis in ("phase", "readout") for method in ("zero-filled", "regression", "d3gm")
     ]
@@ -69,7 +69,7 @@ def test_reconstruction_runs_from_the_folder_to_the_papers_figures_and_is_not_re
         paper = {row["method"]: row[PAPER] for row in csv.DictReader(file)}
     assert paper == {"zero-filled": "22.74 / .678", "regression": "not known", "d3gm": "27.92 / .740"}
     again: list[dict] = []
-    assert run("fastmri-8x", data, tmp_path / "out", again.append, **KNEE) == text and not again
+    assert reproduce("fastmri-8x", data, tmp_path / "out", again.append, **KNEE) == text and not again
 
 
 def test_super_resolution_and_restoration_run_from_their_folders(tmp_path) -> None:
@@ -80,7 +80,7 @@ def test_super_resolution_and_restoration_run_from_their_folders(tmp_path) -> No
         data = tmp_path / name
         data.mkdir()
         rows: list[dict] = []
-        text = run(name, make(data), tmp_path / "out" / name, rows.append, **changes)
+        text = reproduce(name, make(data), tmp_path / "out" / name, rows.append, **changes)
         assert {row["method"] for row in rows} == set(methods) and overlay_keys(name)["protocol"] in text
         assert all(figure in text for figure in overlay_keys(name)["paper"].values())
 
@@ -96,7 +96,7 @@ SMALL_PICTURES = {
 def test_ablations_train_each_variant_into_its_own_folder(name: str, tmp_path) -> None:
     variants = overlay_keys(OVERLAYS[name])["variants"]
     one = dict(list(variants.items())[-2:])
-    text = run(name, knees(tmp_path), tmp_path / "out", lambda row: None, variants=one, **KNEE)
+    text = reproduce(name, knees(tmp_path), tmp_path / "out", lambda row: None, variants=one, **KNEE)
     assert all(f"| {variant} |" in text for variant in one) and "nan" not in text
     weights = [path.read_bytes() for path in (tmp_path / "out").glob("*/weights.safetensors")]
     assert len(set(weights)) == 2
@@ -106,7 +106,7 @@ def test_the_basin_starts_from_a_guess_at_each_time(tmp_path) -> None:
     starts = [
         {"guess": guess, "t0": t0, "steps": 2} for guess, t0 in (("sense", 0.2), ("regression", 0.5), ("zero-filled", 1.0))
     ]
-    text = run("basin", knees(tmp_path), tmp_path / "out", lambda row: None, starts=starts, **KNEE)
+    text = reproduce("basin", knees(tmp_path), tmp_path / "out", lambda row: None, starts=starts, **KNEE)
     with open(tmp_path / "out" / "table.csv", newline="") as file:
         table = [(row["guess"], row["t0"], row["axis"], float(row["evaluations"])) for row in csv.DictReader(file)]
     assert table == [
@@ -116,11 +116,11 @@ def test_the_basin_starts_from_a_guess_at_each_time(tmp_path) -> None:
     ]
     assert "sense at t0 0.2, 2 evaluations" in text
     with pytest.raises(InputError, match="0 < t0"):
-        run("basin", tmp_path, tmp_path / "out", print, starts=[{"guess": "sense", "t0": 0, "steps": 1}], **KNEE)
+        reproduce("basin", tmp_path, tmp_path / "out", print, starts=[{"guess": "sense", "t0": 0, "steps": 1}], **KNEE)
 
 
 def test_no_time_left_measures_nothing_and_says_so(tmp_path) -> None:
-    text = run("tau", knees(tmp_path), tmp_path / "out", print, max_minutes=0, **KNEE)
+    text = reproduce("tau", knees(tmp_path), tmp_path / "out", print, max_minutes=0, **KNEE)
     assert text.count("trained 0 of 2 steps") == 3 and "(no rows)" in text
 
 

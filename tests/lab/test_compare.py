@@ -5,7 +5,7 @@ from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.compare import ORDER, ordering, over_seeds, run, settings
+from mri_d3gm.lab.compare import ORDER, compare_dynamics, ordering, over_seeds, settings
 
 TINY = {
     "pipeline": "restoration",
@@ -29,7 +29,7 @@ def overlay(folder, **changes):
 def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> None:
     config, rows = overlay(tmp_path), []
     output = tmp_path / "compare"
-    table = run(config, tmp_path, output, ["regression", "ou", "d3gm"], [0, 1], [1, 2], rows.append)
+    table = compare_dynamics(config, tmp_path, output, ["regression", "ou", "d3gm"], [0, 1], [1, 2], rows.append)
     lines = [(line["dynamics"], line["evaluations"], line["seeds"]) for line in table]
     assert lines[0] == ("identity", 0, 1)
     assert lines[1:] == [("regression", 1, 2), ("ou", 1, 2), ("ou", 2, 2), ("d3gm", 1, 2), ("d3gm", 2, 2)]
@@ -39,7 +39,7 @@ def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> No
     assert len(set(weights)) == 3
     kept = output / "d3gm-0" / "weights.safetensors"
     written, again = kept.stat().st_mtime_ns, []
-    assert run(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[1]["evaluations"] == 1 and not again
+    assert compare_dynamics(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[1]["evaluations"] == 1 and not again
     assert kept.stat().st_mtime_ns == written
 
 
@@ -58,7 +58,7 @@ def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
         "train#simulate#cols": 48,
     }
     config, rows, output = overlay(tmp_path, **changes), [], tmp_path / "out"
-    table = run(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], rows.append)
+    table = compare_dynamics(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], rows.append)
     assert [(line["dynamics"], line["evaluations"]) for line in table] == [
         *[("zero-filled", 0), ("d3gm", 1), ("d3gm", 2), ("sgm-vp", 1), ("sgm-vp", 2)]
     ]
@@ -67,7 +67,7 @@ def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
     text = (output / "report.md").read_text()
     assert "2 steps" in text and "Seeds 0, 1" in text and "slices.png" in text and "samples 2, trust off" in text
     before, again = (output / "slices.png").read_bytes(), []
-    run(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], again.append)
+    compare_dynamics(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], again.append)
     assert not again and (output / "slices.png").read_bytes() == before
 
 
@@ -75,15 +75,15 @@ def row(dynamics: str, seed: int, psnr: float, domain: str = "brain") -> dict:
     return {"domain": domain, "dynamics": dynamics, "evaluations": 10, "seed": seed, "files": 1, "psnr": psnr, "ssim": 0.5}
 
 
-def test_spread_over_seeds_is_that_of_means_over_what_the_table_pools() -> None:
+def test_std_over_seeds_is_that_of_means_over_what_the_table_pools() -> None:
     rows = [row("ou", seed, 30.0 + 2 * seed + axis) for seed in (0, 1) for axis in (-1, 1)]
     (line,) = over_seeds(rows)
     assert line["psnr"] == 31 and line["seeds"] == 2 and line["psnr_std"] == pytest.approx(2**0.5, abs=0.01)
 
 
-def test_the_ordering_is_told_from_differences_and_their_spread() -> None:
+def test_the_ordering_is_told_from_differences_and_their_std() -> None:
     seen = [row(name, seed, 30.0 - place + 5 * seed) for place, name in enumerate(ORDER) for seed in (0, 1)]
-    assert "was seen" in ordering(seen) and "d3gm - ou +1.00 dB (spread 0.00), seen" in ordering(seen)
+    assert "was seen" in ordering(seen) and "d3gm - ou +1.00 dB (std 0.00), seen" in ordering(seen)
     noisy = [line | {"psnr": line["psnr"] + 3 * (line["dynamics"] == "ou") * (-1) ** line["seed"]} for line in seen]
     assert "cannot be told" in ordering(noisy) and "not told apart" in ordering(noisy)
     turned = ordering([line | {"psnr": -line["psnr"]} for line in seen])
@@ -101,9 +101,9 @@ def test_settings_come_from_the_command_then_the_overlay(tmp_path) -> None:
 
 def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="unknown; one of regression"):
-        run(overlay(tmp_path), tmp_path, tmp_path / "out", ["warp"], [0], [1], print)
+        compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", ["warp"], [0], [1], print)
     with pytest.raises(InputError, match="no domains"):
-        run("weights-derain", tmp_path, tmp_path / "out", ["ou"], [0], [1], print)
+        compare_dynamics("weights-derain", tmp_path, tmp_path / "out", ["ou"], [0], [1], print)
     with pytest.raises(InputError, match="no such folder"):
-        run(overlay(tmp_path), tmp_path / "none", tmp_path / "out", ["ou"], [0], [1], print)
+        compare_dynamics(overlay(tmp_path), tmp_path / "none", tmp_path / "out", ["ou"], [0], [1], print)
     assert not (tmp_path / "out").exists()

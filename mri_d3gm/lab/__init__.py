@@ -1,0 +1,1 @@
+"""Instruments for who studies the method: stability, comparison, reproduction, benchmarks."""
