@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import has_dicom_magic, reading
+from mri_d3gm.io.image import has_dicom_magic, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -14,7 +14,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, text_of
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.image import Image, make_image, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,7 +47,7 @@ class Frame:
         return np.cross(*self.directions)
 
 
-def read_dicom(path: str | Path, series: str | None = None) -> Volume:
+def read_dicom(path: str | Path, series: str | None = None) -> Image:
     """One MR series as (column, row, slice) or (column, row, slice, t), slope and intercept applied per frame.
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
@@ -65,7 +65,7 @@ def read_dicom(path: str | Path, series: str | None = None) -> Volume:
         array = _voxels(grid, files)
     ordered = dict.fromkeys(frame.source.path for row in grid for frame in row)
     description = text_of(sources[0].header, "SeriesDescription")
-    return make_volume(target, array, affine, tuple(ordered), description)
+    return make_image(target, array, affine, tuple(ordered), description)
 
 
 # files

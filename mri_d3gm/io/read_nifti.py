@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.image import Image, make_image, reading
 
 MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 
 
-def read_nifti(path: str | Path) -> Volume:
-    """Volume of a .nii or .nii.gz file, in the file's own axes, slope and intercept applied.
+def read_nifti(path: str | Path) -> Image:
+    """Image of a .nii or .nii.gz file, in the file's own axes, slope and intercept applied.
 
     Affine: the sform, else the qform, else voxel sizes about the centre (as nibabel: x towards left), always in mm.
     InputError where the file is missing, cut short, damaged, or no NIfTI.
@@ -34,7 +34,7 @@ def read_nifti(path: str | Path) -> Volume:
         description = bytes(image.header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
     affine = np.array(image.affine, np.float64)
     affine[:3] *= unit
-    return make_volume(path, array, affine, (Path(path),), description)
+    return make_image(path, array, affine, (Path(path),), description)
 
 
 def _check_whole(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.image import Image, make_image, reading
 
 # signs that bring the first three world axes to RAS; a header without a space counts as LPS, as in ITK and 3D Slicer
 SPACES = {
@@ -24,8 +24,8 @@ SERIES = ("list", "time", "vector", "scalar", "stub", "none", "???")
 MM_PER_UNIT = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
 
 
-def read_nrrd(path: str | Path) -> Volume:
-    """Volume of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
+def read_nrrd(path: str | Path) -> Image:
+    """Image of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
 
     Affine: space directions and origin brought to RAS, else spacings. InputError where pynrrd, the file or its data
     are missing or cannot be used.
@@ -48,7 +48,7 @@ def read_nrrd(path: str | Path) -> Volume:
         array = array.reshape(*array.shape[: len(kept)], *(size for size in array.shape[len(kept) :] if size > 1))
     if len(kept) == 2:
         array = array[:, :, None]
-    return make_volume(path, array, affine, (Path(path), *data_files), str(header.get("content", "")))
+    return make_image(path, array, affine, (Path(path), *data_files), str(header.get("content", "")))
 
 
 def _data_files(path: Path, header: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -14,8 +14,8 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
-from mri_d3gm.io.volume import Volume, slice_axis
+from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import centre_mask, embed, truncate
@@ -25,9 +25,9 @@ OPERATORS = ("truncation", "unknown")
 
 
 @lru_cache(maxsize=2)
-def cached_volume(path: str, series: str | None = None) -> Volume:
+def cached_volume(path: str, series: str | None = None) -> Image:
     """The volume of a path, so that its slices share one reading."""
-    return open_volume(path, series)
+    return open_image(path, series)
 
 
 class LoadSliced(Transform):

@@ -32,8 +32,8 @@ from pydicom.uid import (
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io import dicom_series as module
+from mri_d3gm.io.image import Image, image_hash, spacing
 from mri_d3gm.io.read_dicom import read_dicom
-from mri_d3gm.io.volume import Volume, spacing, volume_hash
 
 DIRECTIONS = {
     "axial": AXIAL,
@@ -44,7 +44,7 @@ DIRECTIONS = {
 EXPECTED = stack().transpose(2, 1, 0)
 
 
-def brightest(volume: Volume) -> np.ndarray:
+def brightest(volume: Image) -> np.ndarray:
     """World position of the brightest voxel, mm RAS."""
     index = np.unravel_index(volume.array.argmax(), volume.array.shape)[:3]
     return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
@@ -120,7 +120,7 @@ def test_one_file_a_folder_and_a_zip_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.array, EXPECTED)
         np.testing.assert_array_equal(volume.affine, one.affine)
     assert read_dicom(packed).files == (packed,)
-    assert volume_hash(one) == volume_hash(read_dicom(folder / "000")) != volume_hash(read_dicom(packed))
+    assert image_hash(one) == image_hash(read_dicom(folder / "000")) != image_hash(read_dicom(packed))
 
 
 def test_single_slice_takes_its_depth_from_the_header(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
+from mri_d3gm.io.image import spacing
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.read_nrrd import read_nrrd
-from mri_d3gm.io.volume import spacing
 
 nrrd = pytest.importorskip("nrrd")
 
@@ -49,7 +49,7 @@ def error_of(path: Path) -> str:
     ],
 )
 def test_spaces(tmp_path: Path, space: str, signs: tuple[int, ...]) -> None:
-    volume = open_volume(write(tmp_path / "a.nrrd", **oriented(space)))
+    volume = open_image(write(tmp_path / "a.nrrd", **oriented(space)))
     np.testing.assert_array_equal(volume.array, DATA)
     np.testing.assert_allclose(volume.affine[:3, :3] @ VOXEL + volume.affine[:3, 3], LANDMARK * signs)
     assert spacing(volume) == pytest.approx((1, 2, 4))
@@ -96,7 +96,7 @@ def test_two_axes(tmp_path: Path) -> None:
 
 def test_detached_data(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nhdr", detached=True, **oriented())
-    volume = open_volume(path)
+    volume = open_image(path)
     np.testing.assert_array_equal(volume.array, DATA)
     data = volume.files[1]
     assert volume.files[0] == path and data.parent == tmp_path

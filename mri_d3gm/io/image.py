@@ -15,7 +15,7 @@ THICK = 1.5  # an axis whose spacing is that many times the other two's is the s
 
 
 @dataclass(frozen=True)
-class Volume:
+class Image:
     """A magnitude volume in the file's units (slope and intercept applied).
 
     array: float32, (i, j, k) or (i, j, k, t), finite; affine: 4 x 4 float64 from voxel index (i, j, k) to mm, RAS+;
@@ -49,9 +49,9 @@ def reading(name: str | Path, what: str = "cannot be read") -> Iterator[None]:
         raise InputError(f"{name}: {what}: {text[:200]}; check the file, or copy or download it again") from error
 
 
-def make_volume(
+def make_image(
     name: str | Path, array: np.ndarray, affine: np.ndarray, files: tuple[Path, ...], description: str = ""
-) -> Volume:
+) -> Image:
     """The volume of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
 
     Trailing axes of length 1 beyond the third are dropped, two axes become three. InputError for complex or colour
@@ -70,7 +70,7 @@ def make_volume(
         usable = usable and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3
     if not usable:
         raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")
-    return Volume(data, matrix, files, " ".join(description.split()))
+    return Image(data, matrix, files, " ".join(description.split()))
 
 
 def _three_or_four(name: str | Path, array: np.ndarray) -> np.ndarray:
@@ -95,13 +95,13 @@ def _check_values(name: str | Path, data: np.ndarray) -> None:
         raise InputError(f"{name}: all voxels are zero; give a file that holds an image")
 
 
-def spacing(volume: Volume) -> tuple[float, float, float]:
+def spacing(volume: Image) -> tuple[float, float, float]:
     """Distance between neighbouring voxels along (i, j, k), in mm."""
     first, second, third = np.linalg.norm(volume.affine[:3, :3], axis=0)
     return float(first), float(second), float(third)
 
 
-def slice_axis(volume: Volume) -> int:
+def slice_axis(volume: Image) -> int:
     """Axis (0, 1 or 2) across slices: one of length 1, else one spaced over 1.5 times the others, else the last."""
     single = [axis for axis in range(3) if volume.array.shape[axis] == 1]
     if single:
@@ -111,7 +111,7 @@ def slice_axis(volume: Volume) -> int:
     return int(order[2]) if sizes[order[2]] > THICK * sizes[order[1]] else 2
 
 
-def volume_hash(volume: Volume) -> str:
+def image_hash(volume: Image) -> str:
     """sha256 of the bytes of all files of the volume, one after the other, hex; InputError where one cannot be read."""
     digest = hashlib.sha256()
     for path in volume.files:

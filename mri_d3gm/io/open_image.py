@@ -4,15 +4,15 @@ import zipfile
 from pathlib import Path
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.image import Image, has_dicom_magic
 from mri_d3gm.io.read_dicom import read_dicom
 from mri_d3gm.io.read_nifti import read_nifti
 from mri_d3gm.io.read_nrrd import read_nrrd
-from mri_d3gm.io.volume import Volume, has_dicom_magic
 
 FORMATS = ".nii, .nii.gz, .nrrd, .nhdr, or DICOM (a file, a folder or a .zip)"
 
 
-def open_volume(path: str | Path, series: str | None = None) -> Volume:
+def open_image(path: str | Path, series: str | None = None) -> Image:
     """Read NIfTI, NRRD or DICOM, by the file's ending or content; series: which of several DICOM series.
 
     InputError for what is missing, of another format or cannot be used.

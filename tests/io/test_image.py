@@ -10,8 +10,8 @@ import pytest
 from dicom_files import slices, write_series
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
-from mri_d3gm.io.volume import make_volume, slice_axis, spacing, volume_hash
+from mri_d3gm.io.image import image_hash, make_image, slice_axis, spacing
+from mri_d3gm.io.open_image import open_image
 
 DATA = np.arange(1, 61, dtype=np.int16).reshape(3, 4, 5)
 
@@ -37,33 +37,33 @@ def error_of(function: Any, *arguments: Any) -> str:
     ],
 )
 def test_shapes(given: tuple[int, ...], kept: tuple[int, ...]) -> None:
-    volume = make_volume("a", np.ones(given, ">f8"), np.eye(4), ())
+    volume = make_image("a", np.ones(given, ">f8"), np.eye(4), ())
     assert volume.array.shape == kept and volume.array.dtype == np.float32 and volume.array.dtype.isnative
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 4, 5, 1, 2), (3, 1, 1), (3, 0, 4), (1, 1, 5)])
 def test_shapes_that_are_refused(shape: tuple[int, ...]) -> None:
-    assert f"a.nii: has shape {shape}" in error_of(make_volume, "a.nii", np.ones(shape), np.eye(4), ())
+    assert f"a.nii: has shape {shape}" in error_of(make_image, "a.nii", np.ones(shape), np.eye(4), ())
 
 
 def test_voxels_that_are_refused() -> None:
     for bad in (np.nan, np.inf, 1e60):
         data = DATA.astype(float)
         data[1, 2, 3] = bad
-        assert "a.nii: voxel (1, 2, 3) is NaN, Inf or too large" in error_of(make_volume, "a.nii", data, np.eye(4), ())
-    assert "a.nii: all voxels are zero" in error_of(make_volume, "a.nii", DATA * 0, np.eye(4), ())
+        assert "a.nii: voxel (1, 2, 3) is NaN, Inf or too large" in error_of(make_image, "a.nii", data, np.eye(4), ())
+    assert "a.nii: all voxels are zero" in error_of(make_image, "a.nii", DATA * 0, np.eye(4), ())
     colours = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     for data in (DATA * 1j, colours):
-        assert "complex, colour or records" in error_of(make_volume, "a.nii", data, np.eye(4), ())
+        assert "complex, colour or records" in error_of(make_image, "a.nii", data, np.eye(4), ())
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1]), np.ones((4, 4)), np.eye(3)])
 def test_affines_that_are_refused(bad: np.ndarray) -> None:
-    assert "a.nii: its affine" in error_of(make_volume, "a.nii", DATA, bad, ())
+    assert "a.nii: its affine" in error_of(make_image, "a.nii", DATA, bad, ())
 
 
 def test_affine_of_small_voxels_is_usable() -> None:
-    assert spacing(make_volume("a", DATA, np.diag([1e-3, -1e-3, 1e-3, 1]), ())) == pytest.approx((1e-3, 1e-3, 1e-3))
+    assert spacing(make_image("a", DATA, np.diag([1e-3, -1e-3, 1e-3, 1]), ())) == pytest.approx((1e-3, 1e-3, 1e-3))
 
 
 @pytest.mark.parametrize(
@@ -80,38 +80,38 @@ def test_affine_of_small_voxels_is_usable() -> None:
     ],
 )
 def test_slice_axis(shape: tuple[int, ...], sizes: tuple[float, ...], axis: int) -> None:
-    assert slice_axis(make_volume("a", np.ones(shape), np.diag([*sizes, 1]), ())) == axis
+    assert slice_axis(make_image("a", np.ones(shape), np.diag([*sizes, 1]), ())) == axis
 
 
 def test_spacing_of_an_oblique_affine() -> None:
     turned = np.eye(4)
     turned[:3, :3] = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, -1]]) @ np.diag([1, 2, 5])
-    assert spacing(make_volume("a", DATA, turned, ())) == pytest.approx((1, 2, 5))
+    assert spacing(make_image("a", DATA, turned, ())) == pytest.approx((1, 2, 5))
 
 
 def test_hash_is_of_all_bytes_in_order(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name * 5)
-    volume = make_volume("a", DATA, np.eye(4), (tmp_path / "b", tmp_path / "a"))
-    assert volume_hash(volume) == hashlib.sha256(b"bbbbbaaaaa").hexdigest()
+    volume = make_image("a", DATA, np.eye(4), (tmp_path / "b", tmp_path / "a"))
+    assert image_hash(volume) == hashlib.sha256(b"bbbbbaaaaa").hexdigest()
     (tmp_path / "a").unlink()
-    assert f"{tmp_path / 'a'}: cannot be read" in error_of(volume_hash, volume)
+    assert f"{tmp_path / 'a'}: cannot be read" in error_of(image_hash, volume)
 
 
 def test_files_are_known_by_ending_or_content(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(DATA, np.eye(4)), tmp_path / "a.nii.gz")
     write_series(tmp_path / "d", slices(), name="no ending {}")
-    assert open_volume(tmp_path / "a.nii.gz").array.shape == (3, 4, 5)
-    whole = open_volume(tmp_path / "d")
+    assert open_image(tmp_path / "a.nii.gz").array.shape == (3, 4, 5)
+    whole = open_image(tmp_path / "d")
     for series in (None, "4", "t2_tse"):
-        np.testing.assert_array_equal(open_volume(tmp_path / "d" / "no ending 1", series).array, whole.array)
-    assert "choose" in error_of(open_volume, tmp_path / "a.nii.gz", "4")
+        np.testing.assert_array_equal(open_image(tmp_path / "d" / "no ending 1", series).array, whole.array)
+    assert "choose" in error_of(open_image, tmp_path / "a.nii.gz", "4")
     (tmp_path / "b.png").write_bytes(b"\x89PNG" + bytes(200))
-    assert "b.png: not a volume that can be read; give .nii" in error_of(open_volume, tmp_path / "b.png")
-    assert "no such file" in error_of(open_volume, tmp_path / "c.nii")
+    assert "b.png: not a volume that can be read; give .nii" in error_of(open_image, tmp_path / "b.png")
+    assert "no such file" in error_of(open_image, tmp_path / "c.nii")
 
 
 def test_nothing_heavy_is_imported() -> None:
-    code = "import sys, mri_d3gm.io.open_volume; "
+    code = "import sys, mri_d3gm.io.open_image; "
     code += "assert not {'torch', 'pydicom', 'nibabel', 'nrrd'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
