@@ -1,6 +1,7 @@
 """Super-resolution: opens the bundle, runs it over a volume's slices, writes volume, std, sidecar and preview."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,8 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, image_hash, slice_axis
-from mri_d3gm.io.nifti import write_volume
 from mri_d3gm.io.preview import upright, write_preview
+from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.tasks import outputs
 from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
@@ -190,9 +191,9 @@ def write(result: SuperResolution, source: Image, axis: int, names: Outputs) -> 
     scale = record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
     make_folder(names.volume)
-    write_volume(names.volume, result.volume, result.affine, 1, description)
+    save_image(names.volume, replace(source, array=result.volume, affine=result.affine), 1, description)
     if result.std is not None:
-        write_volume(names.std, result.std, result.affine, 1, "std of draws; " + description)
+        save_image(names.std, replace(source, array=result.std, affine=result.affine), 1, "std of draws; " + description)
     else:
         names.std.unlink(missing_ok=True)
     middle = result.volume.shape[axis] // 2

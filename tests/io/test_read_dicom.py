@@ -77,6 +77,38 @@ def test_enhanced_multi_frame_with_scaling_of_every_frame(tmp_path: Path, name: 
     assert volume.files == (tmp_path / "a.dcm",)
 
 
+IDENTITY = {
+    "PatientName": "Müller^Jörg", "PatientID": "0815", "PatientBirthDate": "19700101", "PatientSex": "O",
+    "StudyInstanceUID": "1.2", "StudyDate": "20200102", "StudyTime": "101112.5", "StudyID": "7", "AccessionNumber": "A1",
+    "ReferringPhysicianName": "Doe^Jane", "FrameOfReferenceUID": "1.2.4", "SeriesInstanceUID": "1.2.3",
+    "BodyPartExamined": "HEAD", "PatientPosition": "HFS", "MagneticFieldStrength": "3", "RepetitionTime": "2000.5",
+}  # fmt: skip
+GENERAL = {"SeriesNumber": "4", "SeriesDescription": "t2_tse", "Modality": "MR", "SpecificCharacterSet": "ISO_IR 192"}
+
+
+@pytest.mark.parametrize("kind", ["classic", "zip", "enhanced"])
+def test_what_a_derived_series_repeats_is_kept(tmp_path: Path, kind: str) -> None:
+    given = {"SpecificCharacterSet": "ISO_IR 192", "SequenceVariant": ["SK", "SP"]} | IDENTITY
+    path = write_enhanced(tmp_path / "a.dcm", **given) if kind == "enhanced" else write_series(tmp_path / "d", **given)
+    if kind == "zip":
+        path = Path(shutil.make_archive(str(tmp_path / "z"), "zip", path))
+    assert read_dicom(path).source == IDENTITY | GENERAL | {"SequenceVariant": "SK\\SP"}
+
+
+def test_what_differs_within_a_series_is_not_repeated(tmp_path: Path) -> None:
+    items = slices(EchoTime=10, FlipAngle=90) + slices(EchoTime=20, FlipAngle=90)
+    source = read_dicom(write_series(tmp_path, items)).source
+    assert "EchoTime" not in source and source["FlipAngle"] == "90.0"
+
+
+def test_a_damaged_attribute_that_is_not_needed_is_left_out(tmp_path: Path) -> None:
+    path = write_series(tmp_path, RepetitionTime="2000.25", FlipAngle=90) / "im000.dcm"
+    path.write_bytes(path.read_bytes().replace(b"2000.25", b"Smith^J"))
+    image = read_dicom(tmp_path)
+    assert "RepetitionTime" not in image.source and image.source["FlipAngle"] == "90.0"
+    np.testing.assert_array_equal(image.array, EXPECTED)
+
+
 def test_enhanced_and_classic_agree(tmp_path: Path) -> None:
     classic = read_dicom(write_series(tmp_path / "c", directions=OBLIQUE))
     enhanced = read_dicom(write_enhanced(tmp_path / "e.dcm", OBLIQUE, slope=1))

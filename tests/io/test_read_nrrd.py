@@ -137,3 +137,18 @@ def test_without_pynrrd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(builtins, "__import__", missing)
     assert "pip install 'mri-d3gm[nrrd]'" in error_of(path)
+
+
+@pytest.mark.parametrize(
+    "fields, seconds",
+    [
+        ({"units": ["mm", "mm", "mm", "s"]}, 2.5),
+        ({"units": ["mm", "mm", "mm", "ms"]}, 0.0025),
+        ({"units": ["mm", "mm", "mm", "fortnight"]}, None),
+        ({}, None),
+        ({"units": ["mm", "mm", "mm", "s"], "kinds": ["space"] * 3 + ["list"]}, None),
+    ],
+)
+def test_time_step_is_in_seconds(tmp_path: Path, fields: dict, seconds: float | None) -> None:
+    fields = {"kinds": ["space"] * 3 + ["time"], "spacings": [1, 1, 1, 2.5]} | fields
+    assert read_nrrd(write(tmp_path / "a.nrrd", np.stack([DATA, DATA], -1), **fields)).time_step == pytest.approx(seconds)

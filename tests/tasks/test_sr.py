@@ -75,6 +75,23 @@ def test_frames_and_slices_go_to_their_places(tmp_path) -> None:
     np.testing.assert_allclose(part.affine @ [0, 0, 0, 1], LPS @ [0, 0, 1, 1], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "unit, step, seconds", [("sec", 2.5, 2.5), ("msec", 2500, 2.5), ("usec", 8e5, 0.8), ("unknown", 2.5, None)]
+)
+def test_the_time_step_stays(unit: str, step: float, seconds: float | None, tmp_path) -> None:
+    image = nibabel.Nifti1Image(np.stack([landmark(16, 16)] * 2, -1).astype(np.float32), LPS)
+    image.header.set_xyzt_units("mm", unit)
+    image.header["pixdim"][4] = step
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    names = output_names(tmp_path / "a.nii.gz", tmp_path)
+    superresolve(tmp_path / "a.nii.gz", scale=2, output=names, **FAST)
+    for name in (names.volume, names.std):
+        written = nibabel.load(name)
+        assert written.shape[3] == 2 and written.header.get_zooms()[3] == np.float32(seconds or 0)
+        assert written.header.get_xyzt_units() == ("mm", "sec" if seconds else "unknown")
+        assert open_image(name).time_step == seconds
+
+
 def test_the_slice_axis_may_come_first(tmp_path) -> None:
     volume = 100 * phantom(3, 16, 20)
     first = write(tmp_path / "a.nii.gz", volume, np.diag([5, 1, 1, 1.0]))
