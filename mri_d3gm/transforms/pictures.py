@@ -14,6 +14,7 @@ from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import Picture, read_picture
+from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
 
@@ -22,9 +23,13 @@ DEGRADATIONS = ("rain-heavy", "rain-light", "haze")
 
 
 @lru_cache(maxsize=2)
-def cached_picture(path: str) -> Picture:
-    """The picture of a file, read once."""
+def _read(path: str, _: tuple[Stamp, ...]) -> Picture:
     return read_picture(path)
+
+
+def cached_picture(path: str) -> Picture:
+    """The picture of a file, read once, and again once the file has changed."""
+    return _read(path, stamps([path]))
 
 
 def _colour(picture: Picture) -> torch.Tensor:
