@@ -104,11 +104,15 @@ def _group(**values: Any) -> list[Dataset]:
     return [item]
 
 
-def write_enhanced(path: Path, directions: Any = AXIAL, step: float = 4.0, echoes: int = 1, slope: float = 1.0) -> Path:
+def write_enhanced(
+    path: Path, directions: Any = AXIAL, step: float = 4.0, echoes: int = 1, slope: float = 1.0, **values: Any
+) -> Path:
     """An enhanced multi-frame file, its frames in reverse order; frame values x slope x (1 + slice) + echo."""
     data = stack()
     order = [(index, echo) for index in reversed(range(len(data))) for echo in reversed(range(echoes))]
-    item = dataset(np.stack([data[index] for index, _ in order]), SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(order))
+    item = dataset(
+        np.stack([data[index] for index, _ in order]), SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(order), **values
+    )
     shared = Dataset()
     shared.PixelMeasuresSequence = _group(PixelSpacing=list(SPACING), SliceThickness=3.0)
     item.SharedFunctionalGroupsSequence = [shared]
@@ -118,8 +122,8 @@ def write_enhanced(path: Path, directions: Any = AXIAL, step: float = 4.0, echoe
         groups.PlanePositionSequence = _group(ImagePositionPatient=[float(x) for x in position(index, directions, step)])
         orientation = [float(x) for row in directions for x in row]
         groups.PlaneOrientationSequence = _group(ImageOrientationPatient=orientation)
-        values = {"RescaleSlope": slope * (1 + index), "RescaleIntercept": float(echo), "RescaleType": "US"}
-        groups.PixelValueTransformationSequence = _group(**values)
+        scaling = {"RescaleSlope": slope * (1 + index), "RescaleIntercept": float(echo), "RescaleType": "US"}
+        groups.PixelValueTransformationSequence = _group(**scaling)
         groups.MREchoSequence = _group(EffectiveEchoTime=10.0 * (1 + echo))
         frames.append(groups)
     item.PerFrameFunctionalGroupsSequence = frames

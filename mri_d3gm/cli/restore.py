@@ -28,7 +28,7 @@ def restore(
     as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable line a picture.")] = False,
 ) -> None:
     """Rain or haze out of photographs; size, depth, alpha and colour profile stay."""
-    from mri_d3gm.io.images import image_files
+    from mri_d3gm.io.pictures import picture_files
 
     options: dict[str, Any] = {
         "task": task,
@@ -42,7 +42,7 @@ def restore(
         "weights": weights,
         "device": device,
     }
-    files = image_files(inputs)
+    files = picture_files(inputs)
     if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
     run_all(files, output, lambda path: one(path, output, options, overwrite, as_json))
@@ -52,9 +52,9 @@ def one(path: str, output: str, options: dict[str, Any], overwrite: bool, as_jso
     """Restore one picture, with a progress bar on stderr, and say what came out."""
     from rich.console import Console
 
-    from mri_d3gm.io.images import read_image
+    from mri_d3gm.io.pictures import read_picture
 
-    read_image(path)
+    read_picture(path)
     with Console(stderr=True).status("loading"):
         from mri_d3gm.tasks import restore as work
     name = work.output_name(path, output)

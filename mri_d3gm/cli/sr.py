@@ -57,9 +57,9 @@ def one(path: str, output: str, options: dict[str, Any], overwrite: bool, as_jso
     """Super-resolve one volume, with a progress bar on stderr, and say what came out."""
     from rich.console import Console
 
-    from mri_d3gm.io.open_volume import open_volume
+    from mri_d3gm.io.open_image import open_image
 
-    open_volume(path, options["series"])
+    open_image(path, options["series"])
     if verbose:
         print(f"{path}: {options}", file=sys.stderr)
     with Console(stderr=True).status("loading"):

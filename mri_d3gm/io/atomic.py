@@ -15,7 +15,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     InputError where the folder cannot be written or the disk is full; nothing is left behind on any exception.
     """
     target = Path(path)
-    ending = ".nii.gz" if target.name.endswith(".nii.gz") else target.suffix
+    ending = ".nii.gz" if target.name.lower().endswith(".nii.gz") else target.suffix
     temporary = target.with_name(f".writing-{secrets.token_hex(6)}{ending}")
     try:
         temporary.touch(exist_ok=False)

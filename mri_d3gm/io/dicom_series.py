@@ -2,14 +2,14 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import has_dicom_magic, reading
+from mri_d3gm.io.image import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,6 +46,49 @@ TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
+# what a series derived from this one repeats, where it is the same in all images
+REPEATED = (
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "SeriesDate",
+    "SeriesTime",
+    "ProtocolName",
+    "Modality",
+    "BodyPartExamined",
+    "Laterality",
+    "PatientPosition",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "MagneticFieldStrength",
+    "ScanningSequence",
+    "SequenceVariant",
+    "MRAcquisitionType",
+    "RepetitionTime",
+    "EchoTime",
+    "InversionTime",
+    "FlipAngle",
+    "EchoTrainLength",
+    "ImagedNucleus",
+)
 MR_STORAGE = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -61,6 +104,17 @@ class Source:
     @property
     def name(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a path may hold DICOM: a folder, a .zip, or a file that begins as DICOM does."""
+    return path.is_dir() or zipfile.is_zipfile(path) or has_dicom_magic(path)
+
+
+def has_dicom_magic(path: Path) -> bool:
+    """Whether bytes 128 to 131 are DICM; InputError where the file cannot be read."""
+    with reading(path), path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 class Files:
@@ -146,7 +200,12 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
             if file.read(132)[128:] != b"DICM":
                 return None
         with files.open(path, member) as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*TAGS])
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*TAGS, *REPEATED])
+        for keyword in set(REPEATED) - set(TAGS):  # not needed to read, so never a reason to refuse
+            try:
+                text_of(header, keyword)
+            except Exception:  # pydicom's converters raise anything
+                del header[keyword]
         for _ in (*header.file_meta.iterall(), *header.iterall()):
             pass  # pydicom converts a value, and finds it damaged, when it is first asked for
         return header
@@ -170,9 +229,16 @@ def _problem(source: Source) -> str | None:
 
 
 def text_of(header: "Dataset", name: str) -> str:
-    """An attribute as text with single blanks, '' where it is missing."""
+    """An attribute as text with single blanks, several values joined by backslashes; '' where it is missing."""
     value = header.get(name)
-    return "" if value is None else " ".join(str(value).split())
+    several = value if isinstance(value, MutableSequence) else [value]
+    return " ".join("\\".join("" if item is None else str(item) for item in several).split())
+
+
+def repeated(sources: Sequence[Source]) -> dict[str, str]:
+    """The attributes of REPEATED that have one value in all sources, as text by keyword; those identify the patient too."""
+    found = {name: {text_of(source.header, name) for source in sources} for name in REPEATED}
+    return {name: texts.pop() for name, texts in found.items() if len(texts) == 1 and texts != {""}}
 
 
 # choice of a series

@@ -1,11 +1,16 @@
-"""Writer of NIfTI volumes: one function sets sform, qform, pixdim and units."""
+"""Writer of NIfTI images: one function sets sform, qform, pixdim and units."""
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.image import Image
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Image
 
 # World direction (RAS) of increasing column, row and slice index, for each plane. Rows of fastMRI files run towards
 # anterior or superior; the direction of columns is not recoverable and set as radiologists look at images.
@@ -39,21 +44,32 @@ def write_nifti(
     path: str | Path, volume: np.ndarray, voxel_mm: tuple[float, float, float], acquisition: str, description: str
 ) -> None:
     """Write (slices, rows, cols) as float32 NIfTI, axes (column, row, slice), in mm, centred at 0 (`affine_of`), code 2."""
-    write_volume(path, volume.transpose(2, 1, 0), affine_of(volume.shape, voxel_mm, acquisition), 2, description)
+    affine = affine_of(volume.shape, voxel_mm, acquisition)
+    write_nifti_image(path, Image(volume.transpose(2, 1, 0), affine, (), ""), 2, description)
 
 
-def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray, code: int, description: str) -> None:
-    """Write an array (i, j, k[, t]) as float32 NIfTI in mm, qform = sform with `code`; a shear stays in the sform alone.
+def write_nifti_image(path: str | Path, image: Image, code: int, description: str) -> None:
+    """Write array, affine and time step as float32 NIfTI.
 
-    description: ASCII, cut at 79 characters. Written whole or not at all; equal input gives equal bytes. InputError
-    where it cannot be written.
+    code: of sform and qform, 1 for the scanner's coordinates, 2 for others. description: ASCII, cut at 79 characters.
+    Written whole or not at all; equal input gives equal bytes. InputError where it cannot be written.
     """
     import nibabel
 
-    image = nibabel.Nifti1Image(array.astype(np.float32, copy=False), affine)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    image.set_sform(affine, code)
-    image.set_qform(affine, code)
+    made = nibabel.Nifti1Image(image.array.astype(np.float32, copy=False), image.affine)
+    set_grid(made, image.affine, code, image.time_step)
+    made.header["descrip"] = description.encode("ascii", "replace")[:79]
     with atomic_path(path) as temporary:
-        nibabel.save(image, temporary)
+        nibabel.save(made, temporary)
+
+
+def set_grid(image: "Nifti1Image", affine: np.ndarray, code: int, time_step: float | None) -> None:
+    """Set sform, qform, pixdim and units; affine: mm RAS; time_step: s, or None for 0 of an unknown unit.
+
+    A shear stays in the sform alone, as the qform holds none.
+    """
+    image.set_sform(affine, code)
+    image.set_qform(affine, code)  # and pixdim[1:4]
+    image.header.set_xyzt_units("mm", "unknown" if time_step is None else "sec")
+    if len(image.shape) > 3:
+        image.header["pixdim"][4] = time_step or 0

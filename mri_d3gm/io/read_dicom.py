@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, text_of
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, repeated, text_of
+from mri_d3gm.io.image import Image, make_image, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,12 +47,12 @@ class Frame:
         return np.cross(*self.directions)
 
 
-def read_dicom(path: str | Path, series: str | None = None) -> Volume:
+def read_dicom(path: str | Path, series: str | None = None) -> Image:
     """One MR series as (column, row, slice) or (column, row, slice, t), slope and intercept applied per frame.
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
-    series in its folder. series: number, UID or description, where there are several. InputError names what is
-    missing, mixed, irregular or damaged.
+    series in its folder. series: number, UID or description, where there are several. source: `repeated` attributes.
+    The time step is unknown: RepetitionTime need not be it. InputError names what is missing, mixed, irregular or damaged.
     """
     target = Path(path)
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
@@ -63,9 +63,10 @@ def read_dicom(path: str | Path, series: str | None = None) -> Volume:
         grid = _grid(target, frames)
         affine = _affine(target, grid)
         array = _voxels(grid, files)
-    ordered = dict.fromkeys(frame.source.path for row in grid for frame in row)
+    used = [frame.source for row in grid for frame in row]
+    paths = dict.fromkeys(source.path for source in used)
     description = text_of(sources[0].header, "SeriesDescription")
-    return make_volume(target, array, affine, tuple(ordered), description)
+    return make_image(target, array, affine, tuple(paths), description, source=repeated(used))
 
 
 # files

@@ -1,57 +1,78 @@
-"""Reader of NIfTI-1 and NIfTI-2 volumes, plain or gzipped, of either byte order."""
+"""Reader of NIfTI-1 and NIfTI-2 images, plain or gzipped, of either byte order."""
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.image import Image, make_image, reading
 
 MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+MAGICS = {b"n+1\0": (344, "NIfTI-1"), b"n+2\0": (4, "NIfTI-2")}  # place in the header, name
 
 
-def read_nifti(path: str | Path) -> Volume:
-    """Volume of a .nii or .nii.gz file, in the file's own axes, slope and intercept applied.
+def is_nifti(path: Path) -> bool:
+    """Whether the content, unzipped if need be, begins as a NIfTI header with its data in the same file."""
+    with suppress(InputError, OSError), _opened(path) as stream:
+        return _version(stream.read(348)) is not None
+    return False
 
-    Affine: the sform, else the qform, else voxel sizes about the centre (as nibabel: x towards left), always in mm.
-    InputError where the file is missing, cut short, damaged, or no NIfTI.
+
+def read_nifti(path: str | Path) -> Image:
+    """Image of a NIfTI file, known by its content, in the file's own axes, slope and intercept applied.
+
+    Affine: the sform, else the qform, else voxel sizes about the centre (as nibabel: x towards left), always in mm. Time
+    step: pixdim[4], where its unit is one of time. source: format, sform_code, qform_code. InputError where the file is
+    missing, cut short, damaged, or no NIfTI.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
-    _check_whole(Path(path))
-    with reading(path, "is not a whole NIfTI file"):
-        try:
-            image = nibabel.load(path, mmap=False)
-        except ImageFileError:
-            image = None
-        if not isinstance(image, nibabel.Nifti1Image):  # NIfTI-2 is a subclass
+    with reading(path, "cannot be read as NIfTI"), _opened(Path(path)) as stream:
+        version = _version(stream.read(348))
+        if version is None:
             raise InputError(f"{path}: not a NIfTI file, or cut within its header; give .nii or .nii.gz")
+        stream.seek(0)
+        image = _load(stream, version)
         array = np.asanyarray(image.dataobj)
-        unit = MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
-        description = bytes(image.header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
+        while stream.read(1 << 22):
+            pass  # gzip compares its checksum at the end of the stream
+    header = image.header
+    space, time = header.get_xyzt_units()
     affine = np.array(image.affine, np.float64)
-    affine[:3] *= unit
-    return make_volume(path, array, affine, (Path(path),), description)
+    affine[:3] *= MM_PER_UNIT.get(space, 1.0)
+    # through text, so that 0.8 in float32 is 0.8
+    step = float(str(header["pixdim"][4])) * SECONDS_PER_UNIT[time] if time in SECONDS_PER_UNIT else None
+    description = bytes(header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
+    source = {"format": version, **{name: int(header[name]) for name in ("sform_code", "qform_code")}}
+    return make_image(path, array, affine, (Path(path),), description, step, source)
 
 
-def _check_whole(path: Path) -> None:
-    """InputError where the file cannot be opened, or its gzip stream ends early or fails its checksum.
+def _version(head: bytes) -> str | None:
+    return next((name for magic, (place, name) in MAGICS.items() if head[place : place + 4] == magic), None)
 
-    nibabel stops at the last voxel, so it never compares the checksum.
-    """
+
+def _load(stream: Any, version: str) -> Any:
+    """nibabel's image of a stream, which by itself would go by the file's ending."""
+    import nibabel
+
+    kind = nibabel.Nifti1Image if version == "NIfTI-1" else nibabel.Nifti2Image
+    return kind.from_file_map(kind.make_file_map({"image": stream}), mmap=False)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file's bytes, unzipped where they are gzipped; InputError where they end early or are damaged."""
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
-        if zipped:
-            with gzip.open(path) as stream:
-                while stream.read(1 << 22):
-                    pass
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if zipped else nullcontext(file) as stream:
+                yield stream
     except EOFError as error:
         raise InputError(f"{path}: the file is truncated; copy or download it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: its gzip data are damaged; copy or download it again") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error

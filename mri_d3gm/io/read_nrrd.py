@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.volume import Volume, make_volume, reading
+from mri_d3gm.io.image import Image, make_image, reading
 
 # signs that bring the first three world axes to RAS; a header without a space counts as LPS, as in ITK and 3D Slicer
 SPACES = {
@@ -21,11 +22,12 @@ SPACES = {
 }
 SPATIAL = ("domain", "space")
 SERIES = ("list", "time", "vector", "scalar", "stub", "none", "???")
+SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
 MM_PER_UNIT = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
 
 
-def read_nrrd(path: str | Path) -> Volume:
-    """Volume of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
+def read_nrrd(path: str | Path) -> Image:
+    """Image of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
 
     Affine: space directions and origin brought to RAS, else spacings. InputError where pynrrd, the file or its data
     are missing or cannot be used.
@@ -48,7 +50,25 @@ def read_nrrd(path: str | Path) -> Volume:
         array = array.reshape(*array.shape[: len(kept)], *(size for size in array.shape[len(kept) :] if size > 1))
     if len(kept) == 2:
         array = array[:, :, None]
-    return make_volume(path, array, affine, (Path(path), *data_files), str(header.get("content", "")))
+    files, content = (Path(path), *data_files), str(header.get("content", ""))
+    return make_image(path, array, affine, files, content, _time_step(header, extra), {"format": "NRRD"})
+
+
+def _time_step(header: Mapping[str, Any], extra: list[int]) -> float | None:
+    """Seconds between neighbours along the one axis of kind time, None where kind, spacing or unit do not say."""
+    kinds, sizes, units = (header.get(name, []) for name in ("kinds", "spacings", "units"))
+    if len(extra) != 1 or len(kinds) <= extra[0] or kinds[extra[0]].lower() != "time":
+        return None
+    axis = extra[0]
+    unit = SECONDS_PER_UNIT.get(units[axis]) if len(units) > axis else None
+    return float(sizes[axis]) * unit if unit is not None and len(sizes) > axis else None
+
+
+def is_nrrd(path: Path) -> bool:
+    """Whether the content begins as a NRRD header."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(7) == b"NRRD000"
+    return False
 
 
 def _data_files(path: Path, header: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images import FORMATS, Picture, write_image
+from mri_d3gm.io.pictures import FORMATS, Picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.tasks import outputs
 from mri_d3gm.tasks.bundles import infer, shipped
@@ -132,7 +132,7 @@ def write(restored: np.ndarray, source: Picture, record: dict[str, Any], name: P
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar."""
     make_folder(name)
     array = restored if source.array.shape[2] == 3 else restored.mean(2, keepdims=True)
-    write_image(name, array, source)
+    write_picture(name, array, source)
     write_sidecar(sidecar_name(name), record)
 
 

@@ -1,16 +1,17 @@
 """Super-resolution: opens the bundle, runs it over a volume's slices, writes volume, std, sidecar and preview."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.nifti import write_volume
+from mri_d3gm.io.image import Image, image_hash, slice_axis
 from mri_d3gm.io.preview import upright, write_preview
+from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.io.volume import Volume, slice_axis, volume_hash
 from mri_d3gm.tasks import outputs
 from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
 from mri_d3gm.tasks.outputs import Outputs, fingerprint_options, make_folder, software, weights_record
@@ -127,7 +128,7 @@ def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[s
 
 
 def describe(
-    source: Volume,
+    source: Image,
     path: str,
     options: dict[str, Any],
     gatherer: Any,
@@ -142,7 +143,7 @@ def describe(
     residuals = [fact["residual"] for fact in gatherer.facts if fact["residual"] is not None]
     record: dict[str, Any] = {
         "Method": options["method"],
-        "Input": {"File": Path(path).resolve().name, "SHA256": volume_hash(source), "Description": source.description},
+        "Input": {"File": Path(path).resolve().name, "SHA256": image_hash(source), "Description": source.description},
         "Options": fingerprint_options(options),
         "Weights": weights_record(options["method"], options["weights"]),
         "Software": software(),
@@ -169,7 +170,7 @@ def _plane(image: np.ndarray, axis: int) -> tuple[int, int]:
     return rows, cols * (image.shape[3] if image.ndim == 4 else 1)
 
 
-def warnings_of(source: Volume, axis: int, options: dict[str, Any]) -> list[str]:
+def warnings_of(source: Image, axis: int, options: dict[str, Any]) -> list[str]:
     """What the user should know: in-plane axes that were interpolated already, as the middle slice's k-space shows."""
     if options["degrade"] is not None:
         return []
@@ -184,15 +185,15 @@ def warnings_of(source: Volume, axis: int, options: dict[str, Any]) -> list[str]
     return found
 
 
-def write(result: SuperResolution, source: Volume, axis: int, names: Outputs) -> None:
+def write(result: SuperResolution, source: Image, axis: int, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
     record = result.record
     scale = record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
     make_folder(names.volume)
-    write_volume(names.volume, result.volume, result.affine, 1, description)
+    save_image(names.volume, replace(source, array=result.volume, affine=result.affine), 1, description)
     if result.std is not None:
-        write_volume(names.std, result.std, result.affine, 1, "std of draws; " + description)
+        save_image(names.std, replace(source, array=result.std, affine=result.affine), 1, "std of draws; " + description)
     else:
         names.std.unlink(missing_ok=True)
     middle = result.volume.shape[axis] // 2
@@ -228,4 +229,4 @@ def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> b
 
     chosen = DEFAULTS | options
     weights = str(chosen["weights"] or default_weights(PIPELINE))
-    return outputs.already_done(names, names.sidecar, volume_hash(cached_volume(str(path), chosen["series"])), chosen, weights)
+    return outputs.already_done(names, names.sidecar, image_hash(cached_volume(str(path), chosen["series"])), chosen, weights)

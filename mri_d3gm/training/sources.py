@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images import read_image
-from mri_d3gm.io.open_volume import open_volume
-from mri_d3gm.io.volume import slice_axis
+from mri_d3gm.io.image import slice_axis
+from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.physics.fft import fft2c, ifft2c
 
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")
@@ -33,7 +33,7 @@ class Slice:
 def _volume(path: Path) -> np.ndarray:
     """Magnitudes (slices, rows, cols) float32 of one file."""
     if path.is_dir() or path.name.lower().endswith(VOLUMES):
-        volume = open_volume(path)
+        volume = open_image(path)
         array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
         return np.moveaxis(array, slice_axis(volume), 0)
     if path.suffix == ".h5":
@@ -122,7 +122,7 @@ def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
     """
 
     def colour(path: Path) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(read_image(path).array.transpose(2, 0, 1))).expand(3, -1, -1)
+        return torch.from_numpy(np.ascontiguousarray(read_picture(path).array.transpose(2, 0, 1))).expand(3, -1, -1)
 
     pictures = []
     for source in sources:

@@ -13,7 +13,8 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images import Picture, read_image
+from mri_d3gm.io.pictures import Picture, read_picture
+from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
 
@@ -22,9 +23,13 @@ DEGRADATIONS = ("rain-heavy", "rain-light", "haze")
 
 
 @lru_cache(maxsize=2)
+def _read(path: str, _: tuple[Stamp, ...]) -> Picture:
+    return read_picture(path)
+
+
 def cached_picture(path: str) -> Picture:
-    """The picture of a file, read once."""
-    return read_image(path)
+    """The picture of a file, read once, and again once the file has changed."""
+    return _read(path, stamps([path]))
 
 
 def _colour(picture: Picture) -> torch.Tensor:
@@ -38,7 +43,7 @@ class LoadPictured(Transform):
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         d = dict(data) | {"image": _colour(cached_picture(str(data["path"])))}
         if data.get("target") is not None:
-            d["reference"] = _colour(read_image(data["target"]))
+            d["reference"] = _colour(read_picture(data["target"]))
             if d["reference"].shape != d["image"].shape:
                 raise InputError(
                     f"{data['target']}: {tuple(d['reference'].shape[1:])} pixels, {data['path']} has others; pair them"

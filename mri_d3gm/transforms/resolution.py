@@ -7,6 +7,7 @@ by scale; zero_filled (factor rows, factor cols) complex64, the prior mean mu; k
 
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
-from mri_d3gm.io.volume import Volume, slice_axis
+from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import centre_mask, embed, truncate
@@ -25,9 +27,24 @@ OPERATORS = ("truncation", "unknown")
 
 
 @lru_cache(maxsize=2)
-def cached_volume(path: str, series: str | None = None) -> Volume:
-    """The volume of a path, so that its slices share one reading."""
-    return open_volume(path, series)
+def _read(path: str, series: str | None) -> tuple[Image, tuple[Stamp, ...]]:
+    image = open_image(path, series)
+    return image, stamps(_watched(path, image))
+
+
+def _watched(path: str, image: Image) -> list[Path]:
+    """The files of an image and, where a folder was given, the folders that they lie in."""
+    folders = dict.fromkeys(file.parent for file in image.files) if Path(path).is_dir() else {}
+    return [Path(path), *folders, *image.files]
+
+
+def cached_volume(path: str, series: str | None = None) -> Image:
+    """The volume of a path, so that its slices share one reading; read again once one of its files has changed."""
+    image, before = _read(path, series)
+    if stamps(_watched(path, image)) != before:
+        _read.cache_clear()
+        image, _ = _read(path, series)
+    return image
 
 
 class LoadSliced(Transform):

@@ -96,7 +96,7 @@ def bad(folder: Path, kind: str) -> list[object]:
 
 MESSAGES = {
     "missing slice": "after", "mixed series": "differ", "truncated": "pixel", "compressed": "im", "empty folder": "DICOM",
-    "not finite": "NaN", "missing": "no such file", "text": "not a volume", "scale": "2 or 4", "operator": "unknown",
+    "not finite": "NaN", "missing": "no such file", "text": "not an image", "scale": "2 or 4", "operator": "unknown",
     "method": "unknown; one of", "slices": "leaves none", "slice axis": "0, 1 or 2", "series": "--series 3",
     "weights": "no weights there", "tau": "tau",
 }  # fmt: skip

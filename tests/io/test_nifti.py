@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.nifti import affine_of, plane, write_nifti
+from mri_d3gm.io.image import Image
+from mri_d3gm.io.nifti import affine_of, plane, write_nifti, write_nifti_image
 
 SHAPE = (5, 8, 6)
 VOXEL = (1.5, 2.0, 4.0)
@@ -74,6 +75,27 @@ def test_header(tmp_path: Path, acquisition: str) -> None:
     assert bytes(image.header["descrip"].item()).startswith(b"position unknown ?x")
     assert image.get_data_dtype() == np.float32
     np.testing.assert_array_equal(np.asarray(image.dataobj).transpose(2, 1, 0), volume.astype(np.float32))
+
+
+SHEARED = np.array([[1, 0.5, 0, 0], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])
+TURNED = np.array([[0, -2, 0, 7], [1.5, 0, 0, -8], [0, 0, -4, 9], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize("code", [1, 2, 4])
+@pytest.mark.parametrize("affine", [SHEARED, TURNED])
+@pytest.mark.parametrize("step", [None, 2.5, 0.8])
+def test_one_grid_in_sform_qform_pixdim_and_units(tmp_path: Path, code: int, affine: np.ndarray, step: float | None) -> None:
+    image = Image(np.ones((4, 5, 6, 2), np.float32), affine, (), "", step)
+    write_nifti_image(tmp_path / "a.nii.gz", image, code, "")
+    written = nibabel.load(tmp_path / "a.nii.gz")
+    header = written.header
+    assert header["sform_code"] == header["qform_code"] == code
+    np.testing.assert_allclose(header.get_zooms()[:3], np.linalg.norm(affine[:3, :3], axis=0), rtol=1e-6)
+    assert header.get_zooms()[3] == np.float32(step or 0)
+    assert header.get_xyzt_units() == ("mm", "sec" if step else "unknown")
+    np.testing.assert_allclose(written.get_sform(), affine)
+    if affine is TURNED:
+        np.testing.assert_allclose(written.get_qform(), affine, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])

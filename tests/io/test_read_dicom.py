@@ -32,8 +32,8 @@ from pydicom.uid import (
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io import dicom_series as module
+from mri_d3gm.io.image import Image, image_hash, spacing
 from mri_d3gm.io.read_dicom import read_dicom
-from mri_d3gm.io.volume import Volume, spacing, volume_hash
 
 DIRECTIONS = {
     "axial": AXIAL,
@@ -44,7 +44,7 @@ DIRECTIONS = {
 EXPECTED = stack().transpose(2, 1, 0)
 
 
-def brightest(volume: Volume) -> np.ndarray:
+def brightest(volume: Image) -> np.ndarray:
     """World position of the brightest voxel, mm RAS."""
     index = np.unravel_index(volume.array.argmax(), volume.array.shape)[:3]
     return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
@@ -75,6 +75,38 @@ def test_enhanced_multi_frame_with_scaling_of_every_frame(tmp_path: Path, name: 
     np.testing.assert_allclose(volume.array, EXPECTED * (0.5 * (1 + np.arange(SLICES))), rtol=1e-6)
     np.testing.assert_allclose(brightest(volume), landmark(DIRECTIONS[name]), atol=1e-6)
     assert volume.files == (tmp_path / "a.dcm",)
+
+
+IDENTITY = {
+    "PatientName": "Müller^Jörg", "PatientID": "0815", "PatientBirthDate": "19700101", "PatientSex": "O",
+    "StudyInstanceUID": "1.2", "StudyDate": "20200102", "StudyTime": "101112.5", "StudyID": "7", "AccessionNumber": "A1",
+    "ReferringPhysicianName": "Doe^Jane", "FrameOfReferenceUID": "1.2.4", "SeriesInstanceUID": "1.2.3",
+    "BodyPartExamined": "HEAD", "PatientPosition": "HFS", "MagneticFieldStrength": "3", "RepetitionTime": "2000.5",
+}  # fmt: skip
+GENERAL = {"SeriesNumber": "4", "SeriesDescription": "t2_tse", "Modality": "MR", "SpecificCharacterSet": "ISO_IR 192"}
+
+
+@pytest.mark.parametrize("kind", ["classic", "zip", "enhanced"])
+def test_what_a_derived_series_repeats_is_kept(tmp_path: Path, kind: str) -> None:
+    given = {"SpecificCharacterSet": "ISO_IR 192", "SequenceVariant": ["SK", "SP"]} | IDENTITY
+    path = write_enhanced(tmp_path / "a.dcm", **given) if kind == "enhanced" else write_series(tmp_path / "d", **given)
+    if kind == "zip":
+        path = Path(shutil.make_archive(str(tmp_path / "z"), "zip", path))
+    assert read_dicom(path).source == IDENTITY | GENERAL | {"SequenceVariant": "SK\\SP"}
+
+
+def test_what_differs_within_a_series_is_not_repeated(tmp_path: Path) -> None:
+    items = slices(EchoTime=10, FlipAngle=90) + slices(EchoTime=20, FlipAngle=90)
+    source = read_dicom(write_series(tmp_path, items)).source
+    assert "EchoTime" not in source and source["FlipAngle"] == "90.0"
+
+
+def test_a_damaged_attribute_that_is_not_needed_is_left_out(tmp_path: Path) -> None:
+    path = write_series(tmp_path, RepetitionTime="2000.25", FlipAngle=90) / "im000.dcm"
+    path.write_bytes(path.read_bytes().replace(b"2000.25", b"Smith^J"))
+    image = read_dicom(tmp_path)
+    assert "RepetitionTime" not in image.source and image.source["FlipAngle"] == "90.0"
+    np.testing.assert_array_equal(image.array, EXPECTED)
 
 
 def test_enhanced_and_classic_agree(tmp_path: Path) -> None:
@@ -120,7 +152,7 @@ def test_one_file_a_folder_and_a_zip_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.array, EXPECTED)
         np.testing.assert_array_equal(volume.affine, one.affine)
     assert read_dicom(packed).files == (packed,)
-    assert volume_hash(one) == volume_hash(read_dicom(folder / "000")) != volume_hash(read_dicom(packed))
+    assert image_hash(one) == image_hash(read_dicom(folder / "000")) != image_hash(read_dicom(packed))
 
 
 def test_single_slice_takes_its_depth_from_the_header(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
+from mri_d3gm.io.image import spacing
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.read_nrrd import read_nrrd
-from mri_d3gm.io.volume import spacing
 
 nrrd = pytest.importorskip("nrrd")
 
@@ -49,7 +49,7 @@ def error_of(path: Path) -> str:
     ],
 )
 def test_spaces(tmp_path: Path, space: str, signs: tuple[int, ...]) -> None:
-    volume = open_volume(write(tmp_path / "a.nrrd", **oriented(space)))
+    volume = open_image(write(tmp_path / "a.nrrd", **oriented(space)))
     np.testing.assert_array_equal(volume.array, DATA)
     np.testing.assert_allclose(volume.affine[:3, :3] @ VOXEL + volume.affine[:3, 3], LANDMARK * signs)
     assert spacing(volume) == pytest.approx((1, 2, 4))
@@ -96,7 +96,7 @@ def test_two_axes(tmp_path: Path) -> None:
 
 def test_detached_data(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nhdr", detached=True, **oriented())
-    volume = open_volume(path)
+    volume = open_image(path)
     np.testing.assert_array_equal(volume.array, DATA)
     data = volume.files[1]
     assert volume.files[0] == path and data.parent == tmp_path
@@ -137,3 +137,18 @@ def test_without_pynrrd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(builtins, "__import__", missing)
     assert "pip install 'mri-d3gm[nrrd]'" in error_of(path)
+
+
+@pytest.mark.parametrize(
+    "fields, seconds",
+    [
+        ({"units": ["mm", "mm", "mm", "s"]}, 2.5),
+        ({"units": ["mm", "mm", "mm", "ms"]}, 0.0025),
+        ({"units": ["mm", "mm", "mm", "fortnight"]}, None),
+        ({}, None),
+        ({"units": ["mm", "mm", "mm", "s"], "kinds": ["space"] * 3 + ["list"]}, None),
+    ],
+)
+def test_time_step_is_in_seconds(tmp_path: Path, fields: dict, seconds: float | None) -> None:
+    fields = {"kinds": ["space"] * 3 + ["time"], "spacings": [1, 1, 1, 2.5]} | fields
+    assert read_nrrd(write(tmp_path / "a.nrrd", np.stack([DATA, DATA], -1), **fields)).time_step == pytest.approx(seconds)

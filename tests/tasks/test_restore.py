@@ -11,7 +11,7 @@ from photographs import photograph
 from PIL import Image
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images import read_image
+from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.benchmark import benchmark_restoration
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.restore import TASKS, already_done, output_name, restore
@@ -46,14 +46,14 @@ def test_methods_without_a_network_run(method: str, task: str, tmp_path) -> None
     result = restore(path, task=task, method=method)
     assert result.record["Weights"] is None
     if method == "identity":
-        np.testing.assert_allclose(result.image, read_image(path).array)
+        np.testing.assert_allclose(result.image, read_picture(path).array)
 
 
 @pytest.mark.parametrize("degrade", ["rain-heavy", "rain-light", "haze"])
 def test_a_degraded_picture_is_scored_against_the_clean_one(degrade: str, tmp_path) -> None:
     path = photograph(tmp_path / "a.png", (64, 64))
     result = restore(path, task="dehaze" if degrade == "haze" else "derain", degrade=degrade, method="identity")
-    np.testing.assert_allclose(result.reference, read_image(path).array)
+    np.testing.assert_allclose(result.reference, read_picture(path).array)
     assert result.record["Metrics"] == result.record["MetricsDegraded"]
     assert set(result.record["Metrics"]) == {"y-uint8", "y-crop4", "rgb", "dehaze"}
     assert result.record["Metrics"]["rgb"]["psnr"] < 40
@@ -99,8 +99,8 @@ def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path)
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
     subprocess.run(command, check=True, capture_output=True)
     mine = restore(path, task="dehaze", output=tmp_path / "mine.png", **FAST)
-    assert np.array_equal(read_image(tmp_path / "out" / "a.png").array, read_image(tmp_path / "mine.png").array)
-    assert np.abs(read_image(tmp_path / "mine.png").array - mine.image).max() < 0.51 / 255
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png").array, read_picture(tmp_path / "mine.png").array)
+    assert np.abs(read_picture(tmp_path / "mine.png").array - mine.image).max() < 0.51 / 255
 
 
 LAYOUTS = {

@@ -11,7 +11,7 @@ from jsonschema import validate
 from scans import phantom
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.open_volume import open_volume
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.lab.benchmark import benchmark_sr
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
@@ -39,7 +39,7 @@ def test_a_landmark_keeps_its_world_position_and_its_intensity(size, scale: int,
     path = write(tmp_path / "a.nii.gz", landmark(*size))
     names = output_names(path, tmp_path)
     result = superresolve(path, scale=scale, method=method, output=names)
-    written = open_volume(names.volume)
+    written = open_image(names.volume)
     assert written.array.shape == (scale * size[0], scale * size[1], 3)
     np.testing.assert_allclose(written.affine, result.affine, atol=1e-4)
     before = LPS @ [11, 7, 1, 1]
@@ -60,7 +60,7 @@ def test_the_sampler_runs_keeps_the_units_and_the_measured_centre(operator: str,
     assert np.array_equal(result.volume, again.volume) and result.std is not None
     assert result.volume.shape == (40, 48, 3) and np.isfinite(result.volume).all()
     plain = superresolve(path, scale=2, operator=operator, method="regression")
-    assert plain.std is None and plain.volume.mean() == pytest.approx(open_volume(path).array.mean(), rel=0.1)
+    assert plain.std is None and plain.volume.mean() == pytest.approx(open_image(path).array.mean(), rel=0.1)
     assert (result.record["DataResidual"]["BeforeLastConsistency"] is None) == (operator == "unknown")
 
 
@@ -73,6 +73,23 @@ def test_frames_and_slices_go_to_their_places(tmp_path) -> None:
     part = superresolve(path, scale=2, method="linear", slices="1:3")
     np.testing.assert_allclose(part.volume, result.volume[:, :, 1:3])
     np.testing.assert_allclose(part.affine @ [0, 0, 0, 1], LPS @ [0, 0, 1, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "unit, step, seconds", [("sec", 2.5, 2.5), ("msec", 2500, 2.5), ("usec", 8e5, 0.8), ("unknown", 2.5, None)]
+)
+def test_the_time_step_stays(unit: str, step: float, seconds: float | None, tmp_path) -> None:
+    image = nibabel.Nifti1Image(np.stack([landmark(16, 16)] * 2, -1).astype(np.float32), LPS)
+    image.header.set_xyzt_units("mm", unit)
+    image.header["pixdim"][4] = step
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    names = output_names(tmp_path / "a.nii.gz", tmp_path)
+    superresolve(tmp_path / "a.nii.gz", scale=2, output=names, **FAST)
+    for name in (names.volume, names.std):
+        written = nibabel.load(name)
+        assert written.shape[3] == 2 and written.header.get_zooms()[3] == np.float32(seconds or 0)
+        assert written.header.get_xyzt_units() == ("mm", "sec" if seconds else "unknown")
+        assert open_image(name).time_step == seconds
 
 
 def test_the_slice_axis_may_come_first(tmp_path) -> None:
@@ -132,7 +149,7 @@ def test_bundle_is_valid_and_monais_own_command_gives_the_same_volume(tmp_path) 
     options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "scale": 2, **FAST}
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
     subprocess.run(command, check=True, capture_output=True)
-    written = open_volume(tmp_path / "out" / "a_sr.nii.gz")
+    written = open_image(tmp_path / "out" / "a_sr.nii.gz")
     np.testing.assert_array_equal(written.array, superresolve(path, scale=2, **FAST).volume)
 
 

@@ -70,7 +70,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def read_image(path: str | Path) -> Picture:
+def read_picture(path: str | Path) -> Picture:
     """The picture of a PNG, JPEG, TIFF or WebP file, its orientation tag applied; `format` and limits by its content.
 
     InputError where it is missing, broken, none of these, animated or of several pages, CMYK or other colours, not of
@@ -188,7 +188,7 @@ def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, 
     return Picture(np.ascontiguousarray(scaled[..., :colours]), alpha, bits, icc, kind, path)
 
 
-def write_image(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
+def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
     """Write (rows, cols, 1 or 3), cut to [0, 1], with the bits, alpha and profile of `like`, in the format of path's ending.
 
     JPEG and WebP of quality 95. Written whole or not at all. InputError for another ending, for what the format cannot
@@ -257,7 +257,7 @@ def _with_profile(png: bytes, icc: bytes | None) -> bytes:
     return png[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
 
 
-def image_files(patterns: list[str]) -> list[str]:
+def picture_files(patterns: list[str]) -> list[str]:
     """Paths of pictures, each once: a file is taken as it is; folders (not those inside) and globs give what has the ending
     of a picture, sorted. InputError where one gives nothing or a folder cannot be read.
     """

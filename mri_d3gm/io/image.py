@@ -1,11 +1,12 @@
-"""MRI magnitude volumes: what every reader returns, checked in one place."""
+"""MRI images: what every reader returns, checked in one place."""
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,23 +16,21 @@ THICK = 1.5  # an axis whose spacing is that many times the other two's is the s
 
 
 @dataclass(frozen=True)
-class Volume:
-    """A magnitude volume in the file's units (slope and intercept applied).
+class Image:
+    """Real-valued MR images in the file's units (slope and intercept applied), on a regular grid.
 
     array: float32, (i, j, k) or (i, j, k, t), finite; affine: 4 x 4 float64 from voxel index (i, j, k) to mm, RAS+;
-    files: what was read, in order, for hashing; description: the file's own text, or ''.
+    files: what was read, in order, for hashing; description: the file's own text, or ''; time_step: seconds between
+    neighbours along t, None without such an axis or where it is unknown; source: what the file's header said, by its own
+    names. source may identify the patient: it stays in memory, out of logs, messages and sidecars, and out of repr.
     """
 
     array: np.ndarray
     affine: np.ndarray
     files: tuple[Path, ...]
     description: str
-
-
-def has_dicom_magic(path: Path) -> bool:
-    """Whether bytes 128 to 131 are DICM; InputError where the file cannot be read."""
-    with reading(path), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    time_step: float | None = None
+    source: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @contextmanager
@@ -49,13 +48,20 @@ def reading(name: str | Path, what: str = "cannot be read") -> Iterator[None]:
         raise InputError(f"{name}: {what}: {text[:200]}; check the file, or copy or download it again") from error
 
 
-def make_volume(
-    name: str | Path, array: np.ndarray, affine: np.ndarray, files: tuple[Path, ...], description: str = ""
-) -> Volume:
-    """The volume of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
+def make_image(
+    name: str | Path,
+    array: np.ndarray,
+    affine: np.ndarray,
+    files: tuple[Path, ...],
+    description: str = "",
+    time_step: float | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Image:
+    """The image of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
 
-    Trailing axes of length 1 beyond the third are dropped, two axes become three. InputError for complex or colour
-    data, other shapes, NaN or Inf, only zeros, and an affine that is not finite or cannot be inverted.
+    Trailing axes of length 1 beyond the third are dropped, two axes become three; a time step that is not positive and
+    finite counts as unknown. InputError for complex or colour data, other shapes, NaN or Inf, only zeros, and an affine
+    that is not finite or cannot be inverted.
     """
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name}: its voxels are complex, colour or records, not real numbers; give a magnitude volume")
@@ -70,7 +76,9 @@ def make_volume(
         usable = usable and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3
     if not usable:
         raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")
-    return Volume(data, matrix, files, " ".join(description.split()))
+    known = data.ndim == 4 and time_step is not None and 0 < time_step < np.inf
+    text = " ".join(description.split())
+    return Image(data, matrix, files, text, time_step if known else None, dict(source or {}))
 
 
 def _three_or_four(name: str | Path, array: np.ndarray) -> np.ndarray:
@@ -95,26 +103,26 @@ def _check_values(name: str | Path, data: np.ndarray) -> None:
         raise InputError(f"{name}: all voxels are zero; give a file that holds an image")
 
 
-def spacing(volume: Volume) -> tuple[float, float, float]:
+def spacing(image: Image) -> tuple[float, float, float]:
     """Distance between neighbouring voxels along (i, j, k), in mm."""
-    first, second, third = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    first, second, third = np.linalg.norm(image.affine[:3, :3], axis=0)
     return float(first), float(second), float(third)
 
 
-def slice_axis(volume: Volume) -> int:
+def slice_axis(image: Image) -> int:
     """Axis (0, 1 or 2) across slices: one of length 1, else one spaced over 1.5 times the others, else the last."""
-    single = [axis for axis in range(3) if volume.array.shape[axis] == 1]
+    single = [axis for axis in range(3) if image.array.shape[axis] == 1]
     if single:
         return single[-1]
-    sizes = spacing(volume)
+    sizes = spacing(image)
     order = np.argsort(sizes)
     return int(order[2]) if sizes[order[2]] > THICK * sizes[order[1]] else 2
 
 
-def volume_hash(volume: Volume) -> str:
-    """sha256 of the bytes of all files of the volume, one after the other, hex; InputError where one cannot be read."""
+def image_hash(image: Image) -> str:
+    """sha256 of the bytes of all files of the image, one after the other, hex; InputError where one cannot be read."""
     digest = hashlib.sha256()
-    for path in volume.files:
+    for path in image.files:
         with reading(path), path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -11,7 +11,7 @@ from imagecodecs import png_encode
 from PIL import Image, ImageCms
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images import image_files, read_image, write_image
+from mri_d3gm.io.pictures import picture_files, read_picture, write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def noise(channels: int, bits: int, size: tuple[int, int] = (24, 17)) -> np.ndar
 
 
 def save(path: Path, array: np.ndarray, **options) -> Path:
-    """Through another library than write_image where one can."""
+    """Through another library than write_picture where one can."""
     flat = array[..., 0] if array.shape[2] == 1 else array
     if path.suffix == ".tif":
         extra = {"extrasamples": ["unassalpha"]} if array.shape[2] in (2, 4) else {}
@@ -46,14 +46,14 @@ def smooth() -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_lossless_formats_come_back_bit_by_bit(tmp_path: Path, ending: str, bits: int, channels: int) -> None:
     array = noise(channels, bits)
-    picture = read_image(save(tmp_path / f"a{ending}", array))
+    picture = read_picture(save(tmp_path / f"a{ending}", array))
     colours = 1 if channels < 3 else 3
     assert picture.array.shape == (24, 17, colours) and picture.array.dtype == np.float32
     assert picture.bits == bits and picture.format == {".png": "PNG", ".tif": "TIFF"}[ending]
     np.testing.assert_array_equal(np.round(picture.array * (2**bits - 1)), array[..., :colours])
     assert (picture.alpha is not None) == (channels in (2, 4))
-    write_image(tmp_path / f"b{ending}", picture.array, picture)
-    again = read_image(tmp_path / f"b{ending}")
+    write_picture(tmp_path / f"b{ending}", picture.array, picture)
+    again = read_picture(tmp_path / f"b{ending}")
     np.testing.assert_array_equal(again.array, picture.array)
     assert again.bits == bits
     if picture.alpha is not None:
@@ -64,36 +64,36 @@ def test_lossless_formats_come_back_bit_by_bit(tmp_path: Path, ending: str, bits
 @pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".webp"])
 def test_lossy_formats_stay_close(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / f"a{ending}", smooth(), quality=95)
-    picture = read_image(path)
+    picture = read_picture(path)
     assert picture.array.shape == (48, 40, 3) and picture.bits == 8 and picture.alpha is None
-    write_image(tmp_path / f"b{ending}", picture.array, picture)
-    assert np.abs(read_image(tmp_path / f"b{ending}").array * 255 - smooth()).mean() < 3
+    write_picture(tmp_path / f"b{ending}", picture.array, picture)
+    assert np.abs(read_picture(tmp_path / f"b{ending}").array * 255 - smooth()).mean() < 3
 
 
 def test_webp_keeps_alpha_and_jpeg_keeps_grey(tmp_path: Path) -> None:
     alpha = np.concatenate([smooth(), np.where(smooth()[..., :1] > 60, 255, 40).astype(np.uint8)], -1)
-    picture = read_image(save(tmp_path / "a.webp", alpha, lossless=True))
-    write_image(tmp_path / "b.webp", picture.array, picture)
-    np.testing.assert_array_equal(read_image(tmp_path / "b.webp").alpha, picture.alpha)
-    grey = read_image(save(tmp_path / "a.jpg", smooth()[..., :1]))
-    write_image(tmp_path / "b.jpg", grey.array, grey)
-    assert read_image(tmp_path / "b.jpg").array.shape == (48, 40, 1)
+    picture = read_picture(save(tmp_path / "a.webp", alpha, lossless=True))
+    write_picture(tmp_path / "b.webp", picture.array, picture)
+    np.testing.assert_array_equal(read_picture(tmp_path / "b.webp").alpha, picture.alpha)
+    grey = read_picture(save(tmp_path / "a.jpg", smooth()[..., :1]))
+    write_picture(tmp_path / "b.jpg", grey.array, grey)
+    assert read_picture(tmp_path / "b.jpg").array.shape == (48, 40, 1)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
 def test_profile_is_kept(tmp_path: Path, name: str) -> None:
     options = {"iccprofile": ICC} if name == "a.tif" else {"icc_profile": ICC}
-    picture = read_image(save(tmp_path / name, smooth(), **options))
+    picture = read_picture(save(tmp_path / name, smooth(), **options))
     assert picture.icc == ICC
-    write_image(tmp_path / f"b{name}", picture.array, picture)
-    assert read_image(tmp_path / f"b{name}").icc == ICC
+    write_picture(tmp_path / f"b{name}", picture.array, picture)
+    assert read_picture(tmp_path / f"b{name}").icc == ICC
 
 
 @pytest.mark.parametrize("name", ["b.png", "b.tif"])
 def test_profile_is_kept_with_16_bits(tmp_path: Path, name: str) -> None:
-    picture = read_image(save(tmp_path / "a.tif", noise(3, 16), iccprofile=ICC))
-    write_image(tmp_path / name, picture.array, picture)
-    again = read_image(tmp_path / name)
+    picture = read_picture(save(tmp_path / "a.tif", noise(3, 16), iccprofile=ICC))
+    write_picture(tmp_path / name, picture.array, picture)
+    again = read_picture(tmp_path / name)
     assert again.icc == ICC and again.bits == 16
     np.testing.assert_array_equal(again.array, picture.array)
 
@@ -112,10 +112,10 @@ def test_orientation_is_applied_and_its_tag_gone(tmp_path: Path, orientation: in
         exif = Image.Exif()
         exif[274] = orientation
         save(path, stored, exif=exif, **({} if name == "a.png" else {"quality": 100}))
-    picture = read_image(path)
+    picture = read_picture(path)
     assert picture.array.shape == (48, 40, 3)
     assert np.abs(picture.array * 255 - smooth()).mean() < 4
-    write_image(tmp_path / f"b{name}", picture.array, picture)
+    write_picture(tmp_path / f"b{name}", picture.array, picture)
     with Image.open(tmp_path / f"b{name}") as again:
         assert again.size == (40, 48) and again.getexif().get(274, 1) == 1
 
@@ -124,7 +124,7 @@ def test_palette_becomes_colour_and_its_transparency_alpha(tmp_path: Path) -> No
     palette = Image.fromarray(smooth()).quantize(64)
     palette.save(tmp_path / "a.png")
     palette.save(tmp_path / "b.png", transparency=0)
-    opaque, clear = read_image(tmp_path / "a.png"), read_image(tmp_path / "b.png")
+    opaque, clear = read_picture(tmp_path / "a.png"), read_picture(tmp_path / "b.png")
     assert opaque.array.shape == (48, 40, 3) and opaque.alpha is None
     np.testing.assert_array_equal(opaque.array, clear.array)
     assert clear.alpha is not None and set(np.unique(clear.alpha)) == {0, 1}
@@ -133,10 +133,10 @@ def test_palette_becomes_colour_and_its_transparency_alpha(tmp_path: Path) -> No
 def test_black_and_white_and_inverted_tiff(tmp_path: Path) -> None:
     bits = Image.fromarray(smooth()[..., 0]).convert("1")
     bits.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png").array[..., 0], np.asarray(bits))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").array[..., 0], np.asarray(bits))
     array = noise(1, 16)[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", 65535 - array, photometric="miniswhite")
-    np.testing.assert_array_equal(np.round(read_image(tmp_path / "a.tif").array[..., 0] * 65535), array)
+    np.testing.assert_array_equal(np.round(read_picture(tmp_path / "a.tif").array[..., 0] * 65535), array)
 
 
 @pytest.mark.parametrize("options", [{"compression": "lzw"}, {"planar": True}, {"byteorder": ">"}, {"tile": (16, 16)}])
@@ -145,26 +145,26 @@ def test_16_bit_tiff_as_others_write_it(tmp_path: Path, options: dict) -> None:
     planar = options.pop("planar", False)
     stored, config = (np.moveaxis(array, -1, 0), "separate") if planar else (array, "contig")
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config, **options)
-    np.testing.assert_array_equal(np.round(read_image(tmp_path / "a.tif").array * 65535), array)
+    np.testing.assert_array_equal(np.round(read_picture(tmp_path / "a.tif").array * 65535), array)
 
 
 def test_colours_multiplied_by_alpha_are_divided(tmp_path: Path) -> None:
     colours, alpha = noise(3, 16), RNG.integers(30000, 65536, (24, 17, 1))
     stored = np.concatenate([np.round(colours * (alpha / 65535)), alpha], -1).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["assocalpha"])
-    assert np.abs(read_image(tmp_path / "a.tif").array * 65535 - colours).max() <= 2
+    assert np.abs(read_picture(tmp_path / "a.tif").array * 65535 - colours).max() <= 2
 
 
 def test_a_phone_picture_with_a_second_one_appended_is_a_jpeg(tmp_path: Path) -> None:
     first = Image.fromarray(smooth())
     first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[first.rotate(180)], quality=95)
-    picture = read_image(tmp_path / "a.jpg")
+    picture = read_picture(tmp_path / "a.jpg")
     assert picture.format == "JPEG" and np.abs(picture.array * 255 - smooth()).mean() < 3
 
 
 def test_the_ending_does_not_decide_what_is_read(tmp_path: Path) -> None:
     save(tmp_path / "a.png", smooth()).rename(tmp_path / "a.jpg")
-    assert read_image(tmp_path / "a.jpg").format == "PNG"
+    assert read_picture(tmp_path / "a.jpg").format == "PNG"
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -223,7 +223,7 @@ UNFIT = {
 def test_unfit_files_are_refused_in_one_line(tmp_path: Path, what: str, capfd) -> None:
     path = unfit(tmp_path, what)
     with pytest.raises(InputError, match=UNFIT[what]) as caught:
-        read_image(path)
+        read_picture(path)
     said = str(caught.value)
     assert said.startswith(f"{path}: ") and "; " in said and "\n" not in said
     assert capfd.readouterr() == ("", "")
@@ -237,7 +237,7 @@ def test_cut_files_are_refused(tmp_path: Path, name: str, share: float, capfd) -
     content = path.read_bytes()
     path.write_bytes(content[: max(12, int(share * len(content)))])
     with pytest.raises(InputError, match=name) as caught:
-        read_image(path)
+        read_picture(path)
     assert "\n" not in str(caught.value) and capfd.readouterr() == ("", "")
 
 
@@ -249,7 +249,7 @@ def test_damaged_files_never_crash(tmp_path: Path, name: str) -> None:
         broken[place : place + 3] = RNG.bytes(3)
         (tmp_path / name).write_bytes(broken)
         try:
-            picture = read_image(tmp_path / name)
+            picture = read_picture(tmp_path / name)
         except InputError as error:
             assert "\n" not in str(error)
         else:
@@ -258,17 +258,17 @@ def test_damaged_files_never_crash(tmp_path: Path, name: str) -> None:
 
 def test_pillows_limit_is_as_before(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
-    read_image(save(tmp_path / "a.png", smooth()))
+    read_picture(save(tmp_path / "a.png", smooth()))
     with pytest.raises(InputError):
-        read_image(unfit(tmp_path, "bomb"))
+        read_picture(unfit(tmp_path, "bomb"))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
 def test_values_are_cut_and_rounded(tmp_path: Path) -> None:
-    picture = read_image(save(tmp_path / "a.png", noise(1, 8)))
+    picture = read_picture(save(tmp_path / "a.png", noise(1, 8)))
     values = np.full(picture.array.shape, 100.4 / 255)
     values[0], values[1] = -3, 7
-    write_image(tmp_path / "b.png", values, picture)
+    write_picture(tmp_path / "b.png", values, picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png"))[[0, 1, 2], 0], [0, 255, 100])
 
 
@@ -280,25 +280,25 @@ def test_values_are_cut_and_rounded(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, name: str, channels: int, bits: int, match: str) -> None:
-    picture = read_image(save(tmp_path / "a.png", noise(channels, bits)))
+    picture = read_picture(save(tmp_path / "a.png", noise(channels, bits)))
     with pytest.raises(InputError, match=match) as caught:
-        write_image(tmp_path / name, picture.array, picture)
+        write_picture(tmp_path / name, picture.array, picture)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_a_side_too_long_for_webp_is_refused(tmp_path: Path) -> None:
-    picture = read_image(save(tmp_path / "a.png", noise(3, 8, (8, 16390))))
+    picture = read_picture(save(tmp_path / "a.png", noise(3, 8, (8, 16390))))
     with pytest.raises(InputError, match="WEBP"):
-        write_image(tmp_path / "b.webp", picture.array, picture)
+        write_picture(tmp_path / "b.webp", picture.array, picture)
     assert not list(tmp_path.glob("*.webp")) and not list(tmp_path.glob(".*"))
 
 
 def test_wrong_arrays_are_a_mistake_of_the_caller(tmp_path: Path) -> None:
-    picture = read_image(save(tmp_path / "a.png", noise(3, 8)))
+    picture = read_picture(save(tmp_path / "a.png", noise(3, 8)))
     for wrong in (picture.array[1:], picture.array[..., :2], picture.array * np.nan):
         with pytest.raises(ValueError):
-            write_image(tmp_path / "b.png", wrong, picture)
+            write_picture(tmp_path / "b.png", wrong, picture)
     assert not (tmp_path / "b.png").exists()
 
 
@@ -307,17 +307,17 @@ def test_files_folders_and_globs(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     root = f"{tmp_path}/"
-    assert image_files([root + "d.txt"]) == [root + "d.txt"]
-    assert image_files([str(tmp_path)]) == [root + name for name in ("a.JPG", "b.png", "c.tiff")]
-    assert image_files([root + "*.png", str(tmp_path)]) == [root + name for name in ("b.png", "a.JPG", "c.tiff")]
-    assert image_files([root + "**/*.webp"]) == [root + "inner/e.webp"]
+    assert picture_files([root + "d.txt"]) == [root + "d.txt"]
+    assert picture_files([str(tmp_path)]) == [root + name for name in ("a.JPG", "b.png", "c.tiff")]
+    assert picture_files([root + "*.png", str(tmp_path)]) == [root + name for name in ("b.png", "a.JPG", "c.tiff")]
+    assert picture_files([root + "**/*.webp"]) == [root + "inner/e.webp"]
 
 
 @pytest.mark.parametrize("pattern", ["none.png", "*.gif", "empty", "none/*.png"])
 def test_patterns_without_pictures(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no such picture"):
-        image_files([f"{tmp_path}/{pattern}"])
+        picture_files([f"{tmp_path}/{pattern}"])
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch) -> None:
@@ -326,4 +326,4 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match="Permission denied"):
-        image_files([str(tmp_path)])
+        picture_files([str(tmp_path)])
