@@ -11,17 +11,18 @@ def calibrated_std(
     noise: float,
     withheld: float | None,
     *,
-    spread: float,
-    foretold: float,
-    surprise: float,
+    drawn: float = 2.0,
+    foretold: float = 1.2,
+    surprise: float = 0.4,
 ) -> np.ndarray:
     """Standard deviation to expect of the error of a magnitude, (rows, cols), from that of the draws.
 
-    The squares added of spread x std; of foretold exp(surprise x withheld) x error, the size of the error that the network
+    The squares added of drawn x std; of foretold exp(surprise x withheld) x error, the size of the error that the network
     foretells, where it does; and of the noise of a fully sampled scan. withheld: how much of the withheld samples' energy
-    the prediction missed, on this scan (`Support.error`); None counts as USUAL.
+    the prediction missed, on this scan (`Support.error`); None counts as USUAL. The factors are those of the shipped weights,
+    found on held-out training slices (docs/trials.md).
     """
-    variance = (spread * std.astype(np.float64)) ** 2 + noise**2
+    variance = (drawn * std.astype(np.float64)) ** 2 + noise**2
     if error is not None:
         seen = min(max(USUAL if withheld is None else withheld, 0.0), 1.5)
         variance += (foretold * np.exp(surprise * seen) * error.astype(np.float64)) ** 2

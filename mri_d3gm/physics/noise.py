@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,20 +65,25 @@ def corners(kspace: Tensor) -> float:
     return _quietest(tiles, 2 * 256 * kspace.shape[0]) if len(tiles) else 0.0
 
 
-def estimate_noise(kspace: Tensor, mask: Tensor, scan: Tensor | None = None, scan_scale: float = 1.0) -> NoiseEstimate:
-    """Noise of kspace (coils, rows, cols) under mask (rows | 1, cols | 1); from a noise scan times scan_scale if given.
+def estimate_noise(
+    kspace: Tensor, mask: Tensor, scan: Tensor | float | None = None, scan_scale: float = 1.0
+) -> NoiseEstimate:
+    """Noise of kspace (coils, rows, cols) under mask (rows | 1, cols | 1).
 
-    Else the smaller of the estimates that can be made, floored at 1e-4 of the 99th percentile of the image.
+    scan: a noise scan, complex, or a known deviation, which counts times scan_scale. Without it the smaller of the estimates
+    that can be made, floored at 1e-4 of the 99th percentile of the image.
     """
     if scan is not None:
-        return NoiseEstimate(float(scan.abs().square().mean().div(2).sqrt()) * scan_scale, "noise scan", True)
+        known = isinstance(scan, Tensor)
+        sigma = float(scan.abs().square().mean().div(2).sqrt()) if isinstance(scan, Tensor) else float(scan)
+        return NoiseEstimate(sigma * scan_scale, "noise scan" if known else "given", True)
     scale = float(kspace.abs().max()) or 1.0
     kspace = kspace / scale
     found = {"outermost lines": outer_lines(kspace, mask)}
     if bool(mask.all()):
         found["background"] = corners(kspace)
     usable = {name: value for name, value in found.items() if value is not None and value > 0}
-    level = float(ifft2c(kspace).abs().flatten().quantile(0.99)) if kspace.numel() < 2**24 else 1.0
+    level = float(np.quantile(ifft2c(kspace).abs().cpu().numpy(), 0.99))
     if not usable:
         return NoiseEstimate(FLOOR * level * scale, "floor", False)
     source = min(usable, key=lambda name: usable[name])

@@ -1,0 +1,41 @@
+"""Methods by task and name: (measurement, network, settings, indices, *, run, progress) -> Draws. A new one is one line here.
+
+The network is None for those that use none.
+"""
+
+from collections.abc import Callable
+
+from mri_d3gm.methods import classical, diffusion, pictures, upsampling
+from mri_d3gm.methods.draws import Draws
+from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
+
+Method = Callable[..., Draws]
+LEARNED = ("d3gm", "regression")
+
+METHODS: dict[type[Settings], dict[str, Method]] = {
+    Recon: {
+        "d3gm": diffusion.d3gm,
+        "regression": diffusion.regression,
+        "zero-filled": classical.zero_filled,
+        "pocs": classical.pocs,
+        "sense": classical.sense,
+        "l1-wavelet": classical.l1_wavelet,
+        "tv": classical.tv,
+    },
+    SuperResolve: {
+        "d3gm": diffusion.d3gm,
+        "regression": diffusion.regression,
+        "sinc": upsampling.sinc,
+        "nearest": upsampling.nearest,
+        "linear": upsampling.linear,
+        "cubic": upsampling.cubic,
+        "lanczos": upsampling.lanczos,
+    },
+    Restore: {
+        "d3gm": pictures.tiled,
+        "regression": pictures.tiled,
+        "identity": pictures.identity,
+        "dark-channel": pictures.dark_channel,
+        "median": pictures.median,
+    },
+}

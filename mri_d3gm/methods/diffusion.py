@@ -1,0 +1,127 @@
+"""Methods that use the network: draws of the reverse process, and one evaluation."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.fft import mirror
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.trust import Support, discounted, support
+from mri_d3gm.samplers import SOLVERS
+from mri_d3gm.samplers.sample import sample
+from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
+
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
+Progress = Callable[[int, int], None]
+
+
+class Drawn(NamedTuple):
+    """One draw of a batch."""
+
+    images: Tensor
+    residual: Tensor | None
+    error: Tensor | None
+
+
+def d3gm(
+    measurement: Measurement,
+    network: Denoiser,
+    settings: Recon | SuperResolve,
+    indices: Sequence[int],
+    *,
+    run: Map = map,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draws from the path's reverse process that agree with the measurement.
+
+    indices: one for each of the batch; draw i of index n depends on (seed, n, i) alone. The draws take turns in seeing the
+    image as it is and mirrored (MIRRORS): the network is not exactly symmetric, so their mean is better and their spread wider.
+    With trust, measured lines are withheld in folds, and unmeasured k-space is discounted by what they support. run maps a
+    function over draws and folds; progress is told (done, all) after each evaluation.
+    """
+    folds = range(TRUST_FOLDS[settings.trust or "off"]) if isinstance(settings, Recon) else range(0)
+    evaluations, done = settings.steps * settings.samples + len(folds), 0  # type: ignore[operator]
+    mu = measurement.prior_mean()
+
+    def tell(*_: int) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, evaluations)
+
+    def draw(number: int) -> Drawn:
+        seeds = [draw_seed(settings.seed, index, number) for index in indices]
+        return one_draw(measurement, network, settings, mu, MIRRORS[number % len(MIRRORS)], seeds, tell)
+
+    def fold(number: int) -> list[Support] | None:
+        found = fold_support(network, measurement, number)
+        tell()
+        return found
+
+    parts = list(run(lambda task: task[0](task[1]), [*((draw, i) for i in range(settings.samples or 1)), *((fold, i) for i in folds)]))
+    drawn, found = parts[: settings.samples], [part for part in parts[settings.samples :] if part is not None]
+    images = torch.stack([one.images for one in drawn], 1)
+    supports: list[Support | None] | None = None
+    if found:
+        supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
+        images = torch.stack([discounted(images[i], measurement[i], s) for i, s in enumerate(supports) if s is not None])
+    return Draws(images, evaluations, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
+
+
+@torch.no_grad()
+def one_draw(
+    measurement: Measurement,
+    network: Denoiser,
+    settings: Recon | SuperResolve,
+    mu: Tensor,
+    axes: tuple[int, ...],
+    seeds: Sequence[int],
+    progress: Progress,
+) -> Drawn:
+    """A draw of each of the batch as the network sees it mirrored along `axes`, mirrored back; progress after each evaluation."""
+    seen = mirror(mu, axes)
+    agree = Agreement(network, measurement.mirrored(axes))
+    images, _ = sample(
+        network.path,
+        lambda x, t: agree.estimate(x, t, seen),
+        seen,
+        SOLVERS[settings.solver],
+        settings.steps or 1,
+        seeds,
+        on_x0=agree.restore,
+        progress=progress,
+    )
+    error = None if agree.error is None else mirror(agree.error, axes)
+    return Drawn(mirror(images, axes), agree.residual, error)
+
+
+@torch.no_grad()
+def fold_support(network: Denoiser, measurement: Measurement, fold: int) -> list[Support] | None:
+    """What the samples of one fold say of the estimate that was made without them, for each of the batch; one evaluation."""
+    parts = measurement.withhold(fold)
+    if parts is None:
+        return None
+    kept, withheld = parts
+    estimate = Agreement(network, kept).first(kept.prior_mean())
+    return [
+        support(estimate[i : i + 1], measurement[i], withheld[i])  # type: ignore[arg-type]
+        for i in range(len(measurement))
+    ]
+
+
+@torch.no_grad()
+def regression(measurement: Measurement, network: Denoiser, *_: Any, **__: Any) -> Draws:
+    """The same network, one evaluation at T without noise, then agreement."""
+    agree = Agreement(network, measurement)
+    images = agree.restore(agree.first(measurement.prior_mean()))
+    return Draws(images[:, None], 1, agree.residual, error=agree.error)
+
+
+def _mean(values: Iterable[Tensor | None]) -> Tensor | None:
+    known = [value for value in values if value is not None]
+    return torch.stack(known).mean(0) if known else None

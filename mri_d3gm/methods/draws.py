@@ -1,0 +1,66 @@
+"""What every method returns, and what a method that uses the network needs."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.trust import Support
+
+
+class Draws(NamedTuple):
+    """Results of a batch.
+
+    images (batch, draws, rows, cols) complex, or (batch, draws, channels, rows, cols) real. evaluations: of the network for
+    each of the batch, all draws and withheld lines together. residual: RMS of the last estimate's data residual before the
+    last agreement, (batch,), None where there is no such step. support: what withheld samples say of the prediction, one for
+    each of the batch, None where none were withheld. error: size of the magnitude's error that the network expects before it
+    has drawn anything, (batch, rows, cols), None from networks that foretell none.
+    """
+
+    images: Tensor
+    evaluations: int
+    residual: Tensor | None = None
+    support: list[Support | None] | None = None
+    error: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def draw_seed(seed: int, index: int, draw: int) -> int:
+    """Seed of one draw of one slice, well mixed."""
+    return int(np.random.SeedSequence([seed, index, draw]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Agreement:
+    """The network's estimates of a batch and their agreement with its measurement.
+
+    residual: of the latest estimate before it was restored, (batch,); error: what the network expected of its first estimate,
+    see `Estimates`; both None where there is none.
+    """
+
+    def __init__(self, network: Denoiser, measurement: Measurement) -> None:
+        self.network, self.measurement = network, measurement
+        self.residual: Tensor | None = None
+        self.error: Tensor | None = None
+
+    def estimate(self, x: Tensor, t: Tensor, mu: Tensor) -> Tensor:
+        """The network's x0 without the agreement that `restore` applies."""
+        answer = self.network.estimates(x, t, mu, self.measurement, close=False)
+        self.error = answer.error if self.error is None else self.error
+        x0 = answer.images[-1]
+        return x0.real.to(x0.dtype) if self.measurement.real else x0
+
+    def first(self, mu: Tensor) -> Tensor:
+        """The estimate of one evaluation at T without noise, not restored."""
+        t = torch.full((len(mu),), float(self.network.path.T), dtype=torch.float64)
+        return self.estimate(self.network.path.noise_free(mu), t, mu)
+
+    def restore(self, estimate: Tensor) -> Tensor:
+        """The estimate as far in agreement with the measurement as the data go."""
+        self.residual = self.measurement.residual(estimate)
+        return self.measurement.conclude(estimate, self.network.sigma_r)

@@ -1,0 +1,75 @@
+"""Restoration of colour pictures of any size, with the network in tiles, and by filters to compare with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.methods.draws import Draws, draw_seed
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.tiles import tiled_estimate
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.samplers import SOLVERS
+from mri_d3gm.samplers.sample import sample
+from mri_d3gm.settings import Restore
+
+
+@torch.no_grad()
+def tiled(
+    measurement: Measurement,
+    network: Denoiser,
+    settings: Restore,
+    indices: Sequence[int],
+    *,
+    progress: Progress | None = None,
+    **_: Any,
+) -> Draws:
+    """The mean of the draws whose estimates are blended from tiles at every step, or one evaluation for `regression`.
+
+    Draw i of index n depends on (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
+    """
+    mu = measurement.prior_mean()
+    evaluations = 1 if settings.method == "regression" else settings.steps * settings.samples
+    evaluated = 0
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal evaluated
+        estimate = tiled_estimate(network, x, t, mu, settings.tile, progress=tell)
+        evaluated += 1
+        return estimate
+
+    def tell(done: int, tiles: int) -> None:
+        if progress is not None:
+            progress(evaluated * tiles + done, evaluations * tiles)
+
+    if settings.method == "regression":
+        t = torch.full((len(mu),), float(network.path.T), dtype=torch.float64)
+        return Draws(denoise(network.path.noise_free(mu), t)[:, None], 1)
+    mean = torch.zeros_like(mu)
+    for draw in range(settings.samples):
+        seeds = [draw_seed(settings.seed, index, draw) for index in indices]
+        mean += sample(network.path, denoise, mu, SOLVERS[settings.solver], settings.steps, seeds)[0] / settings.samples
+    return Draws(mean[:, None], evaluations)
+
+
+def identity(measurement: Measurement, *_: Any, **__: Any) -> Draws:
+    """The degraded picture."""
+    return Draws(measurement.prior_mean()[:, None], 0)
+
+
+def dark_channel(measurement: Measurement, *_: Any, **__: Any) -> Draws:
+    """The dark channel prior (He et al., 2009)."""
+    from mri_d3gm.weather.haze import dark_channel_prior
+
+    return Draws(torch.stack([dark_channel_prior(picture) for picture in measurement.prior_mean()])[:, None], 0)
+
+
+def median(measurement: Measurement, *_: Any, **__: Any) -> Draws:
+    """Median of 5 x 5 pixels, across the streaks."""
+    from scipy.ndimage import median_filter
+
+    mean = measurement.prior_mean()
+    filtered = median_filter(mean.cpu().numpy(), size=(1, 1, 5, 5))
+    return Draws(torch.from_numpy(filtered)[:, None].to(mean.device), 0)

@@ -1,0 +1,30 @@
+"""Scale of a slice: a percentile of its zero-filled magnitude, which it is divided by, invertibly."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.operators import rss
+from mri_d3gm.physics.resolution import embed
+
+PERCENTILE = 99.0
+
+
+def normalised_kspace(kspace: Tensor, percentile: float = PERCENTILE) -> tuple[Tensor, float]:
+    """K-space (coils, rows, cols) complex64 over a scale, and the scale: the percentile of the root-sum-of-squares image.
+
+    An empty slice has scale 1. The peak is divided out first, so that no unit of the data is too large or too small.
+    """
+    peak = float(kspace.abs().max())
+    if not peak > 0:
+        return kspace.to(torch.complex64), 1.0
+    whole = (kspace.to(torch.complex128) / peak).to(torch.complex64)
+    level = float(np.percentile(rss(ifft2c(whole)).numpy(), percentile)) or 1.0
+    return whole / level, peak * level
+
+
+def image_scale(image: Tensor, factor: int) -> tuple[float, float]:
+    """Peak of a real image (rows, cols), and the percentile of what zero-filling it to `factor` times its size gives, in peaks."""
+    peak = float(image.abs().max()) or 1.0
+    return peak, float(np.percentile(ifft2c(embed(image / peak, factor)).abs().numpy(), PERCENTILE)) or 1.0

@@ -1,0 +1,153 @@
+"""From arrays to arrays: prepare a measurement, solve it, finish an image. No files, no global state, any batch.
+
+    prepared = prepare(kspace, mask)                       # k-space to Measurement
+    draws = solve(prepared.measurement, network, settings) # Measurement to Draws
+    finished = finish(draws, prepared.scale)               # Draws to magnitudes
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_d3gm.methods import METHODS
+from mri_d3gm.methods.diffusion import Map, Progress
+from mri_d3gm.methods.draws import Draws
+from mri_d3gm.metrics.calibration import calibrated_std
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian
+from mri_d3gm.physics.coil_maps import estimate_coil_maps
+from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
+from mri_d3gm.physics.normalise import image_scale, normalised_kspace
+from mri_d3gm.physics.operators import rss
+from mri_d3gm.physics.truncation import Truncation
+from mri_d3gm.physics.unknown import Unknown
+from mri_d3gm.settings import Settings, SuperResolve
+
+
+class Prepared(NamedTuple):
+    """A batch ready to be solved: its measurement on normalised images, the scale of each, (batch,), and what was found out of
+    k-space: noise in normalised units, and where the coil maps are from (file, espirit, low-resolution or none).
+    """
+
+    measurement: Measurement
+    scale: np.ndarray
+    noise: list[NoiseEstimate]
+    map_sources: list[str]
+
+
+class Finished(NamedTuple):
+    """Magnitudes (batch, rows, cols) float32 in the data's units and the deviation of their error to expect, or None."""
+
+    images: np.ndarray
+    std: np.ndarray | None
+
+
+def prepare(
+    kspace: Tensor,
+    mask: Tensor,
+    *,
+    outside: Tensor | None = None,
+    coil_maps: Tensor | None = None,
+    noise: Tensor | float | None = None,
+) -> Prepared:
+    """The Cartesian measurement of k-space (batch, coils, rows, cols) complex.
+
+    mask: bool, broadcastable to (rows, cols), what was measured; outside: likewise, where nothing was encoded. coil_maps
+    (batch, coils, rows, cols): estimated where there are several coils and none are given. noise: deviation of the noise in
+    each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
+    """
+    if outside is not None:
+        mask = mask & ~outside
+    items, scales, found, maps, sources = [], [], [], [], []
+    for index, one in enumerate(kspace):
+        normalised, scale = normalised_kspace(one * mask)
+        items.append(normalised)
+        scales.append(scale)
+        found.append(estimate_noise(normalised, mask, noise, 1 / scale))
+        one_maps, source = None if coil_maps is None else coil_maps[index], "file"
+        if coil_maps is None:
+            one_maps, source = estimate_coil_maps(normalised, mask) if len(one) > 1 else (None, "none")
+        maps.append(one_maps)
+        sources.append(source)
+    measurement = Cartesian(
+        torch.stack(items),
+        mask[None],
+        None if maps[0] is None else torch.stack(maps),  # type: ignore[arg-type]
+        None if outside is None else outside[None],
+        torch.tensor([estimate.sigma for estimate in found]),
+        torch.tensor([COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in sources]),
+    )
+    return Prepared(measurement, np.array(scales), found, sources)
+
+
+def prepare_low_resolution(images: Tensor, settings: SuperResolve) -> Prepared:
+    """The measurement that real low-resolution images (batch, rows, cols) are, on a grid of settings.scale times the matrix."""
+    scales = [image_scale(image, settings.scale) for image in images]
+    normalised = torch.stack([image / peak / level for image, (peak, level) in zip(images, scales, strict=True)])
+    truncation = Truncation.of(normalised, settings.scale)
+    known = truncation if settings.operator == "truncation" else Unknown(truncation.prior_mean(), without_phase=True)
+    return Prepared(known, np.array([peak * level for peak, level in scales]), [], [])
+
+
+def prepare_picture(pictures: Tensor) -> Prepared:
+    """The measurement of degraded pictures (batch, 3, rows, cols) in [0, 1], of which nothing is known."""
+    return Prepared(Unknown(pictures), np.ones(len(pictures)), [], [])
+
+
+def solve(
+    measurement: Measurement,
+    network: Denoiser | None,
+    settings: Settings,
+    indices: Sequence[int] | None = None,
+    *,
+    run: Map = map,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draws of a batch by settings.method.
+
+    indices: one for each of the batch, which its draws depend on beside the seed; 0, 1, ... without. run: what maps a function
+    over independent parts, such as `threads.in_parallel`. progress is told (done, all).
+    """
+    method = METHODS[type(settings)][settings.method]  # type: ignore[attr-defined]
+    chosen = range(len(measurement)) if indices is None else indices
+    return method(measurement, network, settings, chosen, run=run, progress=progress)
+
+
+def finish(
+    draws: Draws,
+    scale: np.ndarray,
+    noise: Sequence[NoiseEstimate] = (),
+    calibrate: Callable[..., np.ndarray] | None = calibrated_std,
+) -> Finished:
+    """Mean magnitude over draws in the data's units, and its std where there are several draws or a foretold error.
+
+    noise: of each of the batch, as `Prepared` holds it. calibrate: None leaves the deviation of the draws, or of a single
+    draw the foretold error, as it is.
+    """
+    images, stds = [], []
+    for index, (drawn, unit) in enumerate(zip(draws.images, scale, strict=True)):
+        magnitudes = drawn.abs().cpu().double().numpy() * unit
+        images.append(magnitudes.mean(0).astype(np.float32))
+        error = None if draws.error is None else draws.error[index].cpu().numpy() * unit
+        if len(magnitudes) == 1 and error is None:
+            continue
+        std = magnitudes.std(0).astype(np.float32)
+        if calibrate is None:
+            stds.append(std if error is None or len(magnitudes) > 1 else error.astype(np.float32))
+            continue
+        found = None if draws.support is None else draws.support[index]
+        sigma = noise[index].sigma * unit if noise else 0.0
+        stds.append(calibrate(std, error, sigma, None if found is None else found.error()))
+    return Finished(np.stack(images), np.stack(stds) if stds else None)
+
+
+def zero_filled(prepared: Prepared) -> np.ndarray:
+    """Root of the sum of squares of the zero-filled coils, (batch, rows, cols) float32 in the data's units."""
+    measurement: Any = prepared.measurement
+    images = rss(ifft2c(measurement.kspace)).cpu().double().numpy()
+    return (images * prepared.scale[:, None, None]).astype(np.float32)

@@ -1,0 +1,193 @@
+"""Every option of recon, sr and restore, once: its default, range and help.
+
+Command lines, Python's keywords, the bundles' ids, the fingerprint in the sidecar and the tables of the docs are made from, or
+tested against, these classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_args, get_type_hints
+
+from mri_d3gm.errors import InputError
+
+METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
+SR_METHODS = ("d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos")
+RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
+SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama")
+MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
+TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
+QUALITIES: dict[str, dict[str, Any]] = {
+    "fast": {"steps": 1, "samples": 1, "trust": "off"},
+    "default": {"steps": 1, "samples": 4, "trust": "fast"},
+    "best": {"steps": 4, "samples": 8, "trust": "full"},
+}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[Any, ...] = (),
+    least: float | None = None,
+    flag: str = "",
+    decides: bool = True,
+    shown: bool = True,
+) -> Any:
+    """A field of settings.
+
+    choices: all that it may be; least: the smallest it may be; flag: of the command line, where it is not the name's;
+    decides: whether the result depends on it; shown: whether the command line has it.
+    """
+    about = {"help": help, "choices": choices, "least": least, "flag": flag, "decides": decides, "shown": shown}
+    return field(default=default, metadata=about)
+
+
+def flag_of(entry: "Field[Any]") -> str:
+    """The name of an option on the command line, and in messages."""
+    return entry.metadata["flag"] or "--" + entry.name.replace("_", "-")
+
+
+def entries(settings: type) -> "list[Field[Any]]":
+    """The options of a task, its own before those that all tasks share, those of the command line before the rest."""
+    shared = {entry.name for entry in fields(Settings)}
+    return sorted(fields(settings), key=lambda entry: (not entry.metadata["shown"], entry.name in shared))
+
+
+def type_of(settings: type, name: str) -> type:
+    """bool, int, float or str, of an option that may be None too."""
+    hint = get_type_hints(settings)[name]
+    return next((kind for kind in get_args(hint) if kind is not type(None)), hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options of a task; InputError, that names the option, for a value that it cannot have."""
+
+    seed: int = option(0, "Seed of everything that is drawn.", least=0)
+    solver: str = option("posterior", "Solver of the reverse process.", choices=SOLVERS)
+    tau: float | None = option(None, "Noise of the path; the weights' own if left out.")
+    weights: str | None = option(None, "Weights file instead of the shipped one.", decides=False)
+    device: str = option("auto", "auto, cpu or cuda.", decides=False)
+    threads: int | None = option(
+        None, "Slices (or draws of one) at a time on a CPU; as many as cores if left out.", least=1, decides=False
+    )
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            object.__setattr__(self, entry.name, checked(type(self), entry, getattr(self, entry.name)))
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Settings from keywords; InputError for an unknown one."""
+        names = [entry.name for entry in fields(cls)]
+        unknown = sorted(set(options) - set(names))
+        if unknown:
+            raise InputError(f"unknown option {unknown[0]}; one of {', '.join(names)}")
+        return cls(**options)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The options that decide the result, by name."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.metadata["decides"]}
+
+
+def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
+    """The value of an option in its own type; InputError where it cannot be."""
+    kind, flag = type_of(settings, entry.name), flag_of(entry)
+    choices, least = entry.metadata["choices"], entry.metadata["least"]
+    if value is None:
+        if entry.default is None:
+            return None
+        raise InputError(f"{flag} None: a value is needed")
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if kind is str and (whole or isinstance(value, str | Path)):
+        value = str(value)
+    else:
+        fits = isinstance(value, bool) if kind is bool else whole or (kind is float and isinstance(value, float))
+        if kind is str or not fits:
+            name = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}[kind]
+            raise InputError(f"{flag} {value!r}: must be {name}")
+        value = kind(value)
+    if choices and value not in choices:
+        raise InputError(f"{flag} {value}: unknown; one of {', '.join(map(str, choices))}")
+    if least is not None and not value >= least:
+        raise InputError(f"{flag} {value:g}: must be {least:g} or more")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recon(Settings):
+    """Reconstruction. Of steps, samples and trust, what is None is as `quality` says."""
+
+    accel: float | None = option(None, "Undersample a full file at this R (8 if left out).", least=1)
+    mask_kind: str = option("equispaced-fraction", "How it is undersampled.", choices=MASKS, flag="--mask")
+    axis: str = option("phase", "Axis that is undersampled.", choices=("phase", "readout"))
+    center_fraction: float | None = option(None, "Part of lines in the full centre (.32 / R if left out).")
+    coil_maps: str | None = option(None, "HDF5 file with dataset coil_maps.")
+    method: str = option("d3gm", "How it is reconstructed.", choices=METHODS)
+    quality: str = option("default", "Sets steps, samples and trust.", choices=tuple(QUALITIES), decides=False)
+    steps: int | None = option(None, "Network evaluations a draw.", least=1)
+    samples: int | None = option(None, "Draws; more than one, or trust, give the std map.", least=1)
+    trust: str | None = option(None, "Measured lines withheld as a test.", choices=tuple(TRUST_FOLDS))
+    slices: str | None = option(None, "a:b, a:b:c or one number.")
+    crop: bool = option(True, "Remove readout oversampling.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in QUALITIES[self.quality].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolve(Settings):
+    """Super-resolution in plane."""
+
+    scale: int = option(4, "How many times the in-plane matrix.", choices=(2, 4))
+    operator: str = option(
+        "truncation",
+        "truncation: voxels are k-space's centre, kept exactly; unknown: nothing is assumed.",
+        choices=("truncation", "unknown"),
+    )
+    method: str = option("d3gm", "How it is done.", choices=SR_METHODS)
+    steps: int = option(1, "Network evaluations a draw.", least=1)
+    samples: int = option(4, "Draws; more than one give the std map.", least=1)
+    series: str | None = option(None, "Number, UID or description of one DICOM series.")
+    slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
+    slices: str | None = option(None, "a:b, a:b:c or one number.")
+    degrade: str | None = option(
+        None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
+    )
+    noise: float = option(0.0, "Rician noise added with degrade, of the 99th percentile.", least=0, shown=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore(Settings):
+    """Rain or haze out of photographs."""
+
+    task: str = option("derain", "What is removed.", choices=("derain", "dehaze"))
+    method: str = option("d3gm", "dark-channel is for haze, median for rain.", choices=RESTORATION_METHODS)
+    steps: int = option(1, "Network evaluations a draw.", least=1)
+    samples: int = option(1, "Draws, which are averaged.", least=1)
+    tile: int = option(512, "Side of the tiles that large pictures are estimated in.", least=128)
+    target: str | None = option(None, "The clean picture, to score against.", shown=False)
+    degrade: str | None = option(
+        None, "Degrade the picture first, to score against it.", choices=("rain-heavy", "rain-light", "haze"), shown=False
+    )
+    index: int = option(0, "Number of the picture, for what is drawn.", least=0, shown=False)
+
+
+TASKS: dict[str, type[Settings]] = {"recon": Recon, "sr": SuperResolve, "restore": Restore}
+DIRECTORIES = {"recon": "reconstruction", "sr": "super_resolution", "restore": "restoration"}
+
+
+def table(settings: type[Settings]) -> str:
+    """The options of a task as a Markdown table."""
+    lines = ["| option | keyword | default | meaning |", "|---|---|---|---|"]
+    for entry in entries(settings):
+        flag = f"`{flag_of(entry)}`" if entry.metadata["shown"] else ""
+        choices = ", ".join(f"`{choice}`" for choice in entry.metadata["choices"])
+        meaning = entry.metadata["help"] + (f" {choices}." if choices else "")
+        default = "" if entry.default is None else f"`{entry.default}`"
+        lines.append(f"| {flag} | `{entry.name}` | {default} | {meaning} |")
+    return "\n".join(lines)
