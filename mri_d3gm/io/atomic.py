@@ -1,8 +1,13 @@
 """Files that appear whole or not at all."""
 
+import os
+import re
 import secrets
+import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from mri_d3gm.errors import InputError
@@ -12,14 +17,20 @@ from mri_d3gm.errors import InputError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, with its ending, that becomes `path` if the block succeeds.
 
-    InputError where the folder cannot be written or the disk is full; nothing is left behind on any exception.
+    The file gets the permissions of any new file, whatever the block's writer sets. Nothing is left behind on any
+    exception; what a killed process of this host left in the folder is removed. InputError where the folder cannot be
+    written or the disk is full.
     """
     target = Path(path)
     ending = ".nii.gz" if target.name.lower().endswith(".nii.gz") else target.suffix
-    temporary = target.with_name(f".writing-{secrets.token_hex(6)}{ending}")
+    temporary = target.with_name(f".writing-{_place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
     try:
         temporary.touch(exist_ok=False)
+        usual = _permissions(temporary)
+        _sweep(target.parent, os.getpid())
         yield temporary
+        if _permissions(temporary) != usual:  # safetensors makes its file anew, for its owner alone
+            temporary.chmod(usual)
         temporary.replace(target)
     except OSError as error:
         reason = " ".join((error.strerror or str(error)).split())
@@ -28,3 +39,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # where the folder itself cannot be used there is no temporary file either
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@cache
+def _place() -> str:
+    """Where a process number means one process: the host, and on Linux the namespace, as containers may share a name."""
+    name = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
+    with suppress(OSError):
+        name += f"_{os.stat('/proc/self/ns/pid').st_ino}"
+    return name
+
+
+@cache
+def _sweep(folder: Path, _: int) -> None:
+    """Remove temporary files in a folder whose process is gone; once a folder and process."""
+    if os.name != "posix":  # elsewhere asking for a process may end it
+        return
+    for left in folder.glob(f".writing-{_place()}-*"):
+        number = left.name.removeprefix(f".writing-{_place()}-").partition("-")[0]
+        if number.isdecimal() and not _runs(int(number)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        pass
+    return True

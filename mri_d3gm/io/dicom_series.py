@@ -1,6 +1,7 @@
 """MR images among the files of a folder or a .zip, grouped into DICOM series, of which one is chosen."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
@@ -108,13 +109,30 @@ class Source:
 
 def is_dicom(path: Path) -> bool:
     """Whether a path may hold DICOM: a folder, a .zip, or a file that begins as DICOM does."""
-    return path.is_dir() or zipfile.is_zipfile(path) or has_dicom_magic(path)
+    return path.is_dir() or zipfile.is_zipfile(path) or _is_dicom_file(path)
 
 
-def has_dicom_magic(path: Path) -> bool:
-    """Whether bytes 128 to 131 are DICM; InputError where the file cannot be read."""
+def _is_dicom_file(path: Path) -> bool:
     with reading(path), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    return has_preamble(head) or is_bare(head)
+
+
+def has_preamble(head: bytes) -> bool:
+    """Whether bytes 128 to 131 are DICM."""
+    return head[128:132] == b"DICM"
+
+
+def is_bare(head: bytes) -> bool:
+    """Whether bytes could begin a data set without preamble, and perhaps without file meta information.
+
+    That is a first element, little endian, of group 2 or 8 and an even, small length, behind a VR or not. It keeps pydicom,
+    which takes any file for DICOM once it is forced to, away from most others.
+    """
+    if len(head) < 8 or head[:2] not in (b"\2\0", b"\10\0") or head[3] != 0:
+        return False
+    length = head[6:8] if head[4:6].isalpha() and head[4:6].isupper() else head[4:8]
+    return int.from_bytes(length, "little") % 2 == 0 and int.from_bytes(length, "little") < 1024
 
 
 class Files:
@@ -145,9 +163,9 @@ def open_files(path: Path) -> Iterator[Files]:
     with ExitStack() as stack:
         archive = None
         with reading(path, "is not a DICOM file, a folder or a whole .zip"):
-            if not path.is_dir() and not has_dicom_magic(path):
+            if not path.is_dir() and not _is_dicom_file(path):
                 if not zipfile.is_zipfile(path):
-                    raise InputError(f"{path}: not a DICOM file (no DICM at byte 128) nor a whole .zip; export it again")
+                    raise InputError(f"{path}: not a DICOM file nor a whole .zip; export it again")
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 _check_zip(path, archive)
         yield Files(path, archive)
@@ -170,9 +188,12 @@ def find_images(path: Path, files: Files) -> list[Source]:
     wanted = None
     for place, member in files.names():
         header = _header(files, place, member)
+        given = place == path and member is None  # one file was given: it comes first
+        if header is None and given:
+            raise InputError(f"{path}: not a DICOM file; export it again")
         if header is None:
             continue
-        if place == path and member is None:  # one file was given: it comes first
+        if given:
             wanted = text_of(header, "SeriesInstanceUID")
         if wanted is not None and wanted != text_of(header, "SeriesInstanceUID"):
             continue
@@ -197,10 +218,14 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
     name = str(path) if member is None else f"{path}:{member}"
     with reading(name, "is a damaged DICOM file"):
         with files.open(path, member) as file:
-            if file.read(132)[128:] != b"DICM":
-                return None
+            head = file.read(132)
+        bare = not has_preamble(head)
+        if bare and not is_bare(head):
+            return None
         with files.open(path, member) as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*TAGS, *REPEATED])
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare, specific_tags=[*TAGS, *REPEATED])
+        if bare and not re.fullmatch(r"[\d.]+", text_of(header, "SOPClassUID")) and not has_pixels(header):
+            return None
         for keyword in set(REPEATED) - set(TAGS):  # not needed to read, so never a reason to refuse
             try:
                 text_of(header, keyword)
@@ -211,14 +236,18 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
         return header
 
 
+def has_pixels(header: "Dataset") -> bool:
+    """Whether a header describes an image."""
+    return all(name in header for name in ("Rows", "Columns", "BitsAllocated"))
+
+
 def _problem(source: Source) -> str | None:
     """What a DICOM object is, where it is no monochrome MR image; InputError for an MR image cut short."""
     header = source.header
     kind = text_of(header, "SOPClassUID") or text_of(header.file_meta, "MediaStorageSOPClassUID")
-    has_pixels = all(name in header for name in ("Rows", "Columns", "BitsAllocated"))
-    if kind in ("", *MR_STORAGE) and not has_pixels:
+    if kind in ("", *MR_STORAGE) and not has_pixels(header):
         raise InputError(f"{source.name}: the file is truncated; copy or export it again")
-    if not has_pixels:
+    if not has_pixels(header):
         return "objects without pixels"
     if int(header.get("SamplesPerPixel", 1)) != 1 or not text_of(header, "PhotometricInterpretation").startswith("MONO"):
         return "colour images"
@@ -272,6 +301,3 @@ def _listed(groups: dict[str, list[Source]], limit: int = 30) -> str:
         items.append((number, f"{number} '{text_of(header, 'SeriesDescription')}' ({count} image{'s' * (count > 1)})"))
     items.sort(key=lambda item: (len(item[0]), item[0]))
     return ", ".join(text for _, text in items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
-
-
-# frames

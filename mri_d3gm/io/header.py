@@ -1,4 +1,8 @@
-"""The ISMRMRD header of a fastMRI file: matrix, field of view, limits."""
+"""The ISMRMRD header of a fastMRI file: matrix, field of view, limits.
+
+The few elements are read by name: the package ismrmrd parses a whole header or nothing, and older files lack elements that it
+demands, such as trajectory.
+"""
 
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
@@ -22,11 +26,11 @@ class Header(NamedTuple):
 
 
 def parse_header(xml: bytes | str) -> Header:
-    """Header from its XML; ValueError where it is not XML or lacks encodedSpace or reconSpace."""
+    """Header from its XML; ValueError where it is not XML, in an unknown encoding, or lacks encodedSpace or reconSpace."""
     try:
         root = ET.fromstring(xml)
-    except ET.ParseError as error:
-        raise ValueError("not XML") from error
+    except Exception as error:  # besides ParseError, what codecs raise: LookupError, ValueError, UnicodeError
+        raise ValueError("not readable XML") from error
     encoded, recon = _space(root, "encodedSpace"), _space(root, "reconSpace")
     step = root.find("{*}encoding/{*}encodingLimits/{*}kspace_encoding_step_1")
     if step is None:

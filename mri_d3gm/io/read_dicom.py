@@ -238,9 +238,13 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
     """Stored values of all frames of a file, (frames, rows, columns); InputError where they are cut or not decodable."""
     import pydicom
     from pydicom.pixels import get_decoder
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     with reading(source.name, "the file is truncated or damaged"), files.open(source.path, source.member) as file:
-        dataset = pydicom.dcmread(file)
+        dataset = pydicom.dcmread(file, force=True)  # it was found to be DICOM before
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            implicit, _ = dataset.original_encoding
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated:
             try:

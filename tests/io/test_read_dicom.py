@@ -24,6 +24,7 @@ from dicom_files import (
 from pydicom.uid import (
     MPEG2MPML,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
@@ -33,6 +34,7 @@ from pydicom.uid import (
 from mri_d3gm.errors import InputError
 from mri_d3gm.io import dicom_series as module
 from mri_d3gm.io.image import Image, image_hash, spacing
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.read_dicom import read_dicom
 
 DIRECTIONS = {
@@ -295,6 +297,63 @@ def test_folders_and_files_without_dicom(tmp_path: Path) -> None:
     assert "holds no MR image and no DICOM" in error_of(tmp_path)
     (tmp_path / "a.dcm").write_text("text" * 100)
     assert "not a DICOM file" in error_of(tmp_path / "a.dcm")
+
+
+def strip(folder: Path, meta: bool) -> Path:
+    """Take preambles away, and the file meta information too unless `meta`; and the endings."""
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        length = 12 + int.from_bytes(data[140:144], "little")
+        path.write_bytes(data[132 if meta else 132 + length :])
+        path.rename(path.with_suffix(""))
+    return folder
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("meta", [False, True])
+@pytest.mark.parametrize("group_length", [False, True])
+def test_without_preamble_meta_and_ending(tmp_path: Path, syntax: Any, meta: bool, group_length: bool) -> None:
+    values = {"PatientName": "Doe^Jane"} | ({"SpecificCharacterSet": "ISO_IR 100"} if group_length else {})
+    folder = write_series(tmp_path / "d", syntax=syntax, directions=OBLIQUE, **values)
+    whole = read_dicom(folder)
+    strip(folder, meta)
+    packed = shutil.make_archive(str(tmp_path / "z"), "zip", folder)
+    (folder / "notes").write_text("some text " * 50)
+    for path in (folder, folder / "im002", Path(packed)):
+        image = open_image(path)
+        np.testing.assert_array_equal(image.array, EXPECTED)
+        np.testing.assert_array_equal(image.affine, whole.affine)
+        assert image.source == whole.source
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"text", b"some text " * 50, bytes(500), b"\10\0", b"\10\0\5\0" + bytes(500), b"\2\0\0\0UL\4\0" + bytes(500),
+        b"\10\0\5\0CS\4\0" + b"text" * 90, b"\10\0\26\0\30\0\0\0" + b"not a class at all......" + b"text" * 40,
+        b"\0\10\0\5" + bytes(500), bytes(range(256)) * 3,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [False, True])
+def test_other_files_without_ending_are_refused(tmp_path: Path, content: bytes, beside: bool) -> None:
+    """Even in the folder of a series, whose images must not stand in for them."""
+    if beside:
+        write_series(tmp_path)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        open_image(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    with pytest.raises(InputError):
+        read_dicom(path)
+
+
+def test_a_bare_file_cut_short_is_named(tmp_path: Path) -> None:
+    strip(write_series(tmp_path, syntax=ImplicitVRLittleEndian), meta=False)
+    path = tmp_path / "im002"
+    for kept in (-20, 200):
+        path.write_bytes(path.read_bytes()[:kept])
+        assert str(path) in error_of(tmp_path)
 
 
 def test_damaged_zips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
