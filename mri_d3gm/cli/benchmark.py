@@ -1,5 +1,6 @@
 """mri-d3gm benchmark."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import typer
 from mri_d3gm.errors import InputError
 
 Number = TypeVar("Number", int, float)
+
+HEADINGS = {"files": "n", "psnr_95": "95 %", "psnr_worst": "worst", "ssim_body": "body", "evaluations": "evals", "seconds": "s"}
 
 app = typer.Typer(no_args_is_help=True, help="Tables of methods on data with a reference.")
 
@@ -24,6 +27,14 @@ def report(row: dict[str, Any]) -> None:
     setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
     name = next(name for name in row if "psnr" in name)
     print(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
+
+
+def show(table: list[dict[str, Any]], output: Path) -> None:
+    """What of a summary fits the terminal, on stdout."""
+    from mri_d3gm.metrics.table import to_text
+
+    print(to_text(table, shutil.get_terminal_size().columns, HEADINGS))
+    print(f"all columns: {output / 'table.csv'}, {output / 'table.md'}")
 
 
 def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
@@ -58,8 +69,7 @@ def recon(
     weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
 ) -> None:
     """Method x acceleration x axis: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
-    from mri_d3gm.lab.benchmark import benchmark_folder
-    from mri_d3gm.metrics.table import to_markdown
+    from mri_d3gm.lab.benchmark import benchmark_recon, folder_protocol
 
     options = {
         "center_fraction": center_fraction,
@@ -70,8 +80,8 @@ def recon(
         "trust": trust,
         "weights": weights,
     }
-    rates = numbers("--accels", accels, float)
-    print(to_markdown(benchmark_folder(data, output, methods.split(","), rates, axes.split(","), options, report)))
+    protocol = folder_protocol(numbers("--accels", accels, float), axes.split(","))
+    show(benchmark_recon(data, output, protocol, methods.split(","), options, report), output)
 
 
 @app.command("sr")
@@ -89,13 +99,12 @@ def sr(
     max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
 ) -> None:
     """Domain x degradation x method: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
-    from mri_d3gm.lab.benchmark import benchmark_sr
-    from mri_d3gm.metrics.table import to_markdown
+    from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
 
     if train:
         weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "weights": weights}
-    print(to_markdown(benchmark_sr(data, output, protocol, methods.split(","), options, report)))
+    show(benchmark_sr(data, output, protocol_of(protocol), methods.split(","), options, report), output)
 
 
 @app.command("restore")
@@ -112,12 +121,12 @@ def restore(
     max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
 ) -> None:
     """Domain x method by every protocol of restoration; parameters and FLOPs of the network."""
-    from mri_d3gm.lab.benchmark import benchmark_restoration, network_size
-    from mri_d3gm.metrics.table import to_markdown
+    from mri_d3gm.lab.benchmark import benchmark_restoration, network_size, protocol_of
 
     if train:
         weights = trained(protocol, data, output / "train", max_minutes)
     options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
-    print(to_markdown(benchmark_restoration(data, output, protocol, methods.split(","), options, report)))
-    parameters, operations = network_size(protocol, weights)
+    keys = protocol_of(protocol)
+    show(benchmark_restoration(data, output, keys, methods.split(","), options, report), output)
+    parameters, operations = network_size(keys["task"], weights)
     print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")

@@ -28,5 +28,5 @@ def compare(
         seeds=None if seeds is None else numbers("--seeds", seeds, int),
         evaluations=None if steps is None else numbers("--steps", steps, int),
     )
-    compare_dynamics(config, data, output, chosen["dynamics"], chosen["seeds"], chosen["evaluations"], report)
+    compare_dynamics(config, data, output, **chosen, on_row=report)
     print((output / "report.md").read_text())

@@ -28,4 +28,4 @@ def reproduce(
         return
     if data is None or not data.is_dir():
         raise InputError(f"--data {data or ''}: a folder is needed; mri-d3gm reproduce {name} --dry-run says what it must hold")
-    print(lab.reproduce(name, data, output or Path("runs/reproduce") / name, report, device, max_minutes))
+    print(lab.reproduce(name, data, output or Path("runs/reproduce") / name, report, device=device, max_minutes=max_minutes))

@@ -4,7 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -15,7 +15,7 @@ from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import open_scan
 from mri_d3gm.io.preview import write_preview
-from mri_d3gm.lab.benchmark import MEASURES, domains_of
+from mri_d3gm.lab.benchmark import MEASURES, protocol_of
 from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.tasks import recon
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -41,48 +41,56 @@ def compare_dynamics(
     config: str,
     data: Path,
     output: Path,
-    contenders: Sequence[str],
+    *,
+    dynamics: Sequence[str],
     seeds: Sequence[int],
-    steps: Sequence[int],
-    on_row: Callable[[Row], None],
+    evaluations: Sequence[int],
+    on_row: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """Train what is not trained yet, in OUTPUT/NAME-SEED, measure on the overlay's `domains`, and tabulate.
 
-    contenders: of CONTENDERS; regression is the same network trained at T alone, without noise, and evaluated once. steps:
-    evaluations of the network by the posterior sampler; the overlay's `sampling` holds its other options. A row holds means
-    over files and seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in
-    `output` grow contender by contender.
+    dynamics: of CONTENDERS; regression is the same network trained at T alone, without noise, and evaluated once. evaluations:
+    of the network by the posterior sampler; the overlay's `sampling` holds its other options. A row holds means over files and
+    seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in `output` grow with
+    every training.
     """
-    unknown = [name for name in contenders if name not in CONTENDERS]
+    unknown = [name for name in dynamics if name not in CONTENDERS]
     if unknown:
         raise InputError(f"--dynamics {unknown[0]}: unknown; one of {', '.join(CONTENDERS)}")
-    keys = overlay_keys(config)
-    pipeline = keys.get("pipeline", "reconstruction")
-    domains_of(config)
+    protocol = protocol_of(config)
     if not data.is_dir():
         raise InputError(f"{data}: no such folder for --data")
-    measure, sampling, baseline = MEASURES[pipeline], keys.get("sampling", {}), BASELINES[pipeline]
-    summary = measure(data, output / baseline, config, [baseline], sampling, on_row)
-    rows = [line | {"dynamics": baseline, "evaluations": 0, "seed": seeds[0]} for line in summary]
-    for seed in seeds:
-        for name in contenders:
-            folder = output / f"{name}-{seed}"
-            change = {"train#trainer#spread_after": 1.0} if name == "regression" else {"network_def#dynamics": name}
-            weights = folder / "weights.safetensors"
-            if training_record(weights)["steps"] < keys.get("train#trainer#steps", math.inf):
-                train(config, str(data), str(folder), seed=seed, **change)
-            method = "regression" if name == "regression" else "d3gm"
-            for count in [1] if name == "regression" else steps:
-                options = sampling | {"steps": count, "weights": str(weights)}
-                summary = measure(data, folder / f"{count}-evaluations", config, [method], options, on_row)
-                rows += [line | {"dynamics": name, "evaluations": count, "seed": seed} for line in summary]
-            if pipeline == "reconstruction" and seed == seeds[0]:
-                write_slices(data, config, output, contenders[: contenders.index(name) + 1], seed, max(steps))
-            table = over_seeds(rows)
-            (output / "table.md").write_text(to_markdown(table))
-            (output / "table.csv").write_text(to_csv(table))
-            (output / "report.md").write_text(report(config, keys, output, rows))
+    pipeline, sampling = protocol.get("pipeline", "reconstruction"), protocol.get("sampling", {})
+
+    def measured(folder: Path, method: str, options: Row, names: Row) -> list[Row]:
+        return [line | names for line in MEASURES[pipeline](data, folder, protocol, [method], sampling | options, on_row)]
+
+    plain = BASELINES[pipeline]
+    rows = measured(output / plain, plain, {}, {"dynamics": plain, "evaluations": 0, "seed": seeds[0]})
+    table = over_seeds(rows)
+    for seed, name in product(seeds, dynamics):
+        folder = output / f"{name}-{seed}"
+        weights = train_contender(protocol, data, folder, name, seed)
+        method, counts = ("regression", [1]) if name == "regression" else ("d3gm", evaluations)
+        for count in counts:
+            names = {"dynamics": name, "evaluations": count, "seed": seed}
+            rows += measured(folder / f"{count}-evaluations", method, {"steps": count, "weights": weights}, names)
+        if pipeline == "reconstruction" and seed == seeds[0]:
+            write_slices(data, protocol, output, dynamics[: dynamics.index(name) + 1], seed, max(evaluations))
+        table = over_seeds(rows)
+        (output / "table.md").write_text(to_markdown(table))
+        (output / "table.csv").write_text(to_csv(table))
+        (output / "report.md").write_text(report(protocol, output, rows))
     return table
+
+
+def train_contender(protocol: Row, data: Path, folder: Path, name: str, seed: int) -> str:
+    """The weights in `folder` of one of CONTENDERS, trained by the protocol's overlay where they are not complete."""
+    change = {"train#trainer#spread_after": 1.0} if name == "regression" else {"network_def#dynamics": name}
+    weights = folder / "weights.safetensors"
+    if training_record(weights)["steps"] < protocol.get("train#trainer#steps", math.inf):
+        train(protocol["name"], str(data), str(folder), seed=seed, **change)
+    return str(weights)
 
 
 def over_seeds(rows: list[Row]) -> list[Row]:
@@ -108,22 +116,22 @@ def over_seeds(rows: list[Row]) -> list[Row]:
     return table
 
 
-def report(config: str, keys: Row, output: Path, rows: list[Row]) -> str:
+def report(protocol: Row, output: Path, rows: list[Row]) -> str:
     """What was run, the table without `slice-max`, what it says of the paper's ordering, and the slices, as Markdown."""
     records = [training_record(path) for path in output.glob("*/weights.safetensors")]
     steps = sorted({record["steps"] for record in records})
     minutes = sorted(round(record["seconds"] / 60) for record in records)
     run = f"`{shlex.join(['mri-d3gm', *sys.argv[1:]])}`"
-    sampling = ", ".join(f"{name} {value}" for name, value in keys.get("sampling", {}).items()) or "its defaults"
+    sampling = ", ".join(f"{name} {value}" for name, value in protocol.get("sampling", {}).items()) or "its defaults"
     seeds = sorted({row["seed"] for row in rows})
     table = [{name: row[name] for name in row if not name.startswith("slice-max")} for row in over_seeds(rows)]
     shown = "\n![One slice by each dynamics](slices.png)\n" if (output / "slices.png").exists() else ""
     return (
-        f"# Dynamics side by side: {Path(config).stem}\n\n{run}\n\n"
+        f"# Dynamics side by side: {Path(protocol['name']).stem}\n\n{run}\n\n"
         f"For a seed, every training starts from the same weights and sees the same cases in the same order: "
         f"{', '.join(map(str, steps))} steps ({minutes[0]} to {minutes[-1]} minutes), at all t after "
-        f"{keys.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. Sampler: "
-        f"posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
+        f"{protocol.get('train#trainer#spread_after', 'the default part')} of them. Seeds {', '.join(map(str, seeds))}. "
+        f"Sampler: posterior, {sampling}. `evaluations` is of a draw; numbers are means over files, axes and seeds.\n\n"
         f"{to_markdown(table)}\n{ordering(rows)}{shown}"
     )
 
@@ -161,9 +169,9 @@ def compared(first: str, second: str, level: dict[str, dict[int, float]]) -> str
     return f"{first} - {second} {middle:+.2f} dB (std {std:.2f}), {verdict}"
 
 
-def write_slices(data: Path, config: str, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:
+def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:
     """slices.png: the middle slice of the first file by every contender, beside zero-filled and reference."""
-    entry = domains_of(config)[0]
+    entry = protocol["domains"][0]
     path = select_files(data, entry)[0]
     scan = open_scan(path)
     same = {"accel": entry.get("accel", 8), "axis": entry.get("axes", ["phase"])[0], "slices": str(scan.slices // 2)}
@@ -175,7 +183,7 @@ def write_slices(data: Path, config: str, output: Path, contenders: Sequence[str
         method, steps = ("regression", 1) if name == "regression" else ("d3gm", count)
         kept = weights.parent / f"{steps}-evaluations" / "slice.npy"
         if not kept.exists() or kept.stat().st_mtime < weights.stat().st_mtime:
-            options = overlay_keys(config).get("sampling", {}) | {"steps": steps, "weights": str(weights), "method": method}
+            options = protocol.get("sampling", {}) | {"steps": steps, "weights": str(weights), "method": method}
             kept.parent.mkdir(parents=True, exist_ok=True)
             np.save(kept, recon.reconstruct(path, **same, **options).volume[0])
         panels[name] = np.load(kept)

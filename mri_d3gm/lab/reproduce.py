@@ -11,7 +11,7 @@ from typing import Any
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.lab import basin
-from mri_d3gm.lab.benchmark import MEASURES, benchmark_recon
+from mri_d3gm.lab.benchmark import MEASURES, benchmark_recon, protocol_of
 from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.tasks.bundles import overlay_files, overlay_keys
 from mri_d3gm.tasks.train import train, training_record
@@ -92,6 +92,7 @@ def reproduce(
     data: Path,
     output: Path,
     on_row: Callable[[Row], None],
+    *,
     device: str = "auto",
     max_minutes: float | None = None,
     **changes: Any,
@@ -102,7 +103,7 @@ def reproduce(
     changes: keys in place of the overlay's. InputError for an unknown name and for data that cannot be used.
     """
     config, started, rows = overlay_of(name), time.monotonic(), []
-    keys, notes = overlay_keys(config) | changes, []
+    keys, notes = protocol_of(config) | changes, []
     for variant, change in keys.get("variants", {"": {}}).items():
         folder = output / (variant.replace(" ", "-") or "d3gm")
         weights = folder / "weights.safetensors"
@@ -112,7 +113,7 @@ def reproduce(
         done = training_record(weights)["steps"]
         notes.append(f"{variant or 'network'}: trained {done} of {keys[STEPS]} steps")
         if done:
-            measured = measure(config, keys, data, folder, {"weights": str(weights), "device": device}, on_row)
+            measured = measure(keys, data, folder, {"weights": str(weights), "device": device}, on_row)
             rows += [({"variant": variant} if variant else {}) | line for line in measured]
     table = beside_paper(rows, keys)
     output.mkdir(parents=True, exist_ok=True)
@@ -122,17 +123,17 @@ def reproduce(
     return text
 
 
-def measure(config: str, keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[Row], None]) -> list[Row]:
+def measure(keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[Row], None]) -> list[Row]:
     """Summaries over the test split by the overlay's methods, or by each of its `starts` from a first guess."""
     if "starts" not in keys:
         pipeline = keys.get("pipeline", "reconstruction")
         methods = keys.get("methods", METHODS[pipeline])
-        return MEASURES[pipeline](data, folder / "test", config, methods, keys["sampling"] | given, on_row)
+        return MEASURES[pipeline](data, folder / "test", keys, methods, keys["sampling"] | given, on_row)
     rows = []
     for start in keys["starts"]:
         place = folder / f"{start['guess']}-{start['t0']:g}"
         started = partial(benchmark_recon, reconstruct=basin.reconstruct_from_guess)
-        rows += [start | line for line in started(data, place, config, ["d3gm"], start | given, on_row)]
+        rows += [start | line for line in started(data, place, keys, ["d3gm"], start | given, on_row)]
     return rows
 
 

@@ -3,8 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 Row = dict[str, Any]
@@ -33,6 +34,23 @@ def to_csv(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def to_text(rows: list[Row], width: int, headings: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A table for a terminal of `width` columns: aligned, numbers to the right, columns left out from the end until it fits.
+
+    headings: shorter names of columns.
+    """
+    table: list[list[str]] = []
+    for name in columns(rows):
+        cells = [str(row.get(name, "")) for row in rows]
+        right = all(isinstance(row.get(name, 0), int | float) for row in rows)
+        size = max(map(len, [heading := headings.get(name, name), *cells]))
+        column = [cell.rjust(size) if right else cell.ljust(size) for cell in (heading, *cells)]
+        if sum(len(kept[0]) + 2 for kept in table) + size > width:
+            break
+        table.append(column)
+    return "".join("  ".join(line).rstrip() + "\n" for line in zip(*table, strict=True))
 
 
 def figure(rows: list[Row], path: Path, key: str, by: Sequence[str]) -> None:

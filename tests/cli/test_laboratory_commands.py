@@ -1,3 +1,9 @@
+import os
+import shutil
+
+import pytest
+from scans import write_scan
+
 from mri_d3gm.cli.reproduce import NAMES
 from mri_d3gm.lab.reproduce import OVERLAYS
 
@@ -25,3 +31,22 @@ def test_compare_takes_its_settings_from_the_overlay_and_refuses_bad_ones(mri, t
     assert code == 2 and "nothing matches bench/kspace/brain_mprage" in error
     code, _, error = mri("compare", "compare-recon", "--data", tmp_path, "--seeds", "a")
     assert code == 2 and "--seeds a" in error
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_benchmarks_table_fits_the_terminal_and_shows_all_that_fits(
+    count: int, width: int, mri, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    for name in "ab"[:count]:
+        write_scan(tmp_path / "data" / f"{name}.h5")
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((width, 24)))
+    asked = ["--accels", "4", "--axes", "phase,readout", "--methods", "zero-filled,sense"]
+    code, text, error = mri("benchmark", "recon", "--data", tmp_path / "data", "-o", tmp_path / "out", *asked)
+    heading, *rows = text.splitlines()[:5]
+    assert code == 0 and [row.split()[2] for row in rows] == ["zero-filled", "sense"] * 2, error
+    assert max(map(len, [heading, *rows])) <= width and ("95 %" in heading) == (count > 1 and width > 40)
+    assert ("worst" in heading and "body" in heading) == (width >= 80) and ("rss_mb" in heading) == (width == 200)
+    written = (tmp_path / "out" / "table.csv").read_text().splitlines()[0].split(",")
+    assert ("psnr_95" in written) == (count > 1) and "slice-max psnr" in written and "table.csv" in text

@@ -18,6 +18,8 @@ TINY = {
     "train#simulate#crop": 16,
 }
 
+ONE = {"dynamics": ["ou"], "seeds": [0], "evaluations": [1]}
+
 
 def overlay(folder, **changes):
     photograph(folder / "a.png")
@@ -29,7 +31,8 @@ def overlay(folder, **changes):
 def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> None:
     config, rows = overlay(tmp_path), []
     output = tmp_path / "compare"
-    table = compare_dynamics(config, tmp_path, output, ["regression", "ou", "d3gm"], [0, 1], [1, 2], rows.append)
+    chosen = {"dynamics": ["regression", "ou", "d3gm"], "seeds": [0, 1], "evaluations": [1, 2]}
+    table = compare_dynamics(config, tmp_path, output, **chosen, on_row=rows.append)
     lines = [(line["dynamics"], line["evaluations"], line["seeds"]) for line in table]
     assert lines[0] == ("identity", 0, 1)
     assert lines[1:] == [("regression", 1, 2), ("ou", 1, 2), ("ou", 2, 2), ("d3gm", 1, 2), ("d3gm", 2, 2)]
@@ -39,7 +42,8 @@ def test_every_contender_is_trained_once_and_stands_in_the_table(tmp_path) -> No
     assert len(set(weights)) == 3
     kept = output / "d3gm-0" / "weights.safetensors"
     written, again = kept.stat().st_mtime_ns, []
-    assert compare_dynamics(config, tmp_path, output, ["d3gm"], [0], [1], again.append)[1]["evaluations"] == 1 and not again
+    table = compare_dynamics(config, tmp_path, output, **ONE | {"dynamics": ["d3gm"]}, on_row=again.append)
+    assert table[1]["evaluations"] == 1 and not again
     assert kept.stat().st_mtime_ns == written
 
 
@@ -58,7 +62,8 @@ def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
         "train#simulate#cols": 48,
     }
     config, rows, output = overlay(tmp_path, **changes), [], tmp_path / "out"
-    table = compare_dynamics(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], rows.append)
+    chosen = {"dynamics": ["d3gm", "sgm-vp"], "seeds": [0, 1], "evaluations": [1, 2]}
+    table = compare_dynamics(config, tmp_path, output, **chosen, on_row=rows.append)
     assert [(line["dynamics"], line["evaluations"]) for line in table] == [
         *[("zero-filled", 0), ("d3gm", 1), ("d3gm", 2), ("sgm-vp", 1), ("sgm-vp", 2)]
     ]
@@ -67,7 +72,7 @@ def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
     text = (output / "report.md").read_text()
     assert "2 steps" in text and "Seeds 0, 1" in text and "slices.png" in text and "samples 2, trust off" in text
     before, again = (output / "slices.png").read_bytes(), []
-    compare_dynamics(config, tmp_path, output, ["d3gm", "sgm-vp"], [0, 1], [1, 2], again.append)
+    compare_dynamics(config, tmp_path, output, **chosen, on_row=again.append)
     assert not again and (output / "slices.png").read_bytes() == before
 
 
@@ -101,9 +106,9 @@ def test_settings_come_from_the_command_then_the_overlay(tmp_path) -> None:
 
 def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="unknown; one of regression"):
-        compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", ["warp"], [0], [1], print)
+        compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **ONE | {"dynamics": ["warp"]})
     with pytest.raises(InputError, match="no domains"):
-        compare_dynamics("weights-derain", tmp_path, tmp_path / "out", ["ou"], [0], [1], print)
+        compare_dynamics("weights-derain", tmp_path, tmp_path / "out", **ONE)
     with pytest.raises(InputError, match="no such folder"):
-        compare_dynamics(overlay(tmp_path), tmp_path / "none", tmp_path / "out", ["ou"], [0], [1], print)
+        compare_dynamics(overlay(tmp_path), tmp_path / "none", tmp_path / "out", **ONE)
     assert not (tmp_path / "out").exists()

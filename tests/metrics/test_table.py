@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.metrics.table import figure, to_csv, to_markdown
+from mri_d3gm.metrics.table import figure, to_csv, to_markdown, to_text
 
 ROWS = [
     {"accel": 8.0, "axis": "phase", "method": "zero-filled", "psnr": 25.5, "psnr_95": "24.10 to 26.00"},
@@ -42,6 +42,20 @@ def test_rows_may_lack_columns():
     rows = [{"method": "tv"}, {"method": "d3gm", "std": 1}]
     assert to_markdown(rows).splitlines() == ["| method | std |", "| --- | --- |", "| tv |  |", "| d3gm | 1 |"]
     assert to_csv(rows) == "method,std\ntv,\nd3gm,1\n"
+
+
+def test_a_terminals_table_is_aligned_and_leaves_out_columns_from_the_end():
+    assert to_text(ROWS, 80, {"psnr_95": "95 %"}).splitlines() == [
+        "accel  axis     method        psnr  95 %",
+        "  8.0  phase    zero-filled   25.5  24.10 to 26.00",
+        "  8.0  phase    d3gm         29.25  28.00 to 30.00",
+        " 16.0  readout  d3gm          27.0  26.00 to 28.00",
+    ]
+    for width in range(80):
+        lines = to_text(ROWS, width).splitlines()
+        assert all(len(line) <= width for line in lines)
+        assert not lines or "accel  axis     method        psnr  psnr_95".startswith(lines[0])
+    assert to_text([{"psnr": 1.0}, {"worst": 2.0}], 80).splitlines() == ["psnr  worst", " 1.0", "        2.0"]
 
 
 def test_no_rows(tmp_path):

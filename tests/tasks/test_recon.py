@@ -1,5 +1,4 @@
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.lab.benchmark import benchmark_folder as benchmark
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.demo import run_demo
 from mri_d3gm.tasks.recon import already_done, output_names, reconstruct, slice_items
@@ -203,16 +201,3 @@ def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
     ):
         with pytest.raises(InputError):
             mri_d3gm.reconstruct(str(path), **options)
-
-
-def test_benchmark_writes_tables_and_does_not_repeat_rows(tmp_path) -> None:
-    (tmp_path / "data").mkdir()
-    multi_coil(tmp_path / "data" / "a.h5")
-    shutil.copy(tmp_path / "data" / "a.h5", tmp_path / "data" / "b.h5")
-    rows: list[dict] = []
-    arguments = (tmp_path / "data", tmp_path / "out", ["zero-filled", "regression"], [4.0], ["phase"], {})
-    summary = benchmark(*arguments, rows.append)
-    assert [row["method"] for row in summary] == ["zero-filled", "regression"] and len(rows) == 4
-    assert all((tmp_path / "out" / name).exists() for name in ("rows.csv", "table.md", "table.csv", "table.png"))
-    benchmark(*arguments, rows.append)
-    assert len(rows) == 4

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import read_picture
-from mri_d3gm.lab.benchmark import benchmark_restoration
+from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.restore import TASKS, already_done, output_name, restore
 from mri_d3gm.tasks.train import train
@@ -133,7 +133,7 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     overlay.write_text(json.dumps(settings | small))
     train(str(overlay), str(data), str(tmp_path / "run"), "cpu")
     weights = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
-    table = benchmark_restoration(data, tmp_path / "table", str(overlay), ["identity", "d3gm"], weights, lambda row: None)
+    table = benchmark_restoration(data, tmp_path / "table", protocol_of(str(overlay)), ["identity", "d3gm"], weights)
     assert [row["method"] for row in table] == ["identity", "d3gm"]
     assert table[0]["files"] == (5 if "haze" in protocol else 3)
     assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40

@@ -12,7 +12,7 @@ from scans import phantom
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_image import open_image
-from mri_d3gm.lab.benchmark import benchmark_sr
+from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
 from mri_d3gm.tasks.bundles import open_bundle, shipped
 from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
 
@@ -170,7 +170,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     train(str(overlay), str(tmp_path), str(tmp_path / "run"), "cpu")
     options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
     rows: list[dict] = []
-    arguments = (tmp_path, tmp_path / "table", str(overlay), ["cubic", "d3gm"], options)
+    arguments = (tmp_path, tmp_path / "table", protocol_of(str(overlay)), ["cubic", "d3gm"], options)
     table = benchmark_sr(*arguments, rows.append)
     assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
         (domain, degrade, method, files)

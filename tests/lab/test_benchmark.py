@@ -1,0 +1,187 @@
+"""Benchmark rows: named by their file's place, measured once for what decides them, in a table that fits the terminal."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+from photographs import photograph
+from scans import fft2c, phantom, write_scan
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.lab import benchmark
+from mri_d3gm.lab.benchmark import benchmark_recon, benchmark_restoration, folder_protocol, protocol_of, summarise
+from mri_d3gm.tasks.bundles import shipped
+
+ONE = folder_protocol([4.0], ["phase"])
+
+
+def scans(folder: Path, *names: str) -> Path:
+    for index, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_scan(folder / name, fft2c(phantom(1, 32, 32) * (1 + index) + 0.01))
+    return folder
+
+
+def measured(data: Path, out: Path, protocol: dict = ONE, methods: tuple[str, ...] = ("zero-filled",), **options) -> list[dict]:
+    """The rows that a benchmark measures and does not find."""
+    rows: list[dict] = []
+    benchmark_recon(data, out, protocol, methods, options, rows.append)
+    return rows
+
+
+def test_tables_are_written_and_rows_are_not_repeated(tmp_path) -> None:
+    data, out = scans(tmp_path / "data", "a.h5", "b.h5"), tmp_path / "out"
+    methods = ("zero-filled", "regression")
+    assert [row["method"] for row in measured(data, out, methods=methods)] == [*methods, *methods]
+    assert all((out / name).exists() for name in ("rows.jsonl", "table.md", "table.csv"))
+    with open(out / "table.csv", newline="") as file:
+        first = list(csv.DictReader(file))
+    assert [row["method"] for row in first] == list(methods) and {row["files"] for row in first} == {"2"}
+    assert measured(data, out, methods=methods) == []
+    with open(out / "table.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == first
+
+
+def test_files_of_one_name_in_two_folders_are_two_rows(tmp_path) -> None:
+    data = scans(tmp_path / "data", "x/a.h5", "y/a.h5", "a.h5")
+    rows = measured(data, tmp_path / "out")
+    assert [row["file"] for row in rows] == ["a.h5", "x/a.h5", "y/a.h5"]
+    assert measured(data / "a.h5", tmp_path / "single")[0]["file"] == "a.h5"
+    pictures = tmp_path / "pictures"
+    for name in ("x", "y"):
+        (pictures / name).mkdir(parents=True)
+        photograph(pictures / name / "a.png", seed=ord(name))
+    found: list[dict] = []
+    domains = [{"domain": "rain", "degrade": "rain-light", "glob": "*/a.png"}]
+    table = benchmark_restoration(
+        pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, found.append
+    )
+    assert [row["file"] for row in found] == ["x/a.png", "y/a.png"] and table[0]["files"] == 2
+
+
+def touch(data: Path, out: Path, monkeypatch) -> dict:
+    os.utime(data / "a.h5", ns=(1, 1))
+    return {}
+
+
+def other_scan(data: Path, out: Path, monkeypatch) -> dict:
+    write_scan(data / "a.h5", fft2c(phantom(2, 32, 32) + 0.01))
+    return {}
+
+
+def other_software(data: Path, out: Path, monkeypatch) -> dict:
+    monkeypatch.setattr(benchmark, "software", lambda: {"mri-d3gm": "99"})
+    return {}
+
+
+def other_weights(data: Path, out: Path, monkeypatch) -> dict:
+    monkeypatch.setattr(benchmark, "weights_record", lambda method, path: {"SHA256": "other"})
+    return {}
+
+
+CHANGES = {
+    "time": touch,
+    "content": other_scan,
+    "software": other_software,
+    "weights": other_weights,
+    "options": lambda *_: {"center_fraction": 0.2},
+    "protocol": lambda *_: {"protocol": folder_protocol([2.0], ["phase"])},
+    "axis": lambda *_: {"protocol": folder_protocol([4.0], ["readout"])},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_decides_a_figure_has_it_measured_again_and_its_old_row_kept(change: str, tmp_path, monkeypatch) -> None:
+    data, out = scans(tmp_path / "data", "a.h5"), tmp_path / "out"
+    assert len(measured(data, out)) == 1
+    arguments = CHANGES[change](data, out, monkeypatch)
+    assert len(measured(data, out, **arguments)) == 1 and measured(data, out, **arguments) == []
+    assert len((out / "rows.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_clean_picture_and_the_degradation_decide_a_row_too(tmp_path) -> None:
+    for name in ("rain-1.png", "norain-1.png"):
+        photograph(tmp_path / name)
+    entry = {"domain": "rain", "glob": "rain-*.png", "target": [".*/rain-", f"{tmp_path.name}/norain-"]}
+
+    def count(entry: dict) -> int:
+        rows: list[dict] = []
+        benchmark_restoration(tmp_path, tmp_path / "out", {"task": "derain", "domains": [entry]}, ["identity"], {}, rows.append)
+        return len(rows)
+
+    assert [count(entry), count(entry)] == [1, 0]
+    photograph(tmp_path / "norain-1.png", seed=1)
+    assert [count(entry), count(entry)] == [1, 0]
+    made = {"domain": "rain", "glob": "rain-*.png", "degrade": "rain-light"}
+    assert [count(made), count(made | {"degrade": "rain-heavy"}), count(made)] == [1, 1, 0]
+
+
+def test_new_figures_never_stand_under_an_old_header(tmp_path, monkeypatch) -> None:
+    data, out = scans(tmp_path / "data", "a.h5"), tmp_path / "out"
+    measured(data, out)
+    plain = benchmark.volume_figures
+    monkeypatch.setattr(benchmark, "volume_figures", lambda record: {"new psnr": 1.0} | plain(record))
+    measured(data, out, folder_protocol([2.0], ["phase"]))
+    old, new = (json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines())
+    assert "new psnr" not in old and new["new psnr"] == 1.0
+    assert old["accel"] == 4 and new["accel"] == 2 and 5 < old["psnr"] < 60 and 5 < new["psnr"] < 60
+
+
+def test_a_line_that_was_cut_short_is_measured_again(tmp_path) -> None:
+    data, out = scans(tmp_path / "data", "a.h5", "b.h5"), tmp_path / "out"
+    measured(data, out)
+    text = (out / "rows.jsonl").read_text()
+    (out / "rows.jsonl").write_text(text[:-40])
+    assert [row["file"] for row in measured(data, out)] == ["b.h5"]
+    assert measured(data, out) == []
+
+
+def test_an_interval_needs_two_files() -> None:
+    rows = [{"file": name, "method": "tv", "psnr": psnr, "psnr_worst": psnr - 3} for name, psnr in (("a", 30.0), ("b", 32.0))]
+    assert summarise(rows[:1], ["method"]) == [{"method": "tv", "files": 1, "psnr": 30.0, "psnr_worst": 27.0}]
+    (line,) = summarise(rows, ["method"])
+    assert line["psnr"] == 31 and line["psnr_95"] == "30.00 to 32.00" and line["psnr_worst"] == 27
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="nothing matches"):
+        measured(tmp_path, tmp_path / "out")
+    write_scan(tmp_path / "a.h5", fft2c(phantom(1, 32, 32)) * ([1, 0] * 16))
+    with pytest.raises(InputError, match=r"a\.h5: undersampled"):
+        measured(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match="no domains"):
+        protocol_of("weights-derain")
+    with pytest.raises(InputError, match="open-sr: has no task"):
+        benchmark_restoration(tmp_path, tmp_path / "out", protocol_of("open-sr"), ["identity"], {})
+
+
+BUNDLES = {
+    "reconstruction": {"method": "regression", "accels": [4.0], "axes": ["phase"]},
+    "super_resolution": {"method": "linear", "protocol": "tiny.json"},
+    "restoration": {"method": "median", "protocol": "tiny.json"},
+}
+
+
+@pytest.mark.parametrize("pipeline", BUNDLES)
+def test_every_bundle_evaluates_one_method_beside_the_simplest(pipeline: str, tmp_path, monkeypatch) -> None:
+    scans(tmp_path, "a.h5")
+    photograph(tmp_path / "a.png")
+    nibabel.save(
+        nibabel.Nifti1Image(phantom(3, 32, 32).transpose(1, 2, 0).astype(np.float32), np.eye(4)), tmp_path / "a.nii.gz"
+    )
+    entry = {"domain": "any", "glob": "a.png", "degrade": "rain-light"}
+    if pipeline == "super_resolution":
+        entry |= {"glob": "a.nii.gz", "degrade": "truncation"}
+    (tmp_path / "tiny.json").write_text(json.dumps({"task": "derain", "domains": [entry]}))
+    monkeypatch.chdir(tmp_path)
+    run = {"dataset_dir": str(tmp_path), "output": str(tmp_path / "out"), **BUNDLES[pipeline]}
+    parser = ConfigParser(ConfigParser.load_config_file(shipped("pipelines", pipeline, "configs", "evaluate.json")))
+    parser.update(run)
+    parser.get_parsed_content("run")
+    with open(tmp_path / "out" / "table.csv", newline="") as file:
+        assert BUNDLES[pipeline]["method"] in [row["method"] for row in csv.DictReader(file)]
