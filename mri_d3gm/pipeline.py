@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods import METHODS
 from mri_d3gm.methods.diffusion import Map, Progress
 from mri_d3gm.methods.draws import Draws
@@ -20,13 +21,29 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian
 from mri_d3gm.physics.coil_maps import estimate_coil_maps
 from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.masks import achieved_accel, make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
 from mri_d3gm.physics.normalise import image_scale, normalised_kspace
 from mri_d3gm.physics.operators import rss
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
-from mri_d3gm.settings import Settings, SuperResolve
+from mri_d3gm.settings import Recon, Settings, SuperResolve
+
+
+def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
+    """What is measured of a scan, bool (1, cols), (rows, 1) or (rows, cols), and what to say about it: the scan's own mask
+    where it has one, else one drawn from the seed.
+    """
+    if scan.mask is not None:
+        own = achieved_accel(scan.mask, scan.limits)
+        if settings.accel is not None and abs(settings.accel / own - 1) > 0.2:
+            return scan.mask, [f"the file's own mask (R = {own:.1f}) is used; --accel {settings.accel:g} is ignored"]
+        return scan.mask, []
+    limits = scan.limits if settings.axis == "phase" else None
+    accel = 8.0 if settings.accel is None else settings.accel
+    options = settings.mask_kind, settings.axis, settings.center_fraction, settings.seed
+    return make_mask((scan.rows, scan.cols), accel, *options, limits=limits), []
 
 
 class Prepared(NamedTuple):

@@ -181,6 +181,21 @@ TASKS: dict[str, type[Settings]] = {"recon": Recon, "sr": SuperResolve, "restore
 DIRECTORIES = {"recon": "reconstruction", "sr": "super_resolution", "restore": "restoration"}
 
 
+def chosen_slices(name: str, count: int, slices: str | None) -> range:
+    """Indices out of `count` for a:b, a:b:c, one number, or None for all; InputError, that names the file, for others."""
+    if slices is None:
+        return range(count)
+    try:
+        parts = [int(part) if part else None for part in slices.split(":")]
+        index = slice(*parts) if len(parts) > 1 else slice(parts[0], (parts[0] or 0) + 1)
+        chosen = range(count)[index]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--slices {slices}: write one number, a:b or a:b:c") from error
+    if not chosen:
+        raise InputError(f"{name}: --slices {slices} leaves none of its {count} slices")
+    return chosen
+
+
 def table(settings: type[Settings]) -> str:
     """The options of a task as a Markdown table."""
     lines = ["| option | keyword | default | meaning |", "|---|---|---|---|"]

@@ -1,9 +1,7 @@
 """Reader of fastMRI-layout HDF5: kspace (slices[, coils], rows, cols), rows the readout; lazy, slice by slice."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -11,44 +9,11 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
-from mri_d3gm.io.sampling import Limits, sampling_of
+from mri_d3gm.io.nifti import affine_of
+from mri_d3gm.io.sampling import sampling_of
+from mri_d3gm.io.scan import Limits, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What is known of a file before its data are read.
-
-    rows, cols: k-space of a slice after oversampling is removed; recon_shape: of the image that is written.
-    mask: bool (1, cols), (rows, 1) or (rows, cols) of an undersampled file, None of a fully sampled one; limits:
-    (first, end) columns that the scan encoded, None for all; voxel_mm: (row, column, slice spacing); reference: name
-    of the file's own reconstruction of recon_shape, or None; has_noise: whether there is a noise scan.
-    """
-
-    path: str
-    slices: int
-    coils: int
-    rows: int
-    cols: int
-    recon_shape: tuple[int, int]
-    mask: np.ndarray | None
-    limits: Limits
-    voxel_mm: tuple[float, float, float]
-    acquisition: str
-    oversampled: bool
-    reference: str | None
-    has_noise: bool
-    warnings: tuple[str, ...]
-
-
-def scan_hash(path: str | Path) -> str:
-    """sha256 of the file, hex; InputError where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -84,7 +49,15 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     return dataset
 
 
-def open_scan(path: str | Path, crop: bool = True) -> Scan:
+def is_fastmri(path: Path) -> bool:
+    """Whether a file is HDF5 with a dataset kspace."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with _opened(path) as file:
+        return "kspace" in file
+
+
+def read_fastmri(path: Path, crop: bool = True) -> Scan:
     """Check a file and describe it; crop=False keeps readout oversampling. InputError for what cannot be used."""
     name = str(path)
     with _opened(path) as file:
@@ -101,22 +74,26 @@ def open_scan(path: str | Path, crop: bool = True) -> Scan:
         if mask is not None and mask.shape[0] > 1 and kept != rows:
             raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
         acquisition = file.attrs.get("acquisition", "")
-        return Scan(
-            path=name,
-            slices=kspace.shape[0],
-            coils=kspace.shape[1] if kspace.ndim == 4 else 1,
-            rows=kept,
-            cols=cols,
-            recon_shape=recon,
-            mask=mask,
-            limits=limits,
-            voxel_mm=voxel,
-            acquisition=acquisition.decode() if isinstance(acquisition, bytes) else str(acquisition),
-            oversampled=kept != rows,
-            reference=_reference(file, (kspace.shape[0], *recon)),
-            has_noise=_dataset(file, "noise") is not None,
-            warnings=tuple(warnings),
-        )
+        acquisition = acquisition.decode() if isinstance(acquisition, bytes) else str(acquisition)
+        coils, own = kspace.shape[1] if kspace.ndim == 4 else 1, _reference(file, (kspace.shape[0], *recon))
+        shape = (kspace.shape[0], *recon)
+    return Scan(
+        name=name,
+        slices=shape[0],
+        coils=coils,
+        rows=kept,
+        cols=cols,
+        recon_shape=recon,
+        mask=mask,
+        limits=limits,
+        voxel_mm=voxel,
+        affine=affine_of(shape, voxel, acquisition),
+        oversampled=kept != rows,
+        warnings=tuple(warnings),
+        files=(Path(path),),
+        read=lambda index: _read_slice(path, index, coils, kept),
+        read_reference=None if own is None else lambda index: _read_own(path, own, index),
+    )
 
 
 def _kspace(file: h5py.File, name: str) -> h5py.Dataset:
@@ -200,58 +177,20 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _centre(data: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Central part of an axis, where fastMRI's center_crop takes it."""
-    start = (data.shape[axis] - size) // 2
-    return np.moveaxis(np.moveaxis(data, axis, 0)[start : start + size], 0, axis)
-
-
-def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
-    """K-space (..., all rows, cols) of the central `rows` rows of the image: centred orthonormal FFT along rows."""
-    image = np.fft.ifft(np.fft.ifftshift(kspace, axes=-2), axis=-2, norm="ortho")
-    image = _centre(np.fft.fftshift(image, axes=-2), rows, -2)
-    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axes=-2), axis=-2, norm="ortho"), axes=-2)
-
-
-def read_slice(scan: Scan, index: int) -> np.ndarray:
+def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
     """K-space of one slice, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
-    with _opened(scan.path) as file:
+    with _opened(path) as file:
         data = file["kspace"][index]
     with np.errstate(over="ignore"):
-        data = data.astype(np.complex64).reshape(scan.coils, *data.shape[-2:])
-    _check_finite(data, scan.path, index)
-    if data.shape[-2] != scan.rows:
-        data = remove_oversampling(data, scan.rows)
-    return np.ascontiguousarray(data)
+        data = data.astype(np.complex64).reshape(coils, *data.shape[-2:])
+    _check_finite(data, str(path), index)
+    return np.ascontiguousarray(data if data.shape[-2] == rows else remove_oversampling(data, rows))
 
 
-def crop_to_recon(image: np.ndarray, scan: Scan) -> np.ndarray:
-    """An image (..., rows, cols) to the header's reconSpace."""
-    return _centre(_centre(image, scan.recon_shape[0], -2), scan.recon_shape[1], -1)
-
-
-def read_reference(scan: Scan, index: int) -> np.ndarray | None:
-    """Reference magnitude of one slice, recon_shape float32; None where the file is undersampled.
-
-    The file's own reconstruction where it holds one of that shape, else the root sum of squares of the full k-space.
-    """
-    if scan.mask is not None:
-        return None
-    if scan.reference is not None:
-        with _opened(scan.path) as file:
-            own = np.asarray(file[scan.reference][index], np.float32)
-        if not np.isfinite(own).all():
-            raise InputError(f"{scan.path}: {scan.reference} of slice {index} holds NaN or Inf")
-        return own
-    kspace = read_slice(scan, index).astype(np.complex128)
-    shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
-    magnitude = np.linalg.norm(np.fft.fftshift(shifted, axes=(-2, -1)), axis=0)
-    return crop_to_recon(magnitude, scan).astype(np.float32)
-
-
-def read_noise(scan: Scan) -> np.ndarray | None:
-    """The file's noise scan as it is stored, (coils, samples) complex, or None."""
-    if not scan.has_noise:
-        return None
-    with _opened(scan.path) as file:
-        return np.asarray(file["noise"][()])
+def _read_own(path: Path, name: str, index: int) -> np.ndarray:
+    """One slice of the file's own reconstruction, float32."""
+    with _opened(path) as file:
+        own = np.asarray(file[name][index], np.float32)
+    if not np.isfinite(own).all():
+        raise InputError(f"{path}: {name} of slice {index} holds NaN or Inf")
+    return own

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-Limits = tuple[int, int] | None
+from mri_d3gm.io.scan import Limits
+
 
 
 def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, Limits]:

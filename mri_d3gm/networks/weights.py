@@ -1,21 +1,16 @@
 """Weights on disk: float16 safetensors with the denoiser's configuration and training record inside."""
 
-import hashlib
 import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.denoiser import Denoiser
-
-
-def file_hash(path: str | Path) -> str:
-    """sha256 of a file, hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
@@ -61,7 +56,12 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
 
 
 def load_network(path: str | Path, device: str | torch.device = "cpu", tau: float | None = None) -> Denoiser:
-    """The denoiser alone, for bundle configurations; tau in place of the one that its path was trained with."""
+    """The denoiser alone, kept while its file stays as it is; tau in place of the one that its path was trained with."""
+    return _loaded(str(path), str(device), tau, stamps([path]))
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: str, device: str, tau: float | None, _: object) -> Denoiser:
     denoiser = load_weights(path, device)[0]
     if tau is not None:
         if "tau" not in denoiser.config["path_options"]:

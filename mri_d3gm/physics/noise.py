@@ -2,6 +2,8 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from mri_d3gm.physics.fft import ifft1c, ifft2c
 
 FLOOR = 1e-4
 RINGS = (0.7, 0.8, 0.9, 0.98)
+ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,18 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
 def _quietest(power: Tensor, freedom: int) -> float:
     """Deviation from the quietest tenth of mean powers, each of `freedom` degrees, corrected for choosing the smallest."""
     count = max(1, len(power) // 10)
+    return float((power.sort().values[:count].mean() / _bias(len(power), count, freedom)).sqrt())
+
+
+@lru_cache(maxsize=64)
+def _bias(powers: int, count: int, freedom: int) -> float:
+    """Mean of the `count` smallest of `powers` mean powers of unit variance, each of `freedom` degrees."""
     generator = torch.Generator().manual_seed(0)
     draws = torch.distributions.Chi2(torch.tensor(float(freedom)))
-    with torch.random.fork_rng(devices=[]):
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):  # the distribution draws from the generator that all threads share
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        null = draws.sample((200, len(power))) / freedom
-    bias = float(null.sort(1).values[:, :count].mean())
-    return float((power.sort().values[:count].mean() / bias).sqrt())
+        null = draws.sample((200, powers)) / freedom
+    return float(null.sort(1).values[:, :count].mean())
 
 
 def corners(kspace: Tensor) -> float:

@@ -1,135 +1,186 @@
-"""Reconstruction: opens the bundle, runs it over a file's slices, writes volume, std, sidecar and preview."""
+"""Reconstruction: settings and a scan to images; a file to a volume, its std map, sidecar and preview."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from mri_d3gm.io.fastmri_h5 import Scan, crop_to_recon, open_scan, scan_hash
-from mri_d3gm.io.nifti import write_nifti
+from mri_d3gm import pipeline
+from mri_d3gm.compute import cores, in_parallel, resolve_device
+from mri_d3gm.io.coil_maps import read_coil_maps
+from mri_d3gm.io.image import Image
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
+from mri_d3gm.io.save_image import save_image
+from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.tasks import outputs
-from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
-from mri_d3gm.tasks.outputs import Outputs, fingerprint_options, make_folder, software, weights_record
+from mri_d3gm.methods import LEARNED
+from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import load_network
+from mri_d3gm.physics.masks import achieved_accel, center_lines
+from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
+from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_names
+from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.settings import Recon, chosen_slices
 
-PIPELINE = "reconstruction"
 POOR_FIT = 0.9
-DEFAULTS: dict[str, Any] = {
-    "accel": None,
-    "mask_kind": "equispaced-fraction",
-    "axis": "phase",
-    "center_fraction": None,
-    "coil_maps": None,
-    "crop": True,
-    "seed": 0,
-    "method": "d3gm",
-    "solver": "posterior",
-    "steps": 1,
-    "samples": 4,
-    "tau": None,
-    "trust": "fast",
-    "slices": None,
-    "weights": None,
-    "device": "cpu",
-}
+ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
 
 class Reconstruction(NamedTuple):
-    """Arrays (slices, rows, cols) float32 in the file's units, and the record that the sidecar holds."""
+    """Arrays (slices, rows, cols) float32 in the data's units, on the grid of `affine` (from column, row, slice to mm, RAS),
+    and the record that the sidecar holds.
+    """
 
     volume: np.ndarray
     std: np.ndarray | None
     zero_filled: np.ndarray
     reference: np.ndarray | None
+    affine: np.ndarray
     record: dict[str, Any]
 
 
-def slice_items(path: str, slices: str | None = None) -> list[dict[str, Any]]:
-    """One {path, slice} for each slice of a file; slices as "a:b", "a" or None for all."""
-    count = open_scan(path).slices
-    return [{"path": str(path), "slice": index} for index in choose_slices(path, count, slices)]
+class Slice(NamedTuple):
+    """What became of one slice, images (rows, cols) cropped; facts None where it was empty."""
+
+    image: np.ndarray
+    std: np.ndarray | None
+    zero_filled: np.ndarray
+    reference: np.ndarray | None
+    facts: dict[str, Any] | None
 
 
 def reconstruct(
-    path: str | Path,
-    *,
-    output: Outputs | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
-) -> Reconstruction:
-    """Reconstruct a fastMRI-layout file; options are the keys of DEFAULTS.
-
-    output: names to write to (see `output_names`), None writes nothing. progress(done, total) counts evaluations.
-    Raises InputError for every input that cannot be used.
-    """
-    return infer(PIPELINE, DEFAULTS, path, options, output, progress)
-
-
-def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[str] | str | None) -> Reconstruction:
-    """Crop, score, describe, and write a finished run; the bundle's last expression."""
-    scan = open_scan(path, crop=options["crop"])
-
-    def cropped(images: list[np.ndarray]) -> np.ndarray | None:
-        return np.stack([crop_to_recon(image, scan) for image in images]) if images else None
-
-    volume, zero_filled, reference = (cropped(i) for i in (gatherer.volume, gatherer.zero_filled, gatherer.reference))
-    assert volume is not None and zero_filled is not None
-    record = describe(scan, options, gatherer, volume, zero_filled, reference)
-    result = Reconstruction(volume, cropped(gatherer.std), zero_filled, reference, record)
-    if output is not None:
-        write(result, scan, output_names(path, output) if isinstance(output, str) else Outputs(*map(Path, output)))
-    return result
-
-
-def describe(
     scan: Scan,
-    options: dict[str, Any],
-    gatherer: Any,
-    volume: np.ndarray,
-    zero_filled: np.ndarray,
-    reference: np.ndarray | None,
-) -> dict[str, Any]:
-    """The sidecar: provenance, sampling, noise, residual, metrics, warnings."""
-    from mri_d3gm.physics.masks import achieved_accel, center_lines
-    from mri_d3gm.transforms.kspace import sampling
+    settings: Recon,
+    *,
+    coil_maps: np.ndarray | None = None,
+    network: Denoiser | None = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Reconstruct a scan, as many slices at once as settings.threads says.
 
-    arguments = [options[key] for key in ("accel", "mask_kind", "axis", "center_fraction", "seed")]
-    mask, warnings = sampling(scan, *arguments)
-    facts = gatherer.facts
-    noise = facts[len(facts) // 2]["noise"]
-    if noise["Source"] == "floor":
-        warnings.append("the noise could not be estimated from this sampling: a floor stands for it")
-    elif not noise["Reliable"]:
-        warnings.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
-    maps = sorted({fact["coil_maps"] for fact in facts})
-    if "low-resolution" in maps:
-        warnings.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
-    warnings += list(scan.warnings)
-    trust = trust_record([fact["support"] for fact in facts], options["trust"])
-    if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:
-        warnings.append(
-            f"of the lines withheld to test it, the prediction missed {100 * trust['WithheldError']:.0f} % of the energy "
-            "(100 %: no better than zero-filling); believe nothing fine that was not measured"
-        )
+    coil_maps: (coils, rows, cols) or one set a slice, in place of those that are estimated or that settings name a file of;
+    network: loaded already (`load_network`). progress(done, total) counts evaluations. InputError for what cannot be used.
+    """
+    started = time.monotonic()
+    chosen = chosen_slices(scan.name, scan.slices, settings.slices)
+    mask, warnings = pipeline.sampling(scan, settings)
+    network = load(settings) if network is None and settings.method in LEARNED else network
+    threads = 1 if settings.method in ALONE else settings.threads or cores()
+    inner = threads if len(chosen) < threads else 1
+    tell = told(progress, len(chosen))
+
+    def one(index: int) -> Slice:
+        maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
+        if coil_maps is not None:
+            maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
+        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell)
+
+    slices = list(in_parallel(one, chosen, threads if inner == 1 else 1))
+    volume, zero_filled = (np.stack([getattr(one, name) for one in slices]) for name in ("image", "zero_filled"))
+    std = None
+    if any(one.std is not None for one in slices):
+        std = np.stack([np.zeros_like(one.image) if one.std is None else one.std for one in slices])
+    known = [one.reference for one in slices if one.reference is not None]
+    reference = np.stack(known) if known else None
+    record = describe(scan, settings, mask, warnings, slices)
+    record |= {"Seconds": round(time.monotonic() - started, 2)}
+    if reference is not None and reference.any():
+        record |= {"Metrics": scores(reference, volume), "MetricsZeroFilled": scores(reference, zero_filled)}
+    return Reconstruction(volume, std, zero_filled, reference, slices_of(scan.affine, chosen), record)
+
+
+def load(settings: Recon) -> Denoiser:
+    """The network of the settings' weights on their device; kept while the file stays as it is."""
+    return load_network(weights_file("recon", settings), resolve_device(settings.device), settings.tau)
+
+
+def reconstruct_slice(
+    scan: Scan,
+    index: int,
+    mask: np.ndarray,
+    settings: Recon,
+    network: Denoiser | None = None,
+    *,
+    coil_maps: np.ndarray | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Slice:
+    """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
+    data, reference = scan.read(index), read_reference(scan, index)
+    if not data.any():
+        empty = np.zeros(scan.recon_shape, np.float32)
+        return Slice(empty, None, empty, reference, None)
+    outside = scan.outside()
+    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
+    prepared = pipeline.prepare(
+        torch.from_numpy(data)[None],
+        torch.from_numpy(mask),
+        outside=None if outside is None else torch.from_numpy(outside),
+        coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
+        noise=noise,
+    )
+    measurement = prepared.measurement.to(resolve_device(settings.device))
+    draws = pipeline.solve(
+        measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
+    )
+    images, std = pipeline.finish(draws, prepared.scale, prepared.noise)
+    scale = float(prepared.scale[0])
+    facts = {
+        "evaluations": draws.evaluations,
+        "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
+        "support": None if draws.support is None else draws.support[0],
+        "coil_maps": prepared.map_sources[0],
+        "noise": prepared.noise[0],
+        "sigma": prepared.noise[0].sigma * scale,
+    }
+    image, zero_filled = (cropped(array[0], scan) for array in (images, pipeline.zero_filled(prepared)))
+    return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
+
+
+def told(progress: Progress | None, slices: int) -> Progress | None:
+    """A callback for each slice's (done, all), from any thread, that tells `progress` of all slices together."""
+    if progress is None:
+        return None
+    done, lock = 0, Lock()
+
+    def tell(_: int, each: int) -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            progress(done, each * slices)
+
+    return tell
+
+
+def describe(scan: Scan, settings: Recon, mask: np.ndarray, warnings: list[str], slices: list[Slice]) -> dict[str, Any]:
+    """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
+    facts = [one.facts for one in slices if one.facts is not None]
+    noise = noise_record(facts)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
-    record: dict[str, Any] = {
-        "Method": options["method"],
-        "Input": {"File": Path(scan.path).name, "SHA256": scan_hash(scan.path)},
-        "Options": fingerprint_options(options),
-        "Weights": weights_record(options["method"], options["weights"]),
-        "Software": software(),
+    trust = trust_record([fact["support"] for fact in facts], settings.trust or "off")
+    maps = sorted({fact["coil_maps"] for fact in facts})
+    made = provenance("recon", settings, settings.method, files_hash(scan.files) if scan.files else None)
+    return {
+        "Method": settings.method,
+        "Input": {"File": Path(scan.name).name, "SHA256": made.pop("InputSHA256")},
+        **made,
         "Sampling": {
             "FromFile": scan.mask is not None,
             "AccelerationAchieved": round(achieved_accel(mask, scan.limits), 3),
             "CentreLines": list(center_lines(mask)),
         },
-        "Slices": len(facts),
-        "Evaluations": facts[0]["evaluations"],
-        "Draws": options["samples"] if options["method"] == "d3gm" else 1,
-        "Seconds": round(gatherer.seconds(), 2),
+        "Slices": len(slices),
+        "EmptySlices": len(slices) - len(facts),
+        "Evaluations": max((fact["evaluations"] for fact in facts), default=0),
+        "Draws": settings.samples if settings.method == "d3gm" else 1,
         "Noise": noise,
         "DataResidual": {
             "BeforeLastConsistency": residual,
@@ -138,21 +189,44 @@ def describe(
         "Trust": trust,
         "CoilMaps": maps,
         "VoxelMillimetres": list(scan.voxel_mm),
-        "PositionKnown": False,
+        "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": warnings,
+        "Warnings": [*warnings, *doubts(noise, maps, trust), *scan.warnings],
     }
-    if reference is not None:
-        record["Metrics"] = scores(reference, volume)
-        record["MetricsZeroFilled"] = scores(reference, zero_filled)
-    return record
 
 
-def trust_record(supports: Sequence[Any], mode: str) -> dict[str, Any]:
+def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Noise of a volume: the median of its slices, reliable where all are."""
+    if not facts:
+        return {"Sigma": 0.0, "Source": "none", "Reliable": False}
+    sources = [fact["noise"].source for fact in facts]
+    return {
+        "Sigma": float(np.median([fact["sigma"] for fact in facts])),
+        "Source": max(sources, key=sources.count),
+        "Reliable": all(fact["noise"].reliable for fact in facts),
+    }
+
+
+def doubts(noise: dict[str, Any], maps: list[str], trust: dict[str, Any]) -> list[str]:
+    """What a user should know of a result."""
+    found = []
+    if noise["Source"] == "floor":
+        found.append("the noise could not be estimated from this sampling: a floor stands for it")
+    elif not noise["Reliable"] and noise["Sigma"] > 0:
+        found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
+    if "low-resolution" in maps:
+        found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
+    if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:
+        found.append(
+            f"of the lines withheld to test it, the prediction missed {100 * trust['WithheldError']:.0f} % of the energy "
+            "(100 %: no better than zero-filling); believe nothing fine that was not measured"
+        )
+    return found
+
+
+def trust_record(supports: Sequence[Support | None], mode: str) -> dict[str, Any]:
     """The sidecar's word on withheld samples: error of all slices together, |y - p|^2 / |y|^2, and the mean weight by band."""
-    from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
-
     found = [support for support in supports if support is not None]
     record: dict[str, Any] = {"Mode": mode, "WithheldError": None, "WithheldSamples": 0}
     if found:
@@ -170,35 +244,58 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
     return {name: score(reference, image, name) for name in ("fastmri-volume", "slice-max", "body", "haarpsi")}
 
 
+def reconstruct_file(
+    path: str | Path,
+    settings: Recon,
+    names: Outputs,
+    *,
+    network: Denoiser | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Reconstruct a file and write what `names` says; the record, and whether it was there already.
+
+    InputError for input that cannot be used, for names that cannot be written, and for files of another run.
+    """
+    scan = open_scan(path, settings.crop)
+    check_writable(names)
+    if not overwrite:
+        done = finished(names, lambda: provenance("recon", settings, settings.method, files_hash(scan.files)))
+        if done is not None:
+            return done, True
+    result = reconstruct(scan, settings, network=network, progress=progress)
+    write(result, scan, names)
+    return result.record, False
+
+
 def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
-    record = result.record
-    description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}; position unknown"
-    make_folder(names.volume)
-    write_nifti(names.volume, result.volume, scan.voxel_mm, scan.acquisition, description)
-    if result.std is not None:
-        write_nifti(names.std, result.std, scan.voxel_mm, scan.acquisition, "expected std of the error; " + description)
-    else:
+    record, volume = result.record, result.volume
+    known = "" if scan.position_known else "; position unknown"
+    description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}{known}"
+    make_folder(names.result)
+    code = 1 if scan.position_known else 2
+
+    def save(name: Path, array: np.ndarray, text: str) -> None:
+        save_image(name, Image(array.transpose(2, 1, 0), result.affine, (), ""), code, text)
+
+    save(names.result, volume, description)
+    if names.std is not None and result.std is not None:
+        save(names.std, result.std, "expected std of the error; " + description)
+    elif names.std is not None:
         names.std.unlink(missing_ok=True)
-    middle = len(result.volume) // 2
-    panels = {"zero-filled": result.zero_filled[middle], record["Method"]: result.volume[middle]}
+    middle = len(volume) // 2
+    panels = {"zero-filled": result.zero_filled[middle], record["Method"]: volume[middle]}
     if result.std is not None:
         panels["std"] = result.std[middle]
     if result.reference is not None:
         panels["reference"] = result.reference[middle]
-        panels["error"] = np.abs(result.volume[middle] - result.reference[middle])
-    title = f"{record['Input']['File']}  {description}"
-    write_preview(names.preview, panels, title, scan.voxel_mm[:2])
+        panels["error"] = np.abs(volume[middle] - result.reference[middle])
+    if names.preview is not None:
+        write_preview(names.preview, panels, f"{record['Input']['File']}  {description}", scan.voxel_mm[:2])
     write_sidecar(names.sidecar, record)
 
 
-def output_names(path: str | Path, output: str | Path) -> Outputs:
+def names_of(path: str | Path, output: str | Path) -> Outputs:
     """Names for an input: X_recon.nii.gz and so on in a folder, or those of a name ending in .nii.gz."""
-    return outputs.output_names(path, output, "recon")
-
-
-def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> bool:
-    """Whether `names` hold the result of this input, these options and these weights; other files are refused."""
-    chosen = DEFAULTS | options
-    weights = str(chosen["weights"] or default_weights(PIPELINE))
-    return outputs.already_done(names, names.sidecar, scan_hash(str(path)), chosen, weights)
+    return volume_names(path, output, "recon")

@@ -1,4 +1,4 @@
-"""Work on several slices at once, one thread each, with results that do not depend on how many."""
+"""Where the work is done, and several slices at once, one thread each, with results that do not depend on how many."""
 
 import os
 from collections import deque
@@ -9,7 +9,20 @@ from typing import TypeVar
 
 import torch
 
+from mri_d3gm.errors import InputError
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def resolve_device(name: str) -> str:
+    """auto to cuda where there is one; a GPU that was asked for and is missing is refused."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {name}: no GPU that this PyTorch can use; leave --device out or say cpu")
+    if name != "cpu" and not name.startswith("cuda"):
+        raise InputError(f"--device {name}: unknown; one of auto, cpu, cuda")
+    return name
 
 
 @contextmanager

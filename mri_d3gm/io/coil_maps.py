@@ -1,0 +1,37 @@
+"""Coil maps that a user gives."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.scan import Scan
+
+
+def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
+    """Maps of one slice from the dataset `coil_maps` of an HDF5 file, (coils, rows, cols) or one such set a slice."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file for --coil-maps")
+    try:
+        with h5py.File(path) as file:
+            maps = file["coil_maps"]
+            array = maps[index] if maps.ndim == 4 else maps[()]
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: no readable dataset coil_maps for slice {index}") from error
+    return checked_coil_maps(array, scan, str(path))
+
+
+def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> np.ndarray:
+    """Maps (coils, rows, cols) of a scan's slice as complex64 with S^H S = 1 where any coil sees anything.
+
+    InputError for other shapes, for real numbers and for NaN or Inf.
+    """
+    wanted = (scan.coils, scan.rows, scan.cols)
+    if maps.shape != wanted or not np.iscomplexobj(maps):
+        raise InputError(f"{name}: coil_maps must be complex of shape {wanted}, found {maps.dtype} {maps.shape}")
+    if not np.isfinite(maps).all():
+        raise InputError(f"{name}: coil_maps hold NaN or Inf")
+    maps = maps.astype(np.complex64)
+    size = np.linalg.norm(maps, axis=0)
+    return maps / np.maximum(size, 1e-12) * (size > 0)

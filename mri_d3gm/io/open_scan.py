@@ -1,0 +1,78 @@
+"""Which reader opens which k-space: files by their content, and arrays."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.sampling import sampling_of
+from mri_d3gm.io.scan import Scan
+from mri_d3gm.io.nifti import affine_of
+
+# by format: whether a file's content is of it, and reading it (path, whether readout oversampling is removed)
+SCAN_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, bool], Scan]]] = {"fastMRI": (is_fastmri, read_fastmri)}
+
+
+def open_scan(path: str | Path, crop: bool = True) -> Scan:
+    """Check and describe a file by the first of SCAN_READERS that knows its content; InputError for what cannot be used.
+
+    crop=False keeps readout oversampling.
+    """
+    for recognises, read in SCAN_READERS.values():
+        if recognises(Path(path)):
+            return read(Path(path), crop)
+    return read_fastmri(Path(path), crop)  # which says what is wrong
+
+
+def scan_of_array(
+    kspace: np.ndarray,
+    mask: np.ndarray | None = None,
+    noise: np.ndarray | float | None = None,
+    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Scan:
+    """The scan of k-space (slices, coils, rows, cols), (slices, rows, cols) of one coil or (rows, cols), complex, rows the
+    readout; InputError for other arrays.
+
+    mask: bool or numbers (cols,), (1, cols), (rows, 1) or (rows, cols), what was measured; found from lines of zeros without.
+    noise, voxel_mm: as in `Scan`.
+    """
+    data = np.asarray(kspace)
+    if data.dtype.kind != "c" or data.ndim not in (2, 3, 4) or 0 in data.shape or min(data.shape[-2:]) < 8:
+        raise InputError(
+            f"kspace: {data.dtype} of shape {data.shape}; complex (slices, coils, rows, cols), (slices, rows, cols) or "
+            "(rows, cols) of at least 8 x 8 is needed"
+        )
+    if not np.isfinite(data).all():
+        raise InputError("kspace: holds NaN or Inf")
+    data = data.reshape(-1, data.shape[1] if data.ndim == 4 else 1, *data.shape[-2:]).astype(np.complex64)
+    rows, cols = data.shape[-2:]
+    if len(voxel_mm) != 3 or not all(0 < size < np.inf for size in voxel_mm):
+        raise InputError(f"voxel_mm {voxel_mm}: three positive numbers, row, column and slice spacing in mm, are needed")
+    limits = None
+    if mask is None and data.any():
+        mask, limits = sampling_of(data[[one.any() for one in data]][0], None)
+    elif mask is not None:
+        mask = np.atleast_2d(np.asarray(mask) != 0)
+        if mask.shape not in ((1, cols), (rows, 1), (rows, cols)) or not mask.any():
+            raise InputError(f"mask: shape {mask.shape}, {int(mask.sum())} measured; (cols,), (rows, 1) or {(rows, cols)} is needed")
+        mask = None if mask.all() else mask
+    shape = (len(data), rows, cols)
+    return Scan(
+        name="kspace",
+        slices=len(data),
+        coils=data.shape[1],
+        rows=rows,
+        cols=cols,
+        recon_shape=(rows, cols),
+        mask=mask,
+        limits=limits,
+        voxel_mm=voxel_mm,
+        affine=affine_of(shape, voxel_mm, ""),
+        oversampled=False,
+        warnings=(),
+        files=(),
+        read=data.__getitem__,
+        noise=noise,
+    )

@@ -1,0 +1,89 @@
+"""A scan before its data are read: what every reader of k-space returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+Limits = tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Cartesian k-space, slice by slice.
+
+    name: for messages. slices, coils, rows, cols: what `read(slice)` returns, (coils, rows, cols) complex64, readout
+    oversampling removed; recon_shape: (rows, cols) of the image that is written, the central part. mask: bool (1, cols),
+    (rows, 1) or (rows, cols) of an undersampled scan, None of a fully sampled one; limits: (first, end) columns that were
+    encoded, None for all. voxel_mm: (row, column, slice spacing); affine: from (column, row, slice) of the image to mm (RAS);
+    position_known: whether that is the patient's. files: what was read, for hashing. read_reference: the file's own
+    reconstruction of a slice, recon_shape float32, or None; noise: a noise scan (coils, samples) complex, the deviation of the
+    noise, or None.
+    """
+
+    name: str
+    slices: int
+    coils: int
+    rows: int
+    cols: int
+    recon_shape: tuple[int, int]
+    mask: np.ndarray | None
+    limits: Limits
+    voxel_mm: tuple[float, float, float]
+    affine: np.ndarray
+    oversampled: bool
+    warnings: tuple[str, ...]
+    files: tuple[Path, ...]
+    read: Callable[[int], np.ndarray]
+    read_reference: Callable[[int], np.ndarray] | None = None
+    noise: np.ndarray | float | None = None
+    position_known: bool = False
+
+    def outside(self) -> np.ndarray | None:
+        """Columns that were not encoded, (1, cols) bool; None where all were."""
+        if self.limits is None:
+            return None
+        columns = np.arange(self.cols)
+        return ((columns < self.limits[0]) | (columns >= self.limits[1]))[None]
+
+
+def centre(array: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """Central part of an axis, where fastMRI's center_crop takes it."""
+    start = (array.shape[axis] - size) // 2
+    return np.moveaxis(np.moveaxis(array, axis, 0)[start : start + size], 0, axis)
+
+
+def cropped(images: np.ndarray, scan: Scan) -> np.ndarray:
+    """Images (..., rows, cols) to the scan's recon_shape."""
+    return centre(centre(images, scan.recon_shape[0], -2), scan.recon_shape[1], -1)
+
+
+def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
+    """K-space (..., all rows, cols) of the central `rows` rows of the image: centred orthonormal FFT along rows."""
+    image = np.fft.ifft(np.fft.ifftshift(kspace, axes=-2), axis=-2, norm="ortho")
+    image = centre(np.fft.fftshift(image, axes=-2), rows, -2)
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axes=-2), axis=-2, norm="ortho"), axes=-2)
+
+
+def read_reference(scan: Scan, index: int) -> np.ndarray | None:
+    """Reference magnitude of one slice, recon_shape float32; None where the scan is undersampled.
+
+    The file's own reconstruction where it holds one of that shape, else the root sum of squares of the full k-space.
+    """
+    if scan.mask is not None:
+        return None
+    if scan.read_reference is not None:
+        return scan.read_reference(index)
+    kspace = scan.read(index).astype(np.complex128)
+    shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
+    magnitude = np.linalg.norm(np.fft.fftshift(shifted, axes=(-2, -1)), axis=0)
+    return cropped(magnitude, scan).astype(np.float32)
+
+
+def slices_of(affine: np.ndarray, chosen: range, axis: int = 2) -> np.ndarray:
+    """Affine of the slices `chosen` along an axis, which stay where they were in space; a step makes them further apart."""
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, axis] * chosen.start
+    moved[:3, axis] *= chosen.step
+    return moved

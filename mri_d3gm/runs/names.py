@@ -1,0 +1,84 @@
+"""Names of what a run writes, none of which two inputs, or two tasks on one input, share."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mri_d3gm.errors import InputError
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima", ".h5", ".hdf5")
+
+
+class Outputs(NamedTuple):
+    """Names of one run's files; the first is the result, std and preview None where the task writes none."""
+
+    result: Path
+    sidecar: Path
+    std: Path | None = None
+    preview: Path | None = None
+
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [name for name in self if name is not None]
+
+
+def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
+    """Names for an input: a folder gets X_kind.nii.gz and so on, a name ending in .nii.gz is taken as it is."""
+    target = Path(output)
+    if target.name.endswith(".nii.gz"):
+        stem = str(target).removesuffix(".nii.gz")
+    elif target.name.endswith((".nii", ".h5", ".hdf5", ".png", ".json")):
+        raise InputError(f"{output}: -o takes a folder or a name that ends in .nii.gz")
+    else:
+        name = Path(path).resolve().name
+        ending = next((end for end in ENDINGS if name.lower().endswith(end)), "")
+        stem = f"{target / name[: len(name) - len(ending)]}_{kind}"
+    result, sidecar, std, preview = (Path(stem + end) for end in (".nii.gz", ".json", "_std.nii.gz", "_preview.png"))
+    return Outputs(result, sidecar, std, preview)
+
+
+def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) -> Outputs:
+    """The picture to write, in a folder under the input's name or under the name given, and X.png.json beside X.png, so that
+    X.png and X.jpg do not share one.
+    """
+    target = Path(output)
+    if target.suffix.lower() not in endings:
+        if target.suffix and not target.is_dir():
+            raise InputError(f"{output}: -o takes a folder or a name that ends in one of {', '.join(endings)}")
+        target = target / Path(path).name
+    return Outputs(target, target.with_name(f"{target.name}.json"))
+
+
+def folders(files: Sequence[str], output: str) -> list[str]:
+    """The output of each input: `output`, but for inputs of one name a folder below it, named as those that they lie in."""
+    names = Counter(Path(file).resolve().name for file in files)
+    clashing = [Path(file).resolve() for file in files if names[Path(file).resolve().name] > 1]
+    if not clashing:
+        return [output] * len(files)
+    common = os.path.commonpath([path.parent for path in clashing])
+    places = {path: Path(output) / path.parent.relative_to(common) for path in clashing}
+    return [str(places.get(Path(file).resolve(), output)) for file in files]
+
+
+def check_writable(names: Outputs) -> None:
+    """InputError where the files could not be written; nothing is made."""
+    folder = names.result.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{names.result.parent}: cannot be made: {folder} is not a folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{names.result}: cannot be written: no permission for {folder}; choose another place")
+    taken = next((name for name in names.files() if name.is_dir()), None)
+    if taken is not None:
+        raise InputError(f"{taken}: is a folder; choose another place")
+
+
+def make_folder(name: Path) -> None:
+    """The folder of an output, made where it is missing."""
+    try:
+        name.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{name.parent}: cannot be made: {error.strerror}") from error

@@ -1,0 +1,88 @@
+"""The provenance that a sidecar holds, and whether it is that of the run that is asked for."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.sidecar import read_sidecar
+from mri_d3gm.io.stamps import stamps
+from mri_d3gm.runs.names import Outputs
+from mri_d3gm.settings import DIRECTORIES, Restore, Settings
+from mri_d3gm.shipped import shipped
+
+SOFTWARE = ("mri-d3gm", "torch", "fastmri", "nibabel", "numpy")
+LEARNED = ("d3gm", "regression")
+
+
+def weights_file(task: str, settings: Settings) -> str:
+    """The weights that a task's settings name, else the shipped ones."""
+    name = settings.task if isinstance(settings, Restore) else "model"
+    return settings.weights or str(shipped("pipelines", DIRECTORIES[task], "models", f"{name}.safetensors"))
+
+
+def files_hash(files: Iterable[str | Path]) -> str:
+    """sha256 of the content of files, one after the other, hex; hashed once while they stay as they are.
+
+    InputError where one cannot be read.
+    """
+    names = tuple(map(str, files))
+    return _hash(names, stamps(names))
+
+
+@lru_cache(maxsize=64)
+def _hash(names: tuple[str, ...], _: Any) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            with open(name, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def provenance(task: str, settings: Settings, method: str, input_hash: str | None) -> dict[str, Any]:
+    """What decides a result: input, options, the files that options name, software."""
+    options = settings.fingerprint()
+    files = [options[name] for name in ("coil_maps", "target") if options.get(name) is not None]
+    record: dict[str, Any] = {
+        "Options": options | {name: Path(value).name for name, value in options.items() if value in files},
+        "Weights": None,
+        "Software": {name: _installed(name) for name in SOFTWARE},
+    }
+    if method in LEARNED:
+        weights = weights_file(task, settings)
+        record["Weights"] = {"File": Path(weights).name, "SHA256": files_hash([weights])}
+    if files:
+        record["OptionFilesSHA256"] = files_hash(files)
+    return record | {"InputSHA256": input_hash}
+
+
+def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The record of a run that is done: its sidecar says what `wanted` gives, and its result is there.
+
+    None where no file of the run is there, and wanted is not asked. InputError for files of another run, or of other software.
+    """
+    existing = [name for name in names.files() if name.exists()]
+    if not existing:
+        return None
+    if names.sidecar.exists() and names.result.exists():
+        record = read_sidecar(names.sidecar)
+        asked = wanted()
+        same = record.get("Input", {}).get("SHA256") == asked.pop("InputSHA256")
+        ours = record.get("Software", {}).get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
+        if same and ours and all(record.get(key) == value for key, value in asked.items()):
+            return record
+    raise InputError(f"{existing[0]}: exists and comes from another input, other options or other software; --overwrite replaces it")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
