@@ -1,6 +1,7 @@
 """Photographs: PNG, JPEG, TIFF and WebP, 8 and 16 bits, read as floats and written with the depth they came with.
 
-Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and tifffile (TIFF).
+Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and tifffile (TIFF), which the extra `photographs`
+installs; all others need Pillow alone.
 """
 
 import glob
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +29,14 @@ FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
 MOST_PIXELS, SHORTEST_SIDE = 200_000_000, 8
-QUALITY = 95
+OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
 
-ORIENTATION, ICC_PROFILE = 274, 34675
+BITS, ORIENTATION, ICC_PROFILE = 258, 274, 34675
 # axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
 FLIPS: dict[int, tuple[int, ...]] = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
 # Pillow's mode and the one it is read as; a palette becomes colour
@@ -114,9 +121,7 @@ def _read_other(content: bytes, path: str) -> Picture:
         raise InputError(f"{path}: a {kind} file; convert it to PNG, JPEG, TIFF or WebP")
     _check_size(path, *image.size)
     if kind == "PNG" and content[24] == 16:
-        from imagecodecs import png_decode
-
-        array = png_decode(content)
+        array = _needed("imagecodecs", path).png_decode(content)
         return _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
     return _of_pillow(image, kind, path)
 
@@ -135,11 +140,44 @@ def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
     return _picture(np.asarray(image.convert(mode)), orientation, image.info.get("icc_profile"), kind, path)
 
 
+def _needed(package: str, path: str) -> Any:
+    """A package of the extra `photographs`; InputError where it is not installed."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise _missing(package, path) from error
+
+
+def _missing(package: str, path: str) -> InputError:
+    return InputError(f"{path}: 16 bits need the package {package}; pip install 'mri-d3gm[photographs]'")
+
+
+def _read_tiff_by_pillow(content: bytes, path: str) -> Picture:
+    """One page of at most 8 bits, where tifffile is not installed; InputError that asks for it for others."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image: Any = Image.open(BytesIO(content))
+    except UnidentifiedImageError as error:
+        if content[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
+            raise
+        raise _missing("tifffile", path) from error
+    if image.n_frames > 1:
+        raise InputError(f"{path}: TIFF of {image.n_frames} pages; give single pictures, save its pages first")
+    _check_size(path, *image.size)
+    if max(image.tag_v2.get(BITS, (1,))) > 8:
+        raise _missing("tifffile", path)
+    return _of_pillow(image, "TIFF", path)
+
+
 def _read_tiff(content: bytes, path: str) -> Picture:
     """One page; grey and RGB by tifffile, palettes, YCbCr and fewer than 8 bits by Pillow."""
     from PIL import Image
-    from tifffile import TiffFile, TiffFileError
 
+    try:
+        from tifffile import TiffFile, TiffFileError
+    except ImportError:
+        return _read_tiff_by_pillow(content, path)
     try:
         file = TiffFile(BytesIO(content))
     except TiffFileError as error:
@@ -160,7 +198,14 @@ def _read_tiff(content: bytes, path: str) -> Picture:
             return _of_pillow(Image.open(BytesIO(content)), "TIFF", path)
         if not plain:
             raise InputError(f"{path}: 16-bit TIFF of {page.photometric.name}; convert it to grey or RGB")
-        array = page.asarray()
+        try:
+            array = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            if page.bitspersample == 8:
+                return _of_pillow(Image.open(BytesIO(content)), "TIFF", path)
+            raise _missing("imagecodecs", path) from error
         if page.planarconfig == 2 and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         if page.photometric.name == "MINISWHITE":
@@ -211,21 +256,19 @@ def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) ->
     array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
     with atomic_path(path) as temporary:
         try:
-            _encode(temporary, array, kind, like.icc)
+            _encode(temporary, array, kind, like.icc, str(path))
         except ValueError as error:
             raise InputError(f"{path}: cannot be written as {kind}: {error}; choose another format") from error
 
 
-def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None) -> None:
-    """Write integers (rows, cols[, 2 to 4])."""
+def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None, path: str) -> None:
+    """Write integers (rows, cols[, 2 to 4]); path: for messages."""
     from PIL import Image
 
-    if kind == "TIFF":
-        from tifffile import imwrite
-
+    if kind == "TIFF" and array.dtype == np.uint16:
         grey = array.ndim == 2 or array.shape[2] == 2
         extra = ["unassalpha"] if array.ndim == 3 and array.shape[2] in (2, 4) else None
-        imwrite(
+        _needed("tifffile", path).imwrite(
             temporary,
             array,
             photometric="minisblack" if grey else "rgb",
@@ -236,17 +279,13 @@ def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None) ->
             metadata=None,
         )
     elif array.dtype == np.uint16:
-        from imagecodecs import png_encode
-
-        temporary.write_bytes(_with_profile(bytes(png_encode(array)), icc))
+        png = bytes(_needed("imagecodecs", path).png_encode(array))
+        temporary.write_bytes(_with_profile(png, icc))
     else:
         grey = array.ndim == 2 or array.shape[2] == 2
         # WebP has no grey, and a grey profile would not fit its colours
         profile = None if grey and kind == "WEBP" else icc
-        options = {"quality": QUALITY} if kind != "PNG" else {}
-        if kind == "JPEG":
-            options["subsampling"] = 0
-        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **options)
+        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **OPTIONS[kind])
 
 
 def _with_profile(png: bytes, icc: bytes | None) -> bytes:

@@ -1,13 +1,19 @@
 """Preview picture: panels of one slice side by side, upright, one grey window for all magnitudes."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mri_d3gm.io.atomic import atomic_path
 
-OWN_SCALE = ("std", "error")
-GAP, MARGIN, SMALLEST = 4, 18, 192
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+ERRORS = ("std", "error")  # panels that share a gain of their own
+GAP, SMALLEST = 4, 192
+LINE, SCREEN = 20, 1200  # height of a line of text in a picture shown that wide, pixels
 
 
 def write_preview(
@@ -19,24 +25,25 @@ def write_preview(
 ) -> None:
     """Write panels {label: (rows, cols)} of one shape as PNG, row 0 at the bottom as a NIfTI viewer shows it.
 
-    Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are
-    shown times a power of two that their label says. spacing: (row, column spacing), which sets the panels' shape.
+    Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are both
+    shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
+    grows with the picture and is broken into lines where it is too long.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
-    magnitudes = [image for label, image in panels.items() if label not in OWN_SCALE]
+    magnitudes = [image for label, image in panels.items() if label not in ERRORS]
     white = _level(magnitudes[-1]) or 1.0
+    gain = min((_gain(image, white) for label, image in panels.items() if label in ERRORS), default=1.0)
     width, height = _size(magnitudes[0].shape, spacing)
-    canvas = Image.new("L", (len(panels) * (width + GAP) - GAP, height + 3 * MARGIN))
-    draw = ImageDraw.Draw(canvas)
+    total = len(panels) * (width + GAP) - GAP
+    labels = [_caption(f"{label} x{gain:g}" if label in ERRORS else label, width, total) for label in panels]
+    below = [_caption(text, total, total, 200) for text in (title, note)]
+    top = max(label.height for label in labels)
+    canvas = Image.new("L", (total, top + height + sum(text.height for text in below)))
     for position, (label, image) in enumerate(panels.items()):
-        gain = _gain(image, white) if label in OWN_SCALE else 1.0
-        grey = np.clip(np.abs(image[::-1]) * (gain / white) * 255, 0, 255).astype(np.uint8)
-        left = position * (width + GAP)
-        canvas.paste(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR), (left, MARGIN))
-        draw.text((left + GAP, 3), f"{label} x{gain:g}" if label in OWN_SCALE else label, fill=255)
-    draw.text((GAP, height + MARGIN + 3), title, fill=200)
-    draw.text((GAP, height + 2 * MARGIN + 1), note, fill=200)
+        shown = _shown(image, white / (gain if label in ERRORS else 1.0), (width, height))
+        _stack(canvas, (position * (width + GAP), 0), [labels[position].crop((0, 0, width, top)), shown])
+    _stack(canvas, (0, top + height), below)
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
 
@@ -52,28 +59,82 @@ def write_grid(
     """Write rows {label: magnitudes (rows, cols), one a column} as PNG of panels `width` wide, turned as `write_preview`'s.
 
     One window for all, from 0 to the 99.5th percentile of the very last panel; brighter panels are divided by a power of two
-    that their label says.
+    that their label says. Text as in `write_preview`.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
     last = next(reversed(rows.values()))[-1]
     white = _level(last) or 1.0
     height = round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
-    canvas = Image.new("L", (len(columns) * (width + GAP) - GAP, len(rows) * (height + MARGIN) + MARGIN))
-    draw = ImageDraw.Draw(canvas)
-    draw.text((GAP, 3), title, fill=200)
-    for line, (label, images) in enumerate(rows.items()):
-        top = MARGIN + line * (height + MARGIN)
-        for position, (column, image) in enumerate(zip(columns, images, strict=True)):
-            loss = 2.0 ** max(0, round(float(np.log2((_level(image) or white) / white))))
-            grey = np.clip(np.abs(image[::-1]) / (loss * white) * 255, 0, 255).astype(np.uint8)
-            left = position * (width + GAP)
-            shown = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
-            canvas.paste(shown, (left, top + MARGIN))
-            text = f"{label}  {column}" + (f"  /{loss:g}" if loss > 1 else "")
-            draw.text((left + GAP, top + 3), text, fill=255)
+    total = len(columns) * (width + GAP) - GAP
+    lines = [_caption(title, total, total, 200)]
+    for label, images in rows.items():
+        losses = [2.0 ** max(0, round(float(np.log2((_level(image) or white) / white)))) for image in images]
+        texts = [
+            f"{label}  {column}" + (f"  /{loss:g}" if loss > 1 else "") for column, loss in zip(columns, losses, strict=True)
+        ]
+        captions = [_caption(text, width, total) for text in texts]
+        top = max(caption.height for caption in captions)
+        line = Image.new("L", (total, top + height))
+        for position, (caption, image, loss) in enumerate(zip(captions, images, losses, strict=True)):
+            shown = _shown(image, white * loss, (width, height))
+            _stack(line, (position * (width + GAP), 0), [caption.crop((0, 0, width, top)), shown])
+        lines.append(line)
+    canvas = Image.new("L", (total, sum(line.height for line in lines)))
+    _stack(canvas, (0, 0), lines)
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
+
+
+def _shown(image: np.ndarray, white: float, size: tuple[int, int]) -> "Image":
+    """Grey picture of (width, height), from 0 to `white`, last row on top."""
+    from PIL import Image
+
+    grey = np.clip(np.abs(image[::-1]) / white * 255, 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR)
+
+
+def _stack(canvas: "Image", place: tuple[int, int], pictures: "list[Image]") -> None:
+    """Paste pictures one below the other, the first at `place` (left, top)."""
+    left, top = place
+    for picture in pictures:
+        canvas.paste(picture, (left, top))
+        top += picture.height
+
+
+def line_height(total: int) -> int:
+    """Pixels of a line of text in a picture of width `total`, so that it can be read where the picture is shown smaller."""
+    return max(LINE, round(LINE * total / SCREEN))
+
+
+def _caption(text: str, width: int, total: int, grey: int = 255) -> "Image":
+    """Picture of text, `width` wide and as high as it needs, in the size that suits a whole picture of width `total`."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    step = line_height(total)
+    font = ImageFont.load_default(0.7 * step)
+    lines = _wrapped(text, width - 2 * GAP, font)
+    picture = Image.new("L", (width, len(lines) * step))
+    draw = ImageDraw.Draw(picture)
+    for index, line in enumerate(lines):
+        draw.text((GAP, index * step + step // 10), line, fill=grey, font=font)
+    return picture
+
+
+def _wrapped(text: str, width: int, font: "FreeTypeFont | ImageFont") -> list[str]:
+    """Text in lines of at most `width` pixels, broken at blanks, and within a word that is too long by itself."""
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        lines += [""] if lines[-1] else []
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 def upright(panels: dict[str, np.ndarray], columns: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[float, float]]:

@@ -190,10 +190,12 @@ def write(result: SuperResolution, source: Image, axis: int, names: Outputs) -> 
     record = result.record
     scale = record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
+    # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
+    code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
     make_folder(names.volume)
-    save_image(names.volume, replace(source, array=result.volume, affine=result.affine), 1, description)
+    save_image(names.volume, replace(source, array=result.volume, affine=result.affine), code, description)
     if result.std is not None:
-        save_image(names.std, replace(source, array=result.std, affine=result.affine), 1, "std of draws; " + description)
+        save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
     else:
         names.std.unlink(missing_ok=True)
     middle = result.volume.shape[axis] // 2

@@ -1,6 +1,7 @@
 """Pictures keep size, depth, alpha and profile; broken and unfit ones are refused in one line."""
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -300,6 +301,67 @@ def test_wrong_arrays_are_a_mistake_of_the_caller(tmp_path: Path) -> None:
         with pytest.raises(ValueError):
             write_picture(tmp_path / "b.png", wrong, picture)
     assert not (tmp_path / "b.png").exists()
+
+
+def without(monkeypatch, *packages: str) -> None:
+    """As if packages were not installed; tifffile, which looks for imagecodecs when it is imported, is imported anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tifffile"]:
+        monkeypatch.delitem(sys.modules, name)
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+
+
+ABSENT = [("tifffile",), ("imagecodecs",), ("tifffile", "imagecodecs")]
+
+
+@pytest.mark.parametrize("absent", ABSENT)
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "lzw.tif", "a.jpg", "a.webp"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_8_bits_need_no_extra(tmp_path: Path, absent: tuple, name: str, channels: int, monkeypatch) -> None:
+    if name == "a.jpg" and channels == 4:
+        pytest.skip("JPEG has no alpha")
+    options = {"lossless": True} if name == "a.webp" else {"compression": "lzw"} if name == "lzw.tif" else {}
+    path = save(tmp_path / name, noise(channels, 8), **options)
+    expected = read_picture(path)
+    without(monkeypatch, *absent)
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.array, expected.array)
+    assert (picture.alpha is None) == (channels != 4) and picture.bits == 8 and picture.format == expected.format
+    write_picture(tmp_path / f"b{name}", picture.array, picture)
+    if name.endswith((".png", ".tif")):
+        again = read_picture(tmp_path / f"b{name}")
+        np.testing.assert_array_equal(again.array, picture.array)
+        if channels == 4:
+            np.testing.assert_array_equal(again.alpha, expected.alpha)
+
+
+@pytest.mark.parametrize("name, package", [("a.png", "imagecodecs"), ("a.tif", "tifffile"), ("lzw.tif", "imagecodecs")])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_ask_for_the_extra(tmp_path: Path, name: str, package: str, channels: int, monkeypatch) -> None:
+    path = save(tmp_path / name, noise(channels, 16), **({"compression": "lzw"} if name == "lzw.tif" else {}))
+    picture = read_picture(path)
+    without(monkeypatch, package)
+    said = []
+    with pytest.raises(InputError) as caught:
+        read_picture(path)
+    said.append((path, str(caught.value)))
+    if name != "lzw.tif":
+        target = tmp_path / f"b{name}"
+        with pytest.raises(InputError) as caught:
+            write_picture(target, picture.array, picture)
+        said.append((target, str(caught.value)))
+    for place, text in said:
+        assert text == f"{place}: 16 bits need the package {package}; pip install 'mri-d3gm[photographs]'"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("what", [what for what in UNFIT if what != "deep cmyk"])
+def test_unfit_files_are_refused_without_the_extra_too(tmp_path: Path, what: str, monkeypatch) -> None:
+    path = unfit(tmp_path, what)
+    without(monkeypatch, "tifffile", "imagecodecs")
+    with pytest.raises(InputError) as caught:
+        read_picture(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
 def test_files_folders_and_globs(tmp_path: Path) -> None:

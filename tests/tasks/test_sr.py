@@ -92,6 +92,19 @@ def test_the_time_step_stays(unit: str, step: float, seconds: float | None, tmp_
         assert open_image(name).time_step == seconds
 
 
+@pytest.mark.parametrize("codes, kept", [((1, 1), 1), ((4, 1), 4), ((0, 3), 3), ((2, 0), 2), ((0, 0), 2)])
+def test_the_code_of_the_coordinates_stays(codes: tuple[int, int], kept: int, tmp_path) -> None:
+    image = nibabel.Nifti1Image(landmark(16, 16).astype(np.float32), None)
+    image.set_sform(LPS, codes[0])
+    image.set_qform(LPS, codes[1])
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    names = output_names(tmp_path / "a.nii.gz", tmp_path)
+    superresolve(tmp_path / "a.nii.gz", scale=2, output=names, **FAST)
+    for name in (names.volume, names.std):
+        header = nibabel.load(name).header
+        assert header["sform_code"] == header["qform_code"] == kept
+
+
 def test_the_slice_axis_may_come_first(tmp_path) -> None:
     volume = 100 * phantom(3, 16, 20)
     first = write(tmp_path / "a.nii.gz", volume, np.diag([5, 1, 1, 1.0]))
