@@ -21,7 +21,8 @@ from mri_d3gm.handlers import LOW_RESOLUTION_WEIGHT
 from mri_d3gm.inferers import Agreement, draw_seed
 from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
 from mri_d3gm.io.preview import write_grid
-from mri_d3gm.metrics.table import figure, to_csv, to_markdown
+from mri_d3gm.lab.charts import write_chart
+from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
 from mri_d3gm.physics.operators import adjoint
@@ -104,7 +105,7 @@ def measure_stability(
         (output / f"{name}.csv").write_text(to_csv(rows))
         groups = groupby(rows, lambda row: row.get("against"))
         (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
-    figure(bars(tables["discrepancy"]), output / "discrepancy.png", "log10 KL", ("against",))
+    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
     scan = open_scan(path)
     panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
     columns = [f"t = {t:g}" for t in (*reversed(QUARTERS), 0.0)]
@@ -192,15 +193,10 @@ def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float 
     return row
 
 
-def bars(rows: list[Row]) -> list[Row]:
-    """Rows of the figure: log10 of KL at T for every dynamics, and for D3GM against a_T and tau."""
-    shown = []
-    for row in rows:
-        if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau"):
-            option, value = row["against"], math.log10(row["KL"]) if row["KL"] > 0 else -math.inf
-            label = row["dynamics"] if option == "dynamics" else f"{row[option]:g}"
-            shown.append({"against": f"{option} =", "method": label, "log10 KL": value})
-    return shown
+def charted(rows: list[Row]) -> list[Row]:
+    """Rows of the chart: KL at T of every dynamics, and of D3GM against a_T and tau."""
+    chosen = [row for row in rows if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
+    return [row | {"method": row[row["against"]]} for row in chosen]
 
 
 def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:
