@@ -32,7 +32,14 @@ def stability(
     tables = with_progress(
         Path(file).name,
         False,
-        lambda report: measure_stability(file, output, accel, index, weights or [], solver.split(","), counts, seed, report),
+        lambda report: measure_stability(
+            *(file, output, accel, index),
+            weights=weights or [],
+            solvers=solver.split(","),
+            steps=counts,
+            seed=seed,
+            progress=report,
+        ),
     )
     for name in (*(f"{table}.md" for table in tables), *([] if missing() else ["discrepancy.png"]), "trajectories.png"):
         print(output / name)

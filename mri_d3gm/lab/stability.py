@@ -72,6 +72,7 @@ def measure_stability(
     output: Path,
     accel: float = 8.0,
     index: int | None = None,
+    *,
     weights: Sequence[str] = (),
     solvers: Sequence[str] = ("posterior", "deterministic"),
     steps: Sequence[int] = (1, 10),
@@ -101,17 +102,22 @@ def measure_stability(
 
     tables = {"cocycle": cocycle(), "discrepancy": discrepancy(probe, seed, tell)}
     tables["sensitivity"] = sensitivity(probe, instruments, solvers, steps, seed, tell)
-    for name, rows in tables.items():
-        (output / f"{name}.csv").write_text(to_csv(rows))
-        groups = groupby(rows, lambda row: row.get("against"))
-        (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
-    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
+    write_tables(tables, output)
     scan = open_scan(path)
     panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
     columns = [f"t = {t:g}" for t in (*reversed(QUARTERS), 0.0)]
     title = f"{Path(path).name}  R = {accel:g}  reverse process with x0 known"
     write_grid(output / "trajectories.png", panels, columns, title, scan.voxel_mm[:2])
     return tables
+
+
+def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
+    """Every table as NAME.csv and, a part for each sweep, as NAME.md; discrepancy.png."""
+    for name, rows in tables.items():
+        (output / f"{name}.csv").write_text(to_csv(rows))
+        groups = groupby(rows, lambda row: row.get("against"))
+        (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
+    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
 
 
 def load(file: str) -> Instrument:
