@@ -30,11 +30,14 @@ def report(row: dict[str, Any]) -> None:
 
 
 def show(table: list[dict[str, Any]], output: Path) -> None:
-    """What of a summary fits the terminal, on stdout."""
+    """What of a summary fits the terminal, on stdout; on stderr what no chart was drawn for."""
+    from mri_d3gm.lab.charts import missing
     from mri_d3gm.metrics.table import to_text
 
     print(to_text(table, shutil.get_terminal_size().columns, HEADINGS))
     print(f"all columns: {output / 'table.csv'}, {output / 'table.md'}")
+    if hint := missing():
+        print(hint, file=sys.stderr)
 
 
 def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:

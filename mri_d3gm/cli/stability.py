@@ -1,5 +1,6 @@
 """mri-d3gm stability."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,14 +27,24 @@ def stability(
 
     counts = numbers("--steps", steps, int)
     with Console(stderr=True).status("loading"):
+        from mri_d3gm.lab.charts import missing
         from mri_d3gm.lab.stability import measure_stability
     tables = with_progress(
         Path(file).name,
         False,
-        lambda report: measure_stability(file, output, accel, index, weights or [], solver.split(","), counts, seed, report),
+        lambda report: measure_stability(
+            *(file, output, accel, index),
+            weights=weights or [],
+            solvers=solver.split(","),
+            steps=counts,
+            seed=seed,
+            progress=report,
+        ),
     )
-    for name in (*(f"{table}.md" for table in tables), "discrepancy.png", "trajectories.png"):
+    for name in (*(f"{table}.md" for table in tables), *([] if missing() else ["discrepancy.png"]), "trajectories.png"):
         print(output / name)
+    if hint := missing():
+        print(hint, file=sys.stderr)
     for row in tables["sensitivity"]:
         if row["t"] == 0:
             setting = f"{row['weights']} ({row['dynamics']}) {row['solver']}, {row['evaluations']} evaluations"

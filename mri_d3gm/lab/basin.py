@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
@@ -12,7 +11,7 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.tasks import recon
-from mri_d3gm.tasks.bundles import named_causes, open_bundle, resolve_device, shipped
+from mri_d3gm.tasks.bundles import infer
 
 GUESSES = ("zero-filled", "sense", "regression")
 
@@ -22,11 +21,11 @@ def from_guess(
     network: Denoiser,
     kspace: Tensor,
     mask: Tensor,
+    *,
     coil_maps: Tensor | None = None,
     index: int = 0,
     sigma: float = 0.0,
     map_weight: float = 0.0,
-    *,
     guess: str,
     t0: float,
     steps: int,
@@ -59,12 +58,5 @@ def reconstruct_from_guess(
     if guess not in GUESSES or not 0 < t0 <= 1:
         raise InputError(f"guess {guess}, t0 {t0}: one of {', '.join(GUESSES)}, and 0 < t0 <= 1")
     inferer = {"_target_": f"{__name__}.from_guess", "_mode_": "callable", "guess": guess, "t0": t0, "steps": steps}
-    chosen = recon.DEFAULTS | options | {"weights": weights, "steps": steps, "samples": 1, "trust": "off"}
-    chosen["device"] = resolve_device(chosen["device"])
-    root = shipped("pipelines", recon.PIPELINE)
-    workflow = open_bundle(
-        root, "inference.json", "inference", dataset_dir=str(path), output=None, **chosen | {"inferer": inferer}
-    )
-    with named_causes(), torch.no_grad():
-        workflow.run()
-        return workflow.finalize()[0]
+    chosen = options | {"inferer": inferer, "steps": steps, "weights": weights, "samples": 1, "trust": "off"}
+    return infer(recon.PIPELINE, recon.DEFAULTS | {"inferer": inferer}, path, chosen, output=None, progress=None)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.table import figure, to_csv, to_markdown
+from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.tasks.bundles import default_weights, overlay_keys
 from mri_d3gm.tasks.outputs import fingerprint_options, software, weights_record
@@ -211,7 +212,7 @@ def tabulate(
     summary = summarise(rows, by)
     (output / "table.md").write_text(to_markdown(summary))
     (output / "table.csv").write_text(to_csv(summary))
-    figure(summary, output / "table.png", first_psnr(summary[0]), by[:-1])
+    write_chart(summary, output / "table.png", first_psnr(summary[0]), by[:-1])
     return summary
 
 
@@ -220,7 +221,7 @@ def key_of(job: Job) -> Row:
 
     `tabulate` adds options, software, and name and hash of the weights where the method has any.
     """
-    arguments = job.arguments | {"target": None}
+    arguments = {name: value for name, value in job.arguments.items() if name != "target"}
     files = [job.path, *([Path(job.arguments["target"])] if job.arguments.get("target") else [])]
     parts = [part for path in files for part in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     state = [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in parts]

@@ -21,7 +21,8 @@ from mri_d3gm.handlers import LOW_RESOLUTION_WEIGHT
 from mri_d3gm.inferers import Agreement, draw_seed
 from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
 from mri_d3gm.io.preview import write_grid
-from mri_d3gm.metrics.table import figure, to_csv, to_markdown
+from mri_d3gm.lab.charts import write_chart
+from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
 from mri_d3gm.physics.operators import adjoint
@@ -71,6 +72,7 @@ def measure_stability(
     output: Path,
     accel: float = 8.0,
     index: int | None = None,
+    *,
     weights: Sequence[str] = (),
     solvers: Sequence[str] = ("posterior", "deterministic"),
     steps: Sequence[int] = (1, 10),
@@ -100,17 +102,22 @@ def measure_stability(
 
     tables = {"cocycle": cocycle(), "discrepancy": discrepancy(probe, seed, tell)}
     tables["sensitivity"] = sensitivity(probe, instruments, solvers, steps, seed, tell)
-    for name, rows in tables.items():
-        (output / f"{name}.csv").write_text(to_csv(rows))
-        groups = groupby(rows, lambda row: row.get("against"))
-        (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
-    figure(bars(tables["discrepancy"]), output / "discrepancy.png", "log10 KL", ("against",))
+    write_tables(tables, output)
     scan = open_scan(path)
     panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
     columns = [f"t = {t:g}" for t in (*reversed(QUARTERS), 0.0)]
     title = f"{Path(path).name}  R = {accel:g}  reverse process with x0 known"
     write_grid(output / "trajectories.png", panels, columns, title, scan.voxel_mm[:2])
     return tables
+
+
+def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
+    """Every table as NAME.csv and, a part for each sweep, as NAME.md; discrepancy.png."""
+    for name, rows in tables.items():
+        (output / f"{name}.csv").write_text(to_csv(rows))
+        groups = groupby(rows, lambda row: row.get("against"))
+        (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
+    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
 
 
 def load(file: str) -> Instrument:
@@ -192,15 +199,10 @@ def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float 
     return row
 
 
-def bars(rows: list[Row]) -> list[Row]:
-    """Rows of the figure: log10 of KL at T for every dynamics, and for D3GM against a_T and tau."""
-    shown = []
-    for row in rows:
-        if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau"):
-            option, value = row["against"], math.log10(row["KL"]) if row["KL"] > 0 else -math.inf
-            label = row["dynamics"] if option == "dynamics" else f"{row[option]:g}"
-            shown.append({"against": f"{option} =", "method": label, "log10 KL": value})
-    return shown
+def charted(rows: list[Row]) -> list[Row]:
+    """Rows of the chart: KL at T of every dynamics, and of D3GM against a_T and tau."""
+    chosen = [row for row in rows if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
+    return [row | {"method": row[row["against"]]} for row in chosen]
 
 
 def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:

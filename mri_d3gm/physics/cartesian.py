@@ -114,7 +114,7 @@ class Cartesian(Measurement):
         return self._sampled_at(self.mask & ~lines), self._sampled_at(lines)
 
     def _sampled_at(self, mask: Tensor) -> "Cartesian":
-        return self._with({"mask": mask})
+        return self.with_tensors({"mask": mask})
 
     @property
     def exact(self) -> bool:
@@ -133,10 +133,10 @@ class Cartesian(Measurement):
         return low_resolution_phase(self.kspace, self.known, self.coil_maps)
 
     def mirrored(self, axes: tuple[int, ...]) -> "Cartesian":
-        return self._with({name: mirror(tensor, axes) for name, tensor in self._images().items()})
+        return self.with_tensors({name: mirror(tensor, axes) for name, tensor in self._images().items()})
 
     def turned(self) -> "Cartesian":
-        return self._with({name: tensor.transpose(-2, -1) for name, tensor in self._images().items()})
+        return self.with_tensors({name: tensor.transpose(-2, -1) for name, tensor in self._images().items()})
 
     def _images(self) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in self._tensors().items() if tensor.ndim > 1}
+        return {name: tensor for name, tensor in self.tensors().items() if tensor.ndim > 1}

@@ -87,23 +87,25 @@ class Measurement(ABC):
 
     def to(self, device: torch.device | str) -> Self:
         """The same on `device`."""
-        return self._with({name: tensor.to(device) for name, tensor in self._tensors().items()})
+        return self.with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def __len__(self) -> int:
-        return len(next(iter(self._tensors().values())))
+        return len(next(iter(self.tensors().values())))
 
     def __getitem__(self, index: int | slice) -> Self:
         """Some of the batch; a number leaves a batch of one."""
         chosen = slice(index, index + 1 or None) if isinstance(index, int) else index
-        return self._with({name: tensor[chosen] for name, tensor in self._tensors().items()})
+        return self.with_tensors({name: tensor[chosen] for name, tensor in self.tensors().items()})
 
     def repeated(self, count: int) -> Self:
         """A batch of one as `count` equal ones."""
-        return self._with({name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self._tensors().items()})
+        return self.with_tensors({name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self.tensors().items()})
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by the names of their fields."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value for name, value in values if isinstance(value, Tensor)}
 
-    def _with(self, tensors: dict[str, Tensor]) -> Self:
+    def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
+        """The same with other tensors in some fields."""
         return replace(self, **tensors)

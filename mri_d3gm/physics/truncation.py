@@ -64,7 +64,7 @@ class Truncation(Measurement):
         return low_resolution_phase(self.kspace, self.mask)
 
     def mirrored(self, axes: tuple[int, ...]) -> "Truncation":
-        return self._with({name: mirror(tensor, axes) for name, tensor in self._tensors().items()})
+        return self.with_tensors({name: mirror(tensor, axes) for name, tensor in self.tensors().items()})
 
     def turned(self) -> "Truncation":
-        return self._with({name: tensor.transpose(-2, -1) for name, tensor in self._tensors().items()})
+        return self.with_tensors({name: tensor.transpose(-2, -1) for name, tensor in self.tensors().items()})

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.networks.channels import spread
+from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights, save_weights
+from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
 from mri_d3gm.training.muon import Muon
 from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
@@ -118,20 +119,11 @@ class Trainer:
         return self.simulate(self.slices, self.seed * 2**32 + step)
 
     def _loss(
-        self,
-        dtype: torch.dtype,
-        x: Tensor,
-        t: Tensor,
-        image: Tensor,
-        mu: Tensor,
-        kspace: Tensor | None,
-        mask: Tensor | None,
-        coil_maps: Tensor | None,
-        weight: Tensor,
+        self, dtype: torch.dtype, x: Tensor, t: Tensor, image: Tensor, mu: Tensor, measurement: Measurement
     ) -> Tensor:
         """The loss of a batch at times t, all on the device; its gradients go to the parameters' grad."""
         with self._autocast(dtype):
-            estimates = self.denoiser.estimates(x, t, mu, kspace, mask, coil_maps, weight=weight)
+            estimates = self.denoiser.estimates(x, t, mu, measurement)
         importance = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
         loss = reconstruction_loss(estimates.images, image, importance, self.squared)
         if estimates.error is not None:
@@ -153,7 +145,7 @@ class Trainer:
         there = torch.Generator(self.device).manual_seed(self.seed * 2**32 + step + 2**21)
         noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, device=self.device, generator=there)
         noise = noise * (math.sqrt(2) if noise.is_complex() else 1)
-        A, B, s = (spread(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
+        A, B, s = (for_each(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
         return t, A * case.image + B * case.mu + s * noise
 
     def _autocast(self, dtype: torch.dtype) -> Any:
@@ -167,10 +159,7 @@ class Trainer:
         gains = []
         for index in range(count):
             case = self.simulate(self.validation, VALIDATION_SEED + index).on(self.device)
-            t = torch.full((len(case.mu),), float(self.denoiser.path.T), dtype=torch.float64)
-            physics = case.kspace, case.mask, case.coil_maps
-            x = self.denoiser.path.noise_free(case.mu)
-            estimate = self.denoiser.estimates(x, t, case.mu, *physics, weight=case.weight).images[-1]
+            estimate = self.denoiser.at_the_end(case.measurement, mu=case.mu).images[-1]
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains += (10 * (before / after).log10()).tolist()
@@ -245,8 +234,7 @@ class Trainer:
                 for solver, lr in zip(solvers, (self.lr, self.lr / 10), strict=True):
                     for group in solver.param_groups:
                         group["lr"] = lr * scale
-                physics = case.kspace, case.mask, case.coil_maps, torch.tensor(case.weight, device=self.device)
-                loss = gradients(x, t.to(self.device), case.image, case.mu, *physics)
+                loss = gradients(x, t.to(self.device), case.image, case.mu, case.measurement)
                 torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
                 for solver in solvers:
                     solver.step()

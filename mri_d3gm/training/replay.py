@@ -1,37 +1,38 @@
 """Replaying a step on a GPU, where launching its kernels one by one takes longer than they do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-Inputs = tuple[Tensor | None, ...]
+from mri_d3gm.physics.measurement import Measurement
+
+Inputs = tuple[Tensor | Measurement, ...]
 
 
 class Replayed:
     """`step` as CUDA graphs: recorded at the first inputs of each combination of shapes, replayed from then on.
 
-    step takes CUDA tensors or None, waits for nothing, returns one tensor and may write to tensors that it keeps.
+    step takes CUDA tensors and measurements, waits for nothing, returns one tensor and may write to tensors that it keeps.
     """
 
     def __init__(self, step: Callable[..., Tensor]) -> None:
         self.step = step
         self.pool = torch.cuda.graph_pool_handle()
-        self.recorded: dict[tuple[torch.Size | None, ...], tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
+        self.recorded: dict[tuple[torch.Size | type, ...], tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
 
-    def __call__(self, *inputs: Tensor | None) -> Tensor:
-        shapes = tuple(None if given is None else given.shape for given in inputs)
+    def __call__(self, *inputs: Tensor | Measurement) -> Tensor:
+        shapes = (*map(type, inputs), *(tensor.shape for tensor in _tensors(inputs)))
         if shapes not in self.recorded:
             self.recorded[shapes] = self._record(inputs)
         graph, held, answer = self.recorded[shapes]
-        for mine, given in zip(held, inputs, strict=True):
-            if mine is not None and given is not None:
-                mine.copy_(given)
+        for mine, given in zip(_tensors(held), _tensors(inputs), strict=True):
+            mine.copy_(given)
         graph.replay()
         return answer.clone()
 
     def _record(self, inputs: Inputs) -> tuple[torch.cuda.CUDAGraph, Inputs, Tensor]:
-        held = tuple(None if given is None else given.clone() for given in inputs)
+        held = tuple(_cloned(given) for given in inputs)
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
@@ -41,3 +42,15 @@ class Replayed:
         with torch.cuda.graph(graph, pool=self.pool):
             answer = self.step(*held)
         return graph, held, answer
+
+
+def _tensors(inputs: Inputs) -> Iterator[Tensor]:
+    for given in inputs:
+        yield from given.tensors().values() if isinstance(given, Measurement) else (given,)
+
+
+def _cloned(given: Tensor | Measurement) -> Tensor | Measurement:
+    """The same in memory of its own, expanded axes too."""
+    if isinstance(given, Tensor):
+        return given.clone()
+    return given.with_tensors({name: tensor.clone() for name, tensor in given.tensors().items()})

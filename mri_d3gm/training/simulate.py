@@ -13,25 +13,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.networks.consistent import PROXIMAL_WEIGHT
-from mri_d3gm.physics.coil_maps import low_resolution_maps, normalised
+from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.physics.coil_maps import low_resolution_maps, smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import combine, expand
 from mri_d3gm.training.sources import Slice
 
 
 @dataclass(frozen=True)
 class Case:
-    """A batch: clean image and prior mean mu (batch, rows, cols); where the measurement is known k-space, mask and maps as
-    in `physics.operators`, and the weight of the estimate in the network's consistency of many coils.
+    """A batch: clean image and prior mean mu, both (batch, rows, cols) complex or (batch, channels, rows, cols) real, and the
+    measurement.
     """
 
     image: Tensor
     mu: Tensor
-    kspace: Tensor | None = None
-    mask: Tensor | None = None
-    coil_maps: Tensor | None = None
-    weight: float = PROXIMAL_WEIGHT
+    measurement: Measurement
 
     def on(self, device: torch.device | str) -> "Case":
         """The same on `device`."""
@@ -41,7 +39,7 @@ class Case:
 @dataclass(frozen=True)
 class Scene:
     """A batch before it is measured: magnitudes (batch, rows, cols), and the numbers behind contrast, phase and coils (or
-    None), masks, levels of noise (batch,), the noise's seed; whether the maps are estimated, and the weight of `Case`.
+    None), masks, levels of noise (batch,), the noise's seed; whether the maps are estimated, and their weight (`Cartesian`).
     """
 
     magnitude: Tensor
@@ -62,7 +60,7 @@ class Scene:
 def moved(batch: Any, device: torch.device | str) -> Any:
     """A dataclass of tensors and other values, its tensors on `device`."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)})
+    return replace(batch, **{n: value.to(device) for n, value in values.items() if isinstance(value, Tensor | Measurement)})
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -253,7 +251,8 @@ def measure(scene: Scene) -> Case:
     target = target * (clean.abs() / target.abs().clamp_min(1e-6)).clamp_max(10)
     scale = mu.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-6)
     one, many = scale[:, None, None], scale[:, None, None, None]
-    return Case(target / one, mu / one, kspace / many, scene.mask, coil_maps, scene.weight)
+    measurement = Cartesian(kspace / many, scene.mask, coil_maps, map_weight=scene.weight)
+    return Case(target / one, mu / one, measurement)
 
 
 def simulate(slices: Sequence[Slice], seed: int, **settings: Any) -> Case:

@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.fft import ifft2c
-from mri_d3gm.physics.resolution import centre_mask, embed, truncate
+from mri_d3gm.physics.resolution import embed, truncate
+from mri_d3gm.physics.truncation import Truncation
+from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.simulate import Case, change_contrast, draw, draw_contrast, turn, uniform
 from mri_d3gm.training.sources import Slice
 
@@ -65,6 +67,6 @@ def simulate_resolution(
     scale = mu.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-6)[:, None, None]
     image, mu = clean.to(torch.complex64) / scale, mu / scale
     if unknown or not informed:
-        return Case(image, mu)
-    mask = centre_mask((low.shape[-2], low.shape[-1]), factor)[None].expand(batch, -1, -1)
-    return Case(image, mu, (kspace / scale)[:, None], mask)
+        return Case(image, mu, Unknown(mu, without_phase=True))
+    truncation = Truncation.of(low, factor)
+    return Case(image, mu, truncation.with_tensors({"kspace": truncation.kspace / scale[:, None]}))

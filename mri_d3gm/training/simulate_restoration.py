@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.simulate import Case, draw, uniform
 from mri_d3gm.training.sources import Slice
 from mri_d3gm.weather.haze import add_haze
@@ -77,4 +78,5 @@ def simulate_restoration(
             degraded.append(add_rain(image, generator, uniform(0, 1, generator) < heavy))
         else:
             degraded.append(add_haze(image, generator)[0])
-    return Case(torch.stack(clean), torch.stack(degraded))
+    mu = torch.stack(degraded)
+    return Case(torch.stack(clean), mu, Unknown(mu))

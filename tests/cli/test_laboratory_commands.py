@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 
 import pytest
 from scans import write_scan
@@ -50,3 +51,17 @@ def test_a_benchmarks_table_fits_the_terminal_and_shows_all_that_fits(
     assert ("worst" in heading and "body" in heading) == (width >= 80) and ("rss_mb" in heading) == (width == 200)
     written = (tmp_path / "out" / "table.csv").read_text().splitlines()[0].split(",")
     assert ("psnr_95" in written) == (count > 1) and "slice-max psnr" in written and "table.csv" in text
+
+
+def test_without_matplotlib_commands_write_their_tables_and_say_how_to_get_charts(mri, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    path = write_scan(tmp_path / "a.h5")
+    asked = ["--accels", "4", "--axes", "phase", "--methods", "zero-filled"]
+    for arguments, table, chart in (
+        (["benchmark", "recon", "--data", path, *asked], "table.md", "table.png"),
+        (["stability", path, "--accel", 4, "--steps", 1, "--solver", "posterior"], "discrepancy.md", "discrepancy.png"),
+    ):
+        out = tmp_path / table
+        code, text, error = mri(*arguments, "-o", out)
+        assert code == 0 and (out / table).exists() and not (out / chart).exists() and chart not in text
+        assert error.splitlines()[-1].endswith("pip install 'mri-d3gm[lab]'") and "Traceback" not in error

@@ -1,21 +1,15 @@
-"""Tables read back as what was put in; the picture shows the order of values."""
+"""Tables read back as what was put in."""
 
 import csv
 import io
 
-import numpy as np
-import pytest
-from PIL import Image
-
-from mri_d3gm.errors import InputError
-from mri_d3gm.metrics.table import figure, to_csv, to_markdown, to_text
+from mri_d3gm.metrics.table import to_csv, to_markdown, to_text
 
 ROWS = [
     {"accel": 8.0, "axis": "phase", "method": "zero-filled", "psnr": 25.5, "psnr_95": "24.10 to 26.00"},
     {"accel": 8.0, "axis": "phase", "method": "d3gm", "psnr": 29.25, "psnr_95": "28.00 to 30.00"},
     {"accel": 16.0, "axis": "readout", "method": "d3gm", "psnr": 27.0, "psnr_95": "26.00 to 28.00"},
 ]
-BLUE, GREY = (0x35, 0x61, 0x8F), (0xB8, 0xBE, 0xC6)
 
 
 def test_markdown_has_a_header_a_rule_and_a_line_a_row():
@@ -58,33 +52,6 @@ def test_a_terminals_table_is_aligned_and_leaves_out_columns_from_the_end():
     assert to_text([{"psnr": 1.0}, {"worst": 2.0}], 80).splitlines() == ["psnr  worst", " 1.0", "        2.0"]
 
 
-def test_no_rows(tmp_path):
+def test_no_rows():
     assert to_markdown([]) == "(no rows)\n"
-    assert to_csv([]).strip() == ""
-    figure([], tmp_path / "table.png", "psnr", ("accel", "axis"))
-    assert Image.open(tmp_path / "table.png").height == 30
-
-
-def bars(path, colour) -> list[int]:
-    """Lengths of the runs of a colour, one for each bar from the top."""
-    hit = (np.asarray(Image.open(path).convert("RGB")) == colour).all(-1)
-    starts = np.flatnonzero(np.diff(hit.any(1).astype(int), prepend=0) == 1)
-    return [int(hit[start].sum()) for start in starts]
-
-
-def test_bars_have_the_lengths_of_their_values(tmp_path):
-    figure(ROWS, tmp_path / "table.png", "psnr", ("accel", "axis"))
-    [zero_filled], [first, second] = bars(tmp_path / "table.png", GREY), bars(tmp_path / "table.png", BLUE)
-    assert first / zero_filled == pytest.approx(4.75, rel=0.03)
-    assert second / zero_filled == pytest.approx(2.5, rel=0.03)
-
-
-def test_a_value_that_is_not_finite_has_no_bar(tmp_path):
-    figure([ROWS[0], ROWS[1] | {"psnr": float("inf")}], tmp_path / "table.png", "psnr", ("accel", "axis"))
-    assert len(bars(tmp_path / "table.png", GREY)) == 1
-    assert bars(tmp_path / "table.png", BLUE) == []
-
-
-def test_a_picture_that_cannot_be_written_is_a_users_error(tmp_path):
-    with pytest.raises(InputError, match=r"table\.png"):
-        figure(ROWS, tmp_path / "absent" / "table.png", "psnr", ("accel", "axis"))
+    assert to_csv([]).strip() == to_text([], 80) == ""

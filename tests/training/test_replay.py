@@ -4,6 +4,7 @@ import pytest
 import torch
 from scans import phantom
 
+from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.training.engine import Trainer, seeded_denoiser
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, draw_scene
@@ -20,9 +21,9 @@ def step(device: str):
     for parameter in trainer.denoiser.parameters():
         parameter.grad = torch.zeros_like(parameter)
 
-    def inputs(case: Case) -> tuple[torch.Tensor | None, ...]:
+    def inputs(case: Case) -> tuple[torch.Tensor | Measurement, ...]:
         t = torch.full((len(case.mu),), 0.7, dtype=torch.float64, device=device)
-        return case.mu, t, case.image, case.mu, case.kspace, case.mask, case.coil_maps, torch.tensor(0.05, device=device)
+        return case.mu, t, case.image, case.mu, case.measurement
 
     return partial(trainer._loss, torch.float32), trainer, inputs
 
