@@ -36,8 +36,9 @@ def _volume(path: Path) -> np.ndarray:
         volume = open_image(path)
         array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
         return np.moveaxis(array, slice_axis(volume), 0)
-    if path.suffix == ".h5":
-        from mri_d3gm.io.fastmri_h5 import open_scan, read_reference
+    if path.suffix in (".h5", ".hdf5"):
+        from mri_d3gm.io.open_scan import open_scan
+        from mri_d3gm.io.scan import read_reference
 
         scan = open_scan(path)
         references = [read_reference(scan, index) for index in range(scan.slices)]

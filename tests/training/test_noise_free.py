@@ -7,7 +7,10 @@ import torch
 from scans import phantom
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
-from mri_d3gm.inferers import RegressionInferer, RestorationInferer, withheld_support
+from mri_d3gm.methods.diffusion import fold_support
+from mri_d3gm.physics import Cartesian, Unknown
+from mri_d3gm.pipeline import solve
+from mri_d3gm.settings import Recon, Restore
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.training.engine import Trainer
@@ -54,18 +57,18 @@ def test_trainer_regression_and_withheld_lines_see_the_centre(dynamics: str, tmp
     def unmoved() -> bool:
         return float(network.net.seen.abs().max()) < 1e-6
 
-    RegressionInferer()(mu, network)
+    solve(Unknown(mu), network, Recon(method="regression"))
     assert unmoved()
-    RestorationInferer("regression")(image(1, 3, 24, 24, dtype=torch.float32), network)
+    solve(Unknown(image(1, 3, 24, 24, dtype=torch.float32)), network, Restore(method="regression"))
     assert unmoved()
     mask = torch.zeros(1, 1, 32, dtype=torch.bool)
     mask[..., ::2] = mask[..., 12:20] = True
-    assert withheld_support(network, image(1, 1, 24, 32), mask, None, [0]) is not None and unmoved()
+    assert fold_support(network, Cartesian(image(1, 1, 24, 32), mask), 0) is not None and unmoved()
     simulator = partial(simulate, batch=2, rows=16, cols=48, crop=24)
     trainer = Trainer(network, SLICES, SLICES[:1], str(tmp_path), simulator, steps=4, spread_after=1.0)
     case = simulator(SLICES, 0)
     t, x = trainer._state_at_time(case, 0)
-    network.estimates(x, t, case.mu, case.kspace, case.mask, case.coil_maps)
+    network.estimates(x, t, case.mu, case.measurement)
     assert unmoved() and bool((t == 1).all())
     trainer.validate(network.state_dict(), count=1)
     assert unmoved()
