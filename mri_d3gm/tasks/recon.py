@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.masks import achieved_accel, center_lines
 from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
 from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_names
+from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
 from mri_d3gm.settings import Recon, chosen_slices
 
@@ -142,21 +142,6 @@ def reconstruct_slice(
     }
     image, zero_filled = (cropped(array[0], scan) for array in (images, pipeline.zero_filled(prepared)))
     return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
-
-
-def told(progress: Progress | None, slices: int) -> Progress | None:
-    """A callback for each slice's (done, all), from any thread, that tells `progress` of all slices together."""
-    if progress is None:
-        return None
-    done, lock = 0, Lock()
-
-    def tell(_: int, each: int) -> None:
-        nonlocal done
-        with lock:
-            done += 1
-            progress(done, each * slices)
-
-    return tell
 
 
 def describe(scan: Scan, settings: Recon, mask: np.ndarray, warnings: list[str], slices: list[Slice]) -> dict[str, Any]:

@@ -1,35 +1,25 @@
-"""Restoration: opens the bundle, runs it on one photograph, writes the picture and its sidecar."""
+"""Restoration: settings and a picture to a clean one; a file to a picture and its sidecar."""
 
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from mri_d3gm import pipeline
+from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import FORMATS, Picture, write_picture
+from mri_d3gm.io.pictures import FORMATS, Picture, read_picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.tasks import outputs
-from mri_d3gm.tasks.bundles import infer, shipped
-from mri_d3gm.tasks.outputs import fingerprint_options, make_folder, software, weights_record
-
-PIPELINE = "restoration"
-TASKS = ("derain", "dehaze")
-DEFAULTS: dict[str, Any] = {
-    "task": "derain",
-    "target": None,
-    "degrade": None,
-    "index": 0,
-    "seed": 0,
-    "method": "d3gm",
-    "solver": "posterior",
-    "steps": 1,
-    "samples": 1,
-    "tile": 512,
-    "tau": None,
-    "weights": None,
-    "device": "cpu",
-}
+from mri_d3gm.methods import LEARNED
+from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import load_network
+from mri_d3gm.runs.names import Outputs, check_writable, make_folder, picture_names
+from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.settings import Restore
+from mri_d3gm.weather.degrade import degraded
 
 
 class Restoration(NamedTuple):
@@ -42,75 +32,53 @@ class Restoration(NamedTuple):
 
 
 def restore(
-    path: str | Path,
-    *,
-    output: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
+    picture: np.ndarray, settings: Restore, *, network: Denoiser | None = None, progress: Progress | None = None
 ) -> Restoration:
-    """Remove rain or haze from one photograph; options are the keys of DEFAULTS.
+    """Remove rain or haze from one photograph (rows, cols, 1 or 3) float in [0, 1].
 
-    output: the picture to write, its sidecar beside it; None writes nothing. progress(done, total) counts tiles. target: the
-    clean picture, to score against; degrade: one of `transforms.pictures.DEGRADATIONS`, applied first by seed and index.
-    InputError for every input that cannot be used.
+    network: loaded already. progress(done, total) counts tiles. settings.target: the clean picture, to score against;
+    settings.degrade: applied first, by seed and index. InputError for what cannot be used.
     """
-    chosen = DEFAULTS | options
-    if chosen["task"] not in TASKS:
-        raise InputError(f"--task {chosen['task']}: one of {', '.join(TASKS)}")
-    return infer(
-        PIPELINE, DEFAULTS, path, options | {"weights": weights_of(chosen)}, None if output is None else [output], progress
-    )
-
-
-def weights_of(options: dict[str, Any]) -> str:
-    """The weights file: the one given, else the shipped one of the task."""
-    return str(options["weights"] or shipped("pipelines", PIPELINE, "models", f"{options['task']}.safetensors"))
-
-
-def finish(gatherer: Any, path: str, options: dict[str, Any], output: list[str] | str | None) -> Restoration:
-    """Score, describe, and write a finished run; the bundle's last expression."""
-    from mri_d3gm.transforms.pictures import cached_picture
-
-    images = [
-        None if image is None else image.transpose(1, 2, 0)
-        for image in (gatherer.restored, gatherer.degraded, gatherer.reference)
-    ]
-    restored, degraded, reference = images
-    assert restored is not None and degraded is not None
-    source = cached_picture(path)
-    record = describe(source, path, options, gatherer, restored, degraded, reference)
-    if output is not None:
-        write(restored, source, record, output_name(path, output) if isinstance(output, str) else Path(output[0]))
-    return Restoration(restored, degraded, reference, record)
-
-
-def describe(
-    source: Picture,
-    path: str,
-    options: dict[str, Any],
-    gatherer: Any,
-    restored: np.ndarray,
-    degraded: np.ndarray,
-    reference: np.ndarray | None,
-) -> dict[str, Any]:
-    """The sidecar: provenance and, where the clean picture is known, metrics of the restored and of the degraded one."""
-    from mri_d3gm.networks.weights import file_hash
-
-    record: dict[str, Any] = {
-        "Method": options["method"],
-        "Task": options["task"],
-        "Input": {"File": Path(path).name, "SHA256": file_hash(path)},
-        "Options": fingerprint_options(options),
-        "Weights": weights_record(options["method"], options["weights"]),
-        "Software": software(),
-        "Pixels": list(source.array.shape[:2]),
-        "Evaluations": gatherer.evaluations,
-        "Draws": options["samples"] if options["method"] == "d3gm" else 1,
-        "Seconds": round(gatherer.seconds(), 2),
+    started = time.monotonic()
+    image, reference = colour(picture), None
+    if settings.target is not None:
+        reference = colour(read_picture(settings.target).array)
+        if reference.shape != image.shape:
+            raise InputError(f"{settings.target}: {tuple(reference.shape[1:])} pixels, the picture has others; pair them")
+    if settings.degrade is not None:
+        reference, seed = image, settings.seed * 2**20 + settings.index
+        image = degraded(image, settings.degrade, seed)
+    network = load(settings) if network is None and settings.method in LEARNED else network
+    prepared = pipeline.prepare_picture(image[None])
+    measurement = prepared.measurement.to(resolve_device(settings.device))
+    draws = pipeline.solve(measurement, network, settings, [settings.index], progress=progress)
+    restored = draws.images[0].mean(0).clamp(0, 1).cpu()
+    pictures = [None if one is None else one.numpy().transpose(1, 2, 0) for one in (restored, image, reference)]
+    record = {
+        "Method": settings.method,
+        "Task": settings.task,
+        "Pixels": list(picture.shape[:2]),
+        "Evaluations": draws.evaluations,
+        "Draws": settings.samples if settings.method == "d3gm" else 1,
+        "Seconds": round(time.monotonic() - started, 2),
     }
-    if reference is not None:
-        record["Metrics"], record["MetricsDegraded"] = scores(reference, restored), scores(reference, degraded)
-    return record
+    if pictures[2] is not None:
+        record["Metrics"], record["MetricsDegraded"] = (scores(pictures[2], one) for one in pictures[:2])  # type: ignore[arg-type]
+    return Restoration(*pictures, record)  # type: ignore[arg-type]
+
+
+def load(settings: Restore) -> Denoiser:
+    """The network of the settings' weights on their device; kept while the file stays as it is."""
+    return load_network(weights_file("restore", settings), resolve_device(settings.device), settings.tau)
+
+
+def colour(picture: np.ndarray) -> torch.Tensor:
+    """(3, rows, cols) float32 of a picture (rows, cols, 1 or 3); InputError for others."""
+    array = np.asarray(picture)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise InputError(f"picture: {array.dtype} of shape {array.shape}; finite floats (rows, cols, 1 or 3) in [0, 1] are needed")
+    return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32).transpose(2, 0, 1))).expand(3, -1, -1).contiguous()
 
 
 def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, float]]:
@@ -128,35 +96,42 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
     return {name: metric(*pair) for name, metric in RESTORATION_METRICS.items()}
 
 
-def write(restored: np.ndarray, source: Picture, record: dict[str, Any], name: Path) -> None:
+def restore_file(
+    path: str | Path,
+    settings: Restore,
+    names: Outputs,
+    *,
+    network: Denoiser | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Restore a file and write what `names` says; the record, and whether it was there already.
+
+    InputError for input that cannot be used, for names that cannot be written, and for files of another run.
+    """
+    source = read_picture(path)
+    if names.result.resolve() == Path(path).resolve():
+        raise InputError(f"{names.result}: is the input itself; give another folder to -o")
+    check_writable(names)
+    made = provenance("restore", settings, settings.method, files_hash([path]))
+    if not overwrite:
+        done = finished(names, lambda: dict(made))
+        if done is not None:
+            return done, True
+    result = restore(source.array, settings, network=network, progress=progress)
+    record = {"Input": {"File": Path(path).name, "SHA256": made.pop("InputSHA256")}} | made | result.record
+    write(result.image, source, names, record)
+    return record, False
+
+
+def write(restored: np.ndarray, source: Picture, names: Outputs, record: dict[str, Any]) -> None:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar."""
-    make_folder(name)
+    make_folder(names.result)
     array = restored if source.array.shape[2] == 3 else restored.mean(2, keepdims=True)
-    write_picture(name, array, source)
-    write_sidecar(sidecar_name(name), record)
+    write_picture(names.result, array, source)
+    write_sidecar(names.sidecar, record)
 
 
-def output_name(path: str | Path, output: str | Path) -> Path:
-    """The picture to write: in a folder under the input's name, or the name given, which ends as a picture does."""
-    target = Path(output)
-    if target.suffix.lower() in FORMATS:
-        return target
-    if target.suffix and not target.is_dir():
-        raise InputError(f"{output}: -o takes a folder or a name that ends in one of {', '.join(FORMATS)}")
-    return target / Path(path).name
-
-
-def sidecar_name(name: Path) -> Path:
-    """X.png to X.png.json, so that X.png and X.jpg do not share one."""
-    return name.with_name(f"{name.name}.json")
-
-
-def already_done(path: str | Path, name: Path, options: dict[str, Any]) -> bool:
-    """Whether `name` holds the result of this input, these options and these weights; other files are refused."""
-    from mri_d3gm.networks.weights import file_hash
-
-    if name.exists() and name.resolve() == Path(path).resolve():
-        raise InputError(f"{name}: is the input itself; give another folder to -o")
-    chosen = DEFAULTS | options
-    sidecar = sidecar_name(name)
-    return outputs.already_done([name, sidecar], sidecar, file_hash(path), chosen, weights_of(chosen))
+def names_of(path: str | Path, output: str | Path) -> Outputs:
+    """The picture to write, in a folder under the input's name or under the name given, and its sidecar."""
+    return picture_names(path, output, tuple(FORMATS))

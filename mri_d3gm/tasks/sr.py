@@ -1,43 +1,35 @@
-"""Super-resolution: opens the bundle, runs it over a volume's slices, writes volume, std, sidecar and preview."""
+"""Super-resolution: settings and an image to a larger one; a file to a volume, its std map, sidecar and preview."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, image_hash, slice_axis
+from mri_d3gm import pipeline
+from mri_d3gm.compute import cores, in_parallel, resolve_device
+from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
 from mri_d3gm.io.save_image import save_image
+from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.tasks import outputs
-from mri_d3gm.tasks.bundles import choose_slices, default_weights, infer
-from mri_d3gm.tasks.outputs import Outputs, fingerprint_options, make_folder, software, weights_record
-
-PIPELINE = "super_resolution"
-DEFAULTS: dict[str, Any] = {
-    "series": None,
-    "slice_axis": None,
-    "slices": None,
-    "scale": 4,
-    "operator": "truncation",
-    "degrade": None,
-    "noise": 0.0,
-    "seed": 0,
-    "method": "d3gm",
-    "solver": "posterior",
-    "steps": 1,
-    "samples": 4,
-    "tau": None,
-    "weights": None,
-    "device": "cpu",
-}
+from mri_d3gm.methods import LEARNED
+from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import load_network
+from mri_d3gm.physics.degrade import degraded
+from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_names
+from mri_d3gm.runs.progress import told
+from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.settings import SuperResolve, chosen_slices
 
 
 class SuperResolution(NamedTuple):
-    """Arrays (i, j, k[, t]) float32 in the file's units on the grid of `affine`, and the record that the sidecar holds.
+    """Arrays (i, j, k[, t]) float32 in the image's units on the grid of `affine`, and the record that the sidecar holds.
 
     reference, also an array of that shape, is there when the input was degraded first.
     """
@@ -49,131 +41,140 @@ class SuperResolution(NamedTuple):
     record: dict[str, Any]
 
 
-def slice_items(path: str, series: str | None, axis: int | None, slices: str | None) -> list[dict[str, Any]]:
-    """One {path, slice, frame, index} for each slice of each frame of a volume; slices as in `choose_slices`."""
-    from mri_d3gm.transforms.resolution import cached_volume
+class Slice(NamedTuple):
+    """What became of one slice, images (rows, cols); residual in the image's units."""
 
-    if axis is not None and axis not in (0, 1, 2):
-        raise InputError(f"--slice-axis {axis}: 0, 1 or 2")
-    shape = cached_volume(path, series).array.shape
-    axis = slice_axis(cached_volume(path, series)) if axis is None else axis
-    chosen = choose_slices(path, shape[axis], slices)
-    frames = range(shape[3] if len(shape) == 4 else 1)
-    return [{"path": path, "slice": k, "frame": t, "index": t * shape[axis] + k} for t in frames for k in chosen]
-
-
-def central_slices(path: str, count: int | None) -> str | None:
-    """`slices` for that many around the middle of a volume; None for all."""
-    from mri_d3gm.transforms.resolution import cached_volume
-
-    source = cached_volume(path)
-    total = source.array.shape[slice_axis(source)]
-    if count is None or count >= total:
-        return None
-    return f"{(total - count) // 2}:{(total - count) // 2 + count}"
+    image: np.ndarray
+    std: np.ndarray | None
+    reference: np.ndarray | None
+    residual: float | None
+    evaluations: int
 
 
 def superresolve(
-    path: str | Path,
-    *,
-    output: Outputs | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
+    source: Image, settings: SuperResolve, *, network: Denoiser | None = None, progress: Progress | None = None
 ) -> SuperResolution:
-    """Super-resolve a NIfTI, NRRD or DICOM volume in plane; options are the keys of DEFAULTS.
+    """Super-resolve an image in plane, as many slices at once as settings.threads says.
 
-    output: names to write to (see `output_names`), None writes nothing. progress(done, total) counts evaluations.
-    degrade: truncation or kernel makes the input smaller first, so that the result can be scored against it.
-    Raises InputError for every input that cannot be used.
+    network: loaded already. progress(done, total) counts evaluations. settings.degrade makes the input smaller first, so that
+    the result can be scored against it. InputError for what cannot be used.
     """
-    return infer(PIPELINE, DEFAULTS, path, options, output, progress)
+    started = time.monotonic()
+    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
+    chosen = chosen_slices("volume" if not source.files else str(source.files[0]), source.array.shape[axis], settings.slices)
+    frames = source.array if source.array.ndim == 4 else source.array[..., None]
+    network = load(settings) if network is None and settings.method in LEARNED else network
+    jobs = [(frame, index) for frame in range(frames.shape[3]) for index in chosen]
+    threads = settings.threads or cores()
+    inner = threads if len(jobs) < threads else 1
+    tell = told(progress, len(jobs))
 
+    def one(job: tuple[int, int]) -> Slice:
+        plane = np.take(frames[..., job[0]], job[1], axis=axis)
+        number = job[0] * frames.shape[axis] + job[1]
+        return superresolve_slice(plane, settings, network, job[1], number, threads=inner, progress=tell)
 
-def grid(affine: np.ndarray, axis: int, first: int, scale: float) -> np.ndarray:
-    """Affine after in-plane voxels became `scale` times smaller and slice `first` along `axis` became the first."""
-    steps = np.ones(4)
-    steps[[a for a in range(3) if a != axis]] = 1 / scale
-    shifted = affine.copy()
-    shifted[:3, 3] += affine[:3, axis] * first
-    return shifted * steps
+    slices = list(in_parallel(one, jobs, threads if inner == 1 else 1))
 
-
-def finish(gatherer: Any, path: str, options: dict[str, Any], output: Sequence[str] | str | None) -> SuperResolution:
-    """Assemble, score, describe, and write a finished run; the bundle's last expression."""
-    from mri_d3gm.transforms.resolution import cached_volume
-
-    source = cached_volume(path, options["series"])
-    axis = slice_axis(source) if options["slice_axis"] is None else options["slice_axis"]
-    frames = source.array.shape[3] if source.array.ndim == 4 else 1
-
-    def assembled(slices: list[np.ndarray]) -> np.ndarray | None:
-        if not slices:
+    def assembled(images: Sequence[np.ndarray | None]) -> np.ndarray | None:
+        known = next((image for image in images if image is not None), None)
+        if known is None:
             return None
-        stacked = np.stack(slices)
-        slices.clear()
-        stacked = stacked.reshape(frames, -1, *stacked.shape[1:])
+        stacked = np.stack([np.zeros_like(known) if image is None else image for image in images])
+        stacked = stacked.reshape(frames.shape[3], len(chosen), *known.shape)
         volume = np.moveaxis(np.moveaxis(stacked, 1, axis + 1), 0, 3)
         return volume if source.array.ndim == 4 else volume[..., 0]
 
-    volume, std, reference = (assembled(i) for i in (gatherer.volume, gatherer.std, gatherer.reference))
+    volume, std, reference = (assembled([getattr(s, name) for s in slices]) for name in ("image", "std", "reference"))
     assert volume is not None
-    scale = 1 if options["degrade"] else options["scale"]
-    affine = grid(source.affine, axis, gatherer.facts[0]["slice"], scale)
-    record = describe(source, path, options, gatherer, volume, reference, axis, affine)
-    result = SuperResolution(volume, std, reference, affine, record)
-    if output is not None:
-        names = output_names(path, output) if isinstance(output, str) else Outputs(*map(Path, output))
-        write(result, source, axis, names)
-    return result
+    affine = grid(slices_of(source.affine, chosen, axis), axis, 1 if settings.degrade else settings.scale)
+    record = describe(source, settings, slices, volume, axis, affine) | {"Seconds": round(time.monotonic() - started, 2)}
+    if reference is not None and reference.any():
+        record["Metrics"] = scores(reference, volume, axis)
+    return SuperResolution(volume, std, reference, affine, record)
+
+
+def load(settings: SuperResolve) -> Denoiser:
+    """The network of the settings' weights on their device; kept while the file stays as it is."""
+    return load_network(weights_file("sr", settings), resolve_device(settings.device), settings.tau)
+
+
+def superresolve_slice(
+    plane: np.ndarray,
+    settings: SuperResolve,
+    network: Denoiser | None,
+    place: int,
+    number: int,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Slice:
+    """One slice (rows, cols), its draws `threads` at a time; an empty one stays empty.
+
+    place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on.
+    """
+    image, reference = torch.from_numpy(np.ascontiguousarray(plane)), None
+    if settings.degrade is not None:
+        image = image[tuple(slice(n - n % settings.scale) for n in image.shape)]
+        reference, seed = image.numpy(), settings.seed * 2**20 + place
+        image = degraded(image, settings.degrade, settings.scale, noise=settings.noise, seed=seed)
+    if not image.any():
+        return Slice(np.zeros([settings.scale * n for n in image.shape], np.float32), None, reference, None, 0)
+    prepared = pipeline.prepare_low_resolution(image[None], settings)
+    measurement = prepared.measurement.to(resolve_device(settings.device))
+    draws = pipeline.solve(
+        measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
+    )
+    images, std = pipeline.finish(draws, prepared.scale, calibrate=None)
+    residual = None if draws.residual is None else float(draws.residual[0] * prepared.scale[0])
+    return Slice(images[0], None if std is None else std[0], reference, residual, draws.evaluations)
+
+
+def grid(affine: np.ndarray, axis: int, scale: float) -> np.ndarray:
+    """Affine after voxels across `axis` became `scale` times smaller; voxel 0 keeps its centre."""
+    steps = np.ones(4)
+    steps[[a for a in range(3) if a != axis]] = 1 / scale
+    return affine * steps
 
 
 def describe(
-    source: Image,
-    path: str,
-    options: dict[str, Any],
-    gatherer: Any,
-    volume: np.ndarray,
-    reference: np.ndarray | None,
-    axis: int,
-    affine: np.ndarray,
+    source: Image, settings: SuperResolve, slices: list[Slice], volume: np.ndarray, axis: int, affine: np.ndarray
 ) -> dict[str, Any]:
-    """The sidecar: provenance, grid, residual, metrics, warnings."""
-    from mri_d3gm.metrics import score
-
-    residuals = [fact["residual"] for fact in gatherer.facts if fact["residual"] is not None]
-    record: dict[str, Any] = {
-        "Method": options["method"],
-        "Input": {"File": Path(path).resolve().name, "SHA256": image_hash(source), "Description": source.description},
-        "Options": fingerprint_options(options),
-        "Weights": weights_record(options["method"], options["weights"]),
-        "Software": software(),
+    """The sidecar: provenance, grid, residual, warnings."""
+    residuals = [one.residual for one in slices if one.residual is not None]
+    made = provenance("sr", settings, settings.method, files_hash(source.files) if source.files else None)
+    name = source.files[0].resolve().name if source.files else "volume"
+    return {
+        "Method": settings.method,
+        "Input": {"File": name, "SHA256": made.pop("InputSHA256"), "Description": source.description},
+        **made,
         "SliceAxis": axis,
         "MatrixBefore": list(source.array.shape),
         "Matrix": list(volume.shape),
         "VoxelMillimetres": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
-        "Slices": len(gatherer.facts),
-        "Evaluations": gatherer.facts[0]["evaluations"],
-        "Draws": options["samples"] if options["method"] == "d3gm" else 1,
-        "Seconds": round(gatherer.seconds(), 2),
+        "TimeStepSeconds": source.time_step,
+        "Slices": len(slices),
+        "Evaluations": max(one.evaluations for one in slices),
+        "Draws": settings.samples if settings.method == "d3gm" else 1,
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": warnings_of(source, axis, options),
+        "Warnings": [] if settings.degrade else interpolated(source, axis),
     }
-    if reference is not None:
-        pair = [np.moveaxis(image, axis, 0).reshape(image.shape[axis], *_plane(image, axis)) for image in (reference, volume)]
-        record["Metrics"] = {name: score(pair[0], pair[1], name) for name in ("fastmri-volume", "body", "haarpsi")}
-    return record
 
 
-def _plane(image: np.ndarray, axis: int) -> tuple[int, int]:
-    rows, cols = (n for a, n in enumerate(image.shape[:3]) if a != axis)
-    return rows, cols * (image.shape[3] if image.ndim == 4 else 1)
+def scores(reference: np.ndarray, volume: np.ndarray, axis: int) -> dict[str, dict[str, float]]:
+    """Metrics by protocol name, over all slices of all frames; arrays (i, j, k[, t])."""
+    from mri_d3gm.metrics import score
+
+    def slices(image: np.ndarray) -> np.ndarray:
+        frames = np.moveaxis(image if image.ndim == 4 else image[..., None], (3, axis), (0, 1))
+        return frames.reshape(-1, *frames.shape[2:])
+
+    return {name: score(slices(reference), slices(volume), name) for name in ("fastmri-volume", "body", "haarpsi")}
 
 
-def warnings_of(source: Image, axis: int, options: dict[str, Any]) -> list[str]:
-    """What the user should know: in-plane axes that were interpolated already, as the middle slice's k-space shows."""
-    if options["degrade"] is not None:
-        return []
+def interpolated(source: Image, axis: int) -> list[str]:
+    """In-plane axes that were interpolated already, as the middle slice's k-space shows."""
     frame = source.array[..., 0] if source.array.ndim == 4 else source.array
     power = np.abs(np.fft.fft2(np.take(frame, frame.shape[axis] // 2, axis))) ** 2
     found = []
@@ -185,29 +186,52 @@ def warnings_of(source: Image, axis: int, options: dict[str, Any]) -> list[str]:
     return found
 
 
-def write(result: SuperResolution, source: Image, axis: int, names: Outputs) -> None:
+def superresolve_file(
+    path: str | Path,
+    settings: SuperResolve,
+    names: Outputs,
+    *,
+    network: Denoiser | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Super-resolve a file or folder and write what `names` says; the record, and whether it was there already.
+
+    InputError for input that cannot be used, for names that cannot be written, and for files of another run.
+    """
+    source = open_image(path, settings.series)
+    check_writable(names)
+    if not overwrite:
+        done = finished(names, lambda: provenance("sr", settings, settings.method, files_hash(source.files)))
+        if done is not None:
+            return done, True
+    result = superresolve(source, settings, network=network, progress=progress)
+    result.record["Input"]["File"] = Path(path).resolve().name
+    write(result, source, names)
+    return result.record, False
+
+
+def write(result: SuperResolution, source: Image, names: Outputs) -> None:
     """Write volume, std, preview and, last, the sidecar that marks them complete."""
     record = result.record
-    scale = record["Options"]["scale"]
+    axis, scale = record["SliceAxis"], record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
     # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
     code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
-    make_folder(names.volume)
-    save_image(names.volume, replace(source, array=result.volume, affine=result.affine), code, description)
-    if result.std is not None:
+    make_folder(names.result)
+    save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
+    if names.std is not None and result.std is not None:
         save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
-    else:
+    elif names.std is not None:
         names.std.unlink(missing_ok=True)
     middle = result.volume.shape[axis] // 2
 
-    def plane(array: np.ndarray) -> np.ndarray:
-        return np.take(array[..., 0] if array.ndim == 4 else array, middle, axis=axis)
+    def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
+        return np.take(array[..., 0] if array.ndim == 4 else array, index, axis=axis)
 
     panels = {record["Method"]: plane(result.volume)}
     if result.reference is None:
-        first = record["Options"]["slices"]
-        offset = choose_slices("", source.array.shape[axis], first)[middle]
-        low = np.take(source.array[..., 0] if source.array.ndim == 4 else source.array, offset, axis=axis)
+        low = plane(source.array, chosen_slices("", source.array.shape[axis], record["Options"]["slices"])[middle])
         panels = {"input": low.repeat(scale, 0).repeat(scale, 1)} | panels
     if result.std is not None:
         panels["std"] = plane(result.std)
@@ -215,20 +239,11 @@ def write(result: SuperResolution, source: Image, axis: int, names: Outputs) -> 
         panels["reference"] = plane(result.reference)
         panels["error"] = np.abs(panels["reference"] - panels[record["Method"]])
     shown, spacing = upright(panels, np.delete(result.affine[:3, :3], axis, axis=1))
-    title = f"{record['Input']['File']}  {description}"
-    write_preview(names.preview, shown, title, spacing, "not for diagnosis")
+    if names.preview is not None:
+        write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
     write_sidecar(names.sidecar, record)
 
 
-def output_names(path: str | Path, output: str | Path) -> Outputs:
+def names_of(path: str | Path, output: str | Path) -> Outputs:
     """Names for an input: X_sr.nii.gz and so on in a folder, or those of a name ending in .nii.gz."""
-    return outputs.output_names(path, output, "sr")
-
-
-def already_done(path: str | Path, names: Outputs, options: dict[str, Any]) -> bool:
-    """Whether `names` hold the result of this input, these options and these weights; other files are refused."""
-    from mri_d3gm.transforms.resolution import cached_volume
-
-    chosen = DEFAULTS | options
-    weights = str(chosen["weights"] or default_weights(PIPELINE))
-    return outputs.already_done(names, names.sidecar, image_hash(cached_volume(str(path), chosen["series"])), chosen, weights)
+    return volume_names(path, output, "sr")
