@@ -1,29 +1,40 @@
 """mri-d3gm demo."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from mri_d3gm.cli.batch import with_progress
+from mri_d3gm.cli.many import with_progress
+from mri_d3gm.cli.options import command
+from mri_d3gm.settings import Recon
 
 
-def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for k-space, NIfTI and picture.")] = Path(
-        "mri-d3gm-demo"
-    ),
-    accel: Annotated[float, typer.Option(help="Acceleration.")] = 8.0,
-) -> None:
-    """Reconstruct real anatomy from the package's own k-space; nothing else is needed."""
-    from rich.console import Console
+def demo(output: Path, accel: float) -> None:
+    """Reconstruct the demo and say where everything is."""
+    settings = Recon(accel=accel)
+    from mri_d3gm.tasks.demo import run_demo
 
-    with Console(stderr=True).status("loading"):
-        from mri_d3gm.tasks.demo import run_demo
-    source, names, result = with_progress("demo", False, lambda report: run_demo(output, accel, report))
-    psnr, before = (result.record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
+    source, names, record = with_progress("demo", False, lambda progress: run_demo(output, settings, progress))
+    psnr, before = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
     print(f"k-space  {source}")
-    print(f"NIfTI    {names.volume}")
+    print(f"NIfTI    {names.result}")
     print(f"std      {names.std}")
     print(f"picture  {names.preview}")
-    achieved = result.record["Sampling"]["AccelerationAchieved"]
+    achieved = record["Sampling"]["AccelerationAchieved"]
     print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+.2f} dB over zero-filled")
+
+
+COMMAND = command(
+    "demo",
+    demo,
+    [
+        click.Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            default="mri-d3gm-demo",
+            help="Folder for k-space, NIfTI and picture (default mri-d3gm-demo).",
+        ),
+        click.Option(["--accel"], type=float, default=8.0, help="Acceleration (default 8)."),
+    ],
+    "Reconstruct real anatomy from the package's own k-space; nothing else is needed.",
+)

@@ -1,28 +1,59 @@
 """The command mri-d3gm: arguments in, task called, every error one line and exit code 2."""
 
+import importlib
 import sys
 from typing import NoReturn
 
-import typer
+import click
 
-from mri_d3gm.cli import benchmark, compare, demo, recon, reproduce, restore, sr, stability, train
+from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 
-app = typer.Typer(
+COMMANDS = {
+    "recon": "Undersampled k-space to NIfTI, std map, sidecar and preview.",
+    "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
+    "restore": "Rain or haze out of photographs.",
+    "demo": "Reconstruct the package's own k-space; nothing else is needed.",
+    "train": "Train the denoiser; a stopped run resumes where it was.",
+    "benchmark": "Tables of methods on data with a reference.",
+    "stability": "Discrepancy, cocycle property and sensitivity of the dynamics.",
+    "compare": "The same training for every dynamics, as one report.",
+    "reproduce": "Train and measure as the paper did, figures side by side.",
+}
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a name, from the module of that name."""
+        return importlib.import_module(f"mri_d3gm.cli.{name}").COMMAND if name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and summaries, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = Commands(
+    "mri-d3gm",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     help="Undersampled or low-resolution MRI to images you can trust.",
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version and exit.",
+            callback=lambda ctx, _, asked: (click.echo(f"mri-d3gm {__version__}"), ctx.exit()) if asked else None,
+        )
+    ],
 )
-app.command("recon")(recon.recon)
-app.command("sr")(sr.sr)
-app.command("restore")(restore.restore)
-app.command("demo")(demo.demo)
-app.command("train")(train.train)
-app.command("compare")(compare.compare)
-app.command("stability")(stability.stability)
-app.command("reproduce")(reproduce.reproduce)
-app.add_typer(benchmark.app, name="benchmark")
 
 
 def fail(message: str) -> NoReturn:
@@ -34,11 +65,23 @@ def fail(message: str) -> NoReturn:
 def main() -> None:
     """Entry point."""
     try:
-        app()
+        sys.exit(app.main(prog_name="mri-d3gm", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(0)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "mri-d3gm"
+        fail(f"{error.format_message()} See {where} --help")
     except InputError as error:
         fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         print("mri-d3gm: interrupted; no half-written file is left", file=sys.stderr)
         sys.exit(130)
+    except MemoryError:
+        fail("memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more")
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        fail("memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more")
     except OSError as error:
         fail(f"{error.filename or 'output'}: {error.strerror or error}")

@@ -1,70 +1,46 @@
 """mri-d3gm restore."""
 
-import json
-import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from mri_d3gm.cli.batch import run_all, with_progress
-from mri_d3gm.errors import InputError
+from mri_d3gm.cli.many import run_all
+from mri_d3gm.cli.options import JSON, OVERWRITE, command, options_of
+from mri_d3gm.settings import Restore
 
 
-def restore(
-    inputs: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, TIFF, WebP: files, folders or globs.")],
-    task: Annotated[str, typer.Option(help="derain or dehaze.")],
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder, or the name of one picture.")],
-    method: Annotated[str, typer.Option(help="d3gm, regression, identity, dark-channel (dehaze), median (derain).")] = "d3gm",
-    solver: Annotated[str, typer.Option(help="Solver of the reverse process.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Network evaluations a draw.")] = 1,
-    samples: Annotated[int, typer.Option(help="Draws, which are averaged.")] = 1,
-    tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
-    tile: Annotated[int, typer.Option(min=128, help="Side of the tiles that large pictures are estimated in.")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing outputs.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable line a picture.")] = False,
-) -> None:
-    """Rain or haze out of photographs; size, depth, alpha and colour profile stay."""
+def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **options: Any) -> int:
+    """Restore the inputs and say what came out; the exit code."""
     from mri_d3gm.io.pictures import picture_files
 
-    options: dict[str, Any] = {
-        "task": task,
-        "method": method,
-        "solver": solver,
-        "steps": steps,
-        "samples": samples,
-        "tau": tau,
-        "tile": tile,
-        "seed": seed,
-        "weights": weights,
-        "device": device,
-    }
-    files = picture_files(inputs)
-    if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
-        raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
-    run_all(files, output, lambda path: one(path, output, options, overwrite, as_json))
+    settings = Restore.of(options)
+    files = picture_files(list(inputs))
+    from mri_d3gm.tasks import restore as work_on
+
+    def work(file: str, place: str, progress: Any) -> tuple[str, dict[str, Any], bool]:
+        names = work_on.names_of(file, place)
+        record, before = work_on.restore_file(file, settings, names, overwrite=overwrite, progress=progress)
+        return str(names.result), record, before
+
+    return run_all(files, output, work, lambda name, record: f"{name}  {record['Task']}  {record['Seconds']:.1f} s", as_json)
 
 
-def one(path: str, output: str, options: dict[str, Any], overwrite: bool, as_json: bool) -> None:
-    """Restore one picture, with a progress bar on stderr, and say what came out."""
-    from rich.console import Console
+def _required(option: click.Parameter) -> click.Parameter:
+    if option.name == "task":
+        option.required, option.default = True, None
+    return option
 
-    from mri_d3gm.io.pictures import read_picture
 
-    read_picture(path)
-    with Console(stderr=True).status("loading"):
-        from mri_d3gm.tasks import restore as work
-    name = work.output_name(path, output)
-    if name.resolve() == Path(path).resolve():
-        raise InputError(f"{name}: is the input itself; give another folder to -o")
-    if not overwrite and work.already_done(path, name, options):
-        print(f"{path}: already done, {name} is up to date", file=sys.stderr)
-        return
-    result = with_progress(Path(path).name, as_json, lambda report: work.restore(path, output=name, progress=report, **options))
-    if as_json:
-        print(json.dumps({"output": str(name), **result.record}))
-    else:
-        print(f"{name}  {result.record['Task']}  {result.record['Seconds']:.1f} s")
+COMMAND = command(
+    "restore",
+    restore,
+    [
+        click.Argument(["inputs"], nargs=-1, required=True, metavar="IMAGE..."),
+        click.Option(["-o", "--output"], required=True, help="Folder, or the name of one picture."),
+        *map(_required, options_of(Restore)),
+        OVERWRITE,
+        JSON,
+    ],
+    "Rain or haze out of photographs; size, depth, alpha and colour profile stay. IMAGE: PNG, JPEG, TIFF or WebP files, folders "
+    "of them, or globs.",
+)

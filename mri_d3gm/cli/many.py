@@ -1,0 +1,80 @@
+"""One command over many inputs: a bad one is reported and does not stop the rest."""
+
+import glob
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.runs.names import folders
+
+Work = Callable[[str, str, Callable[[int, int], None]], tuple[str, dict[str, Any], bool]]
+
+
+def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """Files, folders (their files with these endings) and globs to a list of files; a lone missing file is kept to be reported."""
+    files: list[str] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(tuple(endings)))
+            if not found:
+                raise InputError(f"{pattern}: no {' or '.join(endings)} files in this folder")
+            files += found
+        elif any(character in pattern for character in "*?[") and not path.exists():
+            found = sorted(glob.glob(pattern))
+            if not found:
+                raise InputError(f"{pattern}: no file matches")
+            files += found
+        else:
+            files.append(pattern)
+    return files
+
+
+def run_all(
+    files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool
+) -> int:
+    """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
+
+    work(file, output, progress) gives the name of the result, its record, and whether it was there already. InputError where
+    there is one input and it cannot be used.
+    """
+    if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
+        raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
+    failed = 0
+    for file, place in zip(files, folders(files, output), strict=True):
+        try:
+            name, record, before = with_progress(
+                Path(file).name, as_json, lambda progress, file=file, place=place: work(file, place, progress)
+            )
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            failed += 1
+            print(f"mri-d3gm: {' '.join(str(error).split())}", file=sys.stderr)
+            continue
+        if before:
+            print(f"{file}: already done, {name} is up to date", file=sys.stderr)
+        for warning in record.get("Warnings", []):
+            print(f"{file}: warning: {warning}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"output": name, **record}))
+        elif not before:
+            print(summary(name, record))
+    if failed:
+        print(f"mri-d3gm: {failed} of {len(files)} inputs could not be used", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def with_progress(name: str, hidden: bool, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
+    """Run `work(progress)` beneath a bar on stderr, which is hidden for pipes and where asked."""
+    if hidden or not sys.stderr.isatty():
+        return work(lambda done, total: None)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(name, total=None)
+        return work(lambda done, total: progress.update(bar, completed=done, total=total))

@@ -1,0 +1,45 @@
+"""Commands from settings: every option of a task's dataclass becomes one of the command line."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from mri_d3gm.settings import Settings, entries, flag_of, type_of
+
+
+def option_of(settings: type[Settings], name: str) -> click.Option:
+    """The click option of one field; what a value may be is left to the settings, so that messages are the same everywhere."""
+    entry = next(entry for entry in fields(settings) if entry.name == name)
+    choices, kind = entry.metadata["choices"], type_of(settings, name)
+    text = " ".join([entry.metadata["help"], f"[{' | '.join(map(str, choices))}]" if choices else ""]).strip()
+    if entry.default is not None and kind is not bool:
+        text += f" (default {entry.default})"
+    flag = flag_of(entry)
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=entry.default, help=text)
+    return click.Option([flag, name], type=kind, default=entry.default, help=text, metavar=kind.__name__.upper())
+
+
+def options_of(settings: type[Settings]) -> list[click.Parameter]:
+    """All options of a task that the command line has."""
+    return [option_of(settings, entry.name) for entry in entries(settings) if entry.metadata["shown"]]
+
+
+OVERWRITE = click.Option(["--overwrite"], is_flag=True, help="Replace existing outputs.")
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one machine-readable line an input.")
+
+
+def command(
+    name: str, run: Callable[..., Any], params: list[click.Parameter], help: str, short_help: str | None = None
+) -> click.Command:
+    """A command whose help is plain text that fits any terminal."""
+    settings = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+    return click.Command(name, callback=run, params=params, help=help, short_help=short_help, context_settings=settings)
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(" ".join(text.split()), file=sys.stderr)
