@@ -1,16 +1,122 @@
 """Undersampled MRI k-space to images with measured trust, by measure-preserving diffusion (D3GM)."""
 
-from typing import Any
+from __future__ import annotations
 
-__version__ = "0.1.0"
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from mri_d3gm.tasks.recon import Reconstruction
+    from mri_d3gm.tasks.restore import Restoration
+    from mri_d3gm.tasks.sr import SuperResolution
+
+__version__ = "0.2.0"
+__all__ = ["reconstruct", "restore", "superresolve"]
 
 
-def reconstruct(path: str, **options: Any) -> Any:
-    """Reconstruct a fastMRI-layout file: arrays and the record; options as in `mri_d3gm.tasks.recon.DEFAULTS`.
+def reconstruct(
+    kspace: np.ndarray | Tensor | str | Path,
+    mask: np.ndarray | Tensor | None = None,
+    *,
+    coil_maps: np.ndarray | Tensor | str | Path | None = None,
+    noise: np.ndarray | Tensor | float | None = None,
+    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    **settings: Any,
+) -> Reconstruction:
+    """Images from undersampled k-space.
 
-    Returns a `Reconstruction`: volume, std, zero_filled, reference (slices, rows, cols) float32 in the file's units,
-    and record. Raises `mri_d3gm.errors.InputError` for input that cannot be used.
+    kspace: complex (slices, coils, rows, cols), (slices, rows, cols) of one coil, or (rows, cols); rows the readout, the centre
+    of k-space at (rows // 2, cols // 2), any units. Or the path of a file. Fully sampled k-space is undersampled by
+    settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from lines of zeros if None.
+    coil_maps: complex (coils, rows, cols), or one such set a slice; estimated if None. noise: deviation of the noise in each real
+    and imaginary part of kspace, or a noise scan (coils, samples); estimated if None. voxel_mm: row, column and slice spacing. The
+    last three and mask are for arrays; a file holds its own. settings: the fields of `mri_d3gm.settings.Recon`, such as accel,
+    quality, method, seed, threads.
+
+    Returns volume, std, zero_filled, reference (None if unknown), each (slices, rows, cols) float32 in kspace's units
+    (orthonormal FFT), affine (4, 4) and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
     """
-    from mri_d3gm.tasks.recon import reconstruct as run
+    import numpy as np
 
-    return run(path, **options)
+    from mri_d3gm.errors import InputError
+    from mri_d3gm.io.coil_maps import checked_coil_maps
+    from mri_d3gm.io.open_scan import open_scan, scan_of_array
+    from mri_d3gm.settings import Recon
+    from mri_d3gm.tasks import recon
+
+    maps = None
+    if isinstance(coil_maps, str | Path):
+        settings["coil_maps"] = coil_maps
+    elif coil_maps is not None:
+        maps = np.asarray(coil_maps)
+    chosen = Recon.of(settings)
+    if isinstance(kspace, str | Path):
+        if mask is not None or noise is not None or voxel_mm != (1.0, 1.0, 1.0):
+            raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give k-space as an array")
+        scan = open_scan(kspace, chosen.crop)
+    else:
+        known = float(noise) if np.isscalar(noise) else None if noise is None else np.asarray(noise)
+        scan = scan_of_array(np.asarray(kspace), None if mask is None else np.asarray(mask), known, voxel_mm)
+    if maps is not None:
+        if maps.ndim == 4 and len(maps) != scan.slices:
+            raise InputError(f"coil_maps: {len(maps)} sets for {scan.slices} slices; one set for all, or one a slice, is needed")
+        maps = np.stack([checked_coil_maps(one, scan) for one in (maps if maps.ndim == 4 else maps[None])])
+        maps = maps if len(maps) > 1 or scan.slices == 1 else maps[0]
+    return recon.reconstruct(scan, chosen, coil_maps=maps)
+
+
+def superresolve(
+    image: np.ndarray | Tensor | str | Path,
+    affine: np.ndarray | None = None,
+    *,
+    time_step: float | None = None,
+    **settings: Any,
+) -> SuperResolution:
+    """An image of settings.scale (2 or 4) times the in-plane matrix.
+
+    image: real (i, j, k) or (i, j, k, t); or the path of a NIfTI, NRRD or DICOM image. affine: (4, 4) from voxel index to mm (RAS),
+    which says which axis is across slices; 1 mm voxels if None. time_step: seconds between frames. Both are for arrays; a file
+    holds its own. settings: the fields of `mri_d3gm.settings.SuperResolve`.
+
+    Returns volume, std, reference (None unless settings.degrade), each (i, j, k[, t]) float32 in the image's units, the affine of
+    their grid and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
+    """
+    import numpy as np
+
+    from mri_d3gm.errors import InputError
+    from mri_d3gm.io.image import make_image
+    from mri_d3gm.io.open_image import open_image
+    from mri_d3gm.settings import SuperResolve
+    from mri_d3gm.tasks import sr
+
+    chosen = SuperResolve.of(settings)
+    if isinstance(image, str | Path):
+        if affine is not None or time_step is not None:
+            raise InputError(f"{image}: a file holds its own affine and time step; leave them out, or give the image as an array")
+        source = open_image(image, chosen.series)
+    else:
+        source = make_image("image", np.asarray(image), np.eye(4) if affine is None else affine, (), time_step=time_step)
+    return sr.superresolve(source, chosen)
+
+
+def restore(picture: np.ndarray | Tensor | str | Path, **settings: Any) -> Restoration:
+    """A photograph without rain or haze.
+
+    picture: floats in [0, 1], (rows, cols, 3) or (rows, cols, 1); or the path of a PNG, JPEG, TIFF or WebP file. settings: the
+    fields of `mri_d3gm.settings.Restore`, such as task.
+
+    Returns image, degraded, reference (None if unknown), each (rows, cols, 3) float32 in [0, 1], and the record of how it was made.
+    Raises `mri_d3gm.errors.InputError` for what cannot be used.
+    """
+    import numpy as np
+
+    from mri_d3gm.io.pictures import read_picture
+    from mri_d3gm.settings import Restore
+    from mri_d3gm.tasks import restore as task
+
+    chosen = Restore.of(settings)
+    array = read_picture(picture).array if isinstance(picture, str | Path) else np.asarray(picture)
+    return task.restore(array, chosen)

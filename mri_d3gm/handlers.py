@@ -1,133 +1,159 @@
-"""Ignite handler that gathers a volume slice by slice while a bundle's evaluator runs."""
+"""Ignite handlers that gather what a bundle's evaluator gives slice by slice and, at the end, write what the command writes."""
 
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from mri_d3gm.inferers import Draws
-from mri_d3gm.metrics.calibration import calibrated_std
+from mri_d3gm.io.pictures import read_picture
+from mri_d3gm.methods.draws import Draws
+from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
+from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT
+from mri_d3gm.physics.noise import NoiseEstimate
+from mri_d3gm.pipeline import Prepared
+from mri_d3gm.runs.names import Outputs, check_writable
+from mri_d3gm.settings import Recon, Restore, SuperResolve
+from mri_d3gm.tasks import recon, restore, sr
+from mri_d3gm.transforms.kspace import scan_of
+from mri_d3gm.transforms.resolution import cached_volume
 
-LOW_RESOLUTION_WEIGHT = 0.1
+Batch = dict[str, Any]
+
+
+def measurement_of(batch: Batch) -> Measurement:
+    """The measurement of a batch that the transforms made."""
+    if "kspace" not in batch:
+        return Unknown(batch["zero_filled"], without_phase=batch["zero_filled"].is_complex())
+    if "low_resolution" in batch:
+        return Truncation(batch["kspace"], batch["mask"])
+    weights = [COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in batch["coil_map_source"]]
+    maps, outside = batch.get("coil_maps"), batch.get("outside")
+    sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
+    return Cartesian(batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights))
 
 
 def prepare_batch(
-    batch: dict[str, Any], device: Any, non_blocking: bool, **options: Any
+    batch: Batch, device: Any, non_blocking: bool, **_: Any
 ) -> tuple[Tensor, Tensor | None, tuple[()], dict[str, Any]]:
-    """A batch of one slice to (zero_filled, reference, (), what the inferer takes) for MONAI's evaluator."""
-    names = [key for key in ("kspace", "mask", "coil_maps", "low_resolution") if key in batch]
-    moved: dict[str, Any] = {key: batch[key].to(device, non_blocking=non_blocking) for key in names}
-    moved["index"] = int(batch["index"][0] if "index" in batch else batch["slice"][0])
-    if "noise" in batch:
-        moved["sigma"] = float(batch["noise"]["sigma"][0])
-    if batch.get("coil_map_source") == ["low-resolution"]:
-        moved["map_weight"] = LOW_RESOLUTION_WEIGHT
-    return batch["zero_filled"].to(device), batch.get("reference"), (), moved
+    """A batch to (zero_filled, reference, (), what the inferer takes) for MONAI's evaluator."""
+    indices = [int(index) for index in batch["index" if "index" in batch else "slice"]]
+    kwargs = {"measurement": measurement_of(batch).to(device), "indices": indices}
+    return batch["zero_filled"].to(device, non_blocking=non_blocking), batch.get("reference"), (), kwargs
 
 
-class VolumeGatherer:
-    """Keeps each slice's magnitudes in the file's units: mean and std over draws, zero-filled, reference, facts.
+class Gatherer:
+    """Keeps what the evaluator gives; `result` after the run. A subclass says what it keeps of a batch and how it ends."""
 
-    calibration: keywords of `metrics.calibration.calibrated_std`, which the std map goes through; None leaves it.
-
-    After the run `volume`, `std`, `zero_filled` (empty unless wanted) and `reference` are lists of (rows, cols) float32 and
-    `facts` a list of dictionaries; std is empty where there is one draw and the network foretells no error. on_slice is
-    called with the number of slices done.
-    """
-
-    def __init__(self, with_zero_filled: bool = True, calibration: dict[str, float] | None = None) -> None:
-        self.with_zero_filled, self.calibration = with_zero_filled, calibration
-        self.on_slice: Callable[[int], None] | None = None
-        self.started = time.monotonic()
-        self.volume: list[np.ndarray] = []
-        self.std: list[np.ndarray] = []
-        self.zero_filled: list[np.ndarray] = []
-        self.reference: list[np.ndarray] = []
-        self.facts: list[dict[str, Any]] = []
-
-    def seconds(self) -> float:
-        """Since the run was set up."""
-        return time.monotonic() - self.started
+    def __init__(self, path: str, output: str | None) -> None:
+        self.path, self.output, self.started = str(path), output, time.monotonic()
+        self.slices: list[Any] = []
+        self.result: Any = None
 
     def attach(self, engine: Engine) -> None:
         """Called by MONAI for every handler of an evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.STARTED, lambda _: self.output is None or check_writable(self.names()))
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self.end(time.monotonic() - self.started))
 
-    def __call__(self, engine: Engine) -> None:
-        batch, draws = engine.state.batch, engine.state.output["pred"]  # type: ignore[index,call-overload]
-        scale = float(batch["scale"][0])  # type: ignore[index]
-        magnitudes = draws.images.abs().cpu().double().numpy() * scale
-        self.volume.append(magnitudes.mean(0).astype(np.float32))
-        if len(magnitudes) > 1 or draws.error is not None:
-            error = None if draws.error is None else draws.error.cpu().numpy() * scale
-            noise = float(batch["noise"]["sigma"][0]) * scale if "noise" in batch else 0.0  # type: ignore[index,operator]
-            withheld = None if draws.support is None else draws.support.error()
-            std = magnitudes.std(0).astype(np.float32)
-            if self.calibration is not None:
-                std = calibrated_std(std, error, noise, withheld, **self.calibration)
-            self.std.append(std)
-        if self.with_zero_filled:
-            self.zero_filled.append(zero_filled_magnitude(batch, scale))  # type: ignore[arg-type]
-        if "reference" in batch:  # type: ignore[operator]
-            self.reference.append(batch["reference"][0].numpy())  # type: ignore[index]
-        self.facts.append(facts_of(batch, draws, scale))  # type: ignore[arg-type]
-        if self.on_slice is not None:
-            self.on_slice(len(self.volume))
+    def keep(self, engine: Engine) -> None:
+        """One batch."""
+        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[index,call-overload]
+
+    def names(self) -> Outputs:
+        """What will be written."""
+        raise AssertionError("a subclass says")
+
+    def add(self, batch: Batch, draws: Draws) -> None:
+        """Keep a batch of one."""
+        raise AssertionError("a subclass says")
+
+    def end(self, seconds: float) -> None:
+        """Assemble the result, and write it where an output was given."""
+        raise AssertionError("a subclass says")
 
 
-def facts_of(batch: dict[str, Any], draws: Draws, scale: float) -> dict[str, Any]:
-    """What the sidecar tells of one slice; noise and residual in the file's units."""
-    facts: dict[str, Any] = {
-        "slice": int(batch["slice"][0]),
-        "evaluations": draws.evaluations,
-        "residual": None if draws.residual is None else draws.residual * scale,
-        "support": draws.support,
-    }
-    if "coil_map_source" in batch:
-        facts["coil_maps"] = batch["coil_map_source"][0]
-    if "noise" in batch:
-        noise = batch["noise"]
-        facts["noise"] = {
-            "Sigma": float(noise["sigma"][0]) * scale,
-            "Source": noise["source"][0],
-            "Reliable": bool(noise["reliable"][0]),
-        }
-    return facts
+def _reference(batch: Batch) -> np.ndarray | None:
+    return batch["reference"][0].numpy() if "reference" in batch else None
 
 
-def zero_filled_magnitude(batch: dict[str, Any], scale: float) -> np.ndarray:
-    """RSS of the zero-filled coil images in the file's units, (rows, cols) float32."""
-    from mri_d3gm.physics.fft import ifft2c
-    from mri_d3gm.physics.operators import rss
+class ReconGatherer(Gatherer):
+    """Slices of a reconstruction; `result` is a `tasks.recon.Reconstruction`."""
 
-    return (rss(ifft2c(batch["kspace"][0])).cpu().double().numpy() * scale).astype(np.float32)
+    def __init__(self, path: str, settings: Recon, output: str | None = None) -> None:
+        super().__init__(path, output)
+        self.settings = settings
+
+    def names(self) -> Outputs:
+        """Those of the command."""
+        return recon.names_of(self.path, str(self.output))
+
+    def add(self, batch: Batch, draws: Draws) -> None:
+        """An empty slice stays empty, whatever the network made of it."""
+        scan, reference = scan_of(batch | {"path": self.path}, self.settings.crop), _reference(batch)
+        if not batch["kspace"].any():
+            self.slices.append(recon.empty_slice(scan, reference))
+            return
+        noise = {name: value[0] for name, value in batch["noise"].items()}
+        estimate = NoiseEstimate(float(noise["sigma"]), noise["source"], bool(noise["reliable"]))
+        prepared = Prepared(measurement_of(batch), batch["scale"].numpy(), [estimate], batch["coil_map_source"])
+        self.slices.append(recon.finished_slice(scan, prepared, draws, reference))
+
+    def end(self, seconds: float) -> None:
+        """The volume."""
+        scan = scan_of({"path": self.path}, self.settings.crop)
+        self.result = recon.assemble(scan, self.settings, self.slices, seconds)
+        if self.output is not None:
+            recon.write(self.result, scan, self.names())
 
 
-class PictureGatherer:
-    """Keeps the restored picture (3, rows, cols) float32 in [0, 1], the degraded one, and the clean one where it is known."""
+class SuperResolveGatherer(Gatherer):
+    """Slices of a super-resolution; `result` is a `tasks.sr.SuperResolution`."""
 
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.restored = self.degraded = self.reference = None
-        self.evaluations = 0
-        self.on_slice: Callable[[int], None] | None = None
+    def __init__(self, path: str, settings: SuperResolve, output: str | None = None) -> None:
+        super().__init__(path, output)
+        self.settings = settings
 
-    def seconds(self) -> float:
-        """Since the run was set up."""
-        return time.monotonic() - self.started
+    def names(self) -> Outputs:
+        """Those of the command."""
+        return sr.names_of(self.path, str(self.output))
 
-    def attach(self, engine: Engine) -> None:
-        """Called by MONAI for every handler of an evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+    def add(self, batch: Batch, draws: Draws) -> None:
+        """An empty slice stays empty, whatever the network made of it."""
+        reference, image = _reference(batch), batch["image"][0]
+        empty = None if image.any() else sr.empty_slice(image, self.settings.scale, reference)
+        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference))
 
-    def __call__(self, engine: Engine) -> None:
-        batch, draws = engine.state.batch, engine.state.output["pred"]  # type: ignore[index,call-overload]
-        self.restored = draws.images[0].clamp(0, 1).cpu().numpy()
-        self.degraded = batch["zero_filled"][0].numpy()  # type: ignore[index]
-        self.reference = batch["reference"][0].numpy() if "reference" in batch else None  # type: ignore[index,operator]
-        self.evaluations = draws.evaluations
-        if self.on_slice is not None:
-            self.on_slice(1)
+    def end(self, seconds: float) -> None:
+        """The volume."""
+        source = cached_volume(self.path, self.settings.series)
+        self.result = sr.assemble(source, self.settings, self.slices, seconds)
+        self.result.record["Input"]["File"] = Path(self.path).resolve().name
+        if self.output is not None:
+            sr.write(self.result, source, self.names())
+
+
+class RestoreGatherer(Gatherer):
+    """The restored picture; `result` is a `tasks.restore.Restoration`."""
+
+    def __init__(self, path: str, settings: Restore, output: str | None = None) -> None:
+        super().__init__(path, output)
+        self.settings = settings
+
+    def names(self) -> Outputs:
+        """Those of the command."""
+        return restore.names_of(self.path, str(self.output))
+
+    def add(self, batch: Batch, draws: Draws) -> None:
+        """The one picture."""
+        reference = batch["reference"][0] if "reference" in batch else None
+        seconds = time.monotonic() - self.started
+        self.result = restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, seconds)
+
+    def end(self, seconds: float) -> None:
+        """The picture."""
+        if self.output is not None:
+            restore.write(self.result, self.path, read_picture(self.path), self.settings, self.names())

@@ -78,7 +78,7 @@ def prepare(
     (batch, coils, rows, cols): estimated where there are several coils and none are given. noise: deviation of the noise in
     each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
     """
-    if outside is not None:
+    if outside is not None and mask.shape[-1] > 1:
         mask = mask & ~outside
     items, scales, found, maps, sources = [], [], [], [], []
     for index, one in enumerate(kspace):

@@ -1,6 +1,7 @@
 """Cartesian sampling masks by name, seeded; a mask is bool, True where k-space is measured."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,6 +79,7 @@ MASKS_2D: dict[str, Mask2D] = {"gaussian-2d": gaussian_2d, "poisson-2d": poisson
 MASKS = (*MASKS_1D, *MASKS_2D)
 
 
+@lru_cache(maxsize=4)
 def make_mask(
     shape: tuple[int, int],
     accel: float,

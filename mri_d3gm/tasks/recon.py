@@ -19,6 +19,7 @@ from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.masks import achieved_accel, center_lines
@@ -70,7 +71,7 @@ def reconstruct(
     """
     started = time.monotonic()
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
-    mask, warnings = pipeline.sampling(scan, settings)
+    mask, _ = pipeline.sampling(scan, settings)
     network = load(settings) if network is None and settings.method in LEARNED else network
     threads = 1 if settings.method in ALONE else settings.threads or cores()
     inner = threads if len(chosen) < threads else 1
@@ -83,14 +84,19 @@ def reconstruct(
         return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell)
 
     slices = list(in_parallel(one, chosen, threads if inner == 1 else 1))
+    return assemble(scan, settings, slices, time.monotonic() - started)
+
+
+def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: float) -> Reconstruction:
+    """The volume of all chosen slices in their order, scored where there is a reference, and its record."""
+    chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     volume, zero_filled = (np.stack([getattr(one, name) for one in slices]) for name in ("image", "zero_filled"))
     std = None
     if any(one.std is not None for one in slices):
         std = np.stack([np.zeros_like(one.image) if one.std is None else one.std for one in slices])
     known = [one.reference for one in slices if one.reference is not None]
     reference = np.stack(known) if known else None
-    record = describe(scan, settings, mask, warnings, slices)
-    record |= {"Seconds": round(time.monotonic() - started, 2)}
+    record = describe(scan, settings, slices) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record |= {"Metrics": scores(reference, volume), "MetricsZeroFilled": scores(reference, zero_filled)}
     return Reconstruction(volume, std, zero_filled, reference, slices_of(scan.affine, chosen), record)
@@ -115,21 +121,30 @@ def reconstruct_slice(
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not data.any():
-        empty = np.zeros(scan.recon_shape, np.float32)
-        return Slice(empty, None, empty, reference, None)
+        return empty_slice(scan, reference)
     outside = scan.outside()
-    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
     prepared = pipeline.prepare(
         torch.from_numpy(data)[None],
         torch.from_numpy(mask),
         outside=None if outside is None else torch.from_numpy(outside),
         coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
-        noise=noise,
+        noise=torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise,
     )
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = pipeline.solve(
         measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
+    return finished_slice(scan, prepared, draws, reference)
+
+
+def empty_slice(scan: Scan, reference: np.ndarray | None) -> Slice:
+    """A slice of zeros, of which nothing is said."""
+    empty = np.zeros(scan.recon_shape, np.float32)
+    return Slice(empty, None, empty, reference, None)
+
+
+def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, reference: np.ndarray | None) -> Slice:
+    """A solved batch of one, cropped, and what the sidecar tells of it; noise and residual in the data's units."""
     images, std = pipeline.finish(draws, prepared.scale, prepared.noise)
     scale = float(prepared.scale[0])
     facts = {
@@ -144,8 +159,9 @@ def reconstruct_slice(
     return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
 
 
-def describe(scan: Scan, settings: Recon, mask: np.ndarray, warnings: list[str], slices: list[Slice]) -> dict[str, Any]:
+def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:
     """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
+    mask, warnings = pipeline.sampling(scan, settings)
     facts = [one.facts for one in slices if one.facts is not None]
     noise = noise_record(facts)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]

@@ -14,6 +14,7 @@ from mri_d3gm.io.pictures import FORMATS, Picture, read_picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.runs.names import Outputs, check_writable, make_folder, picture_names
@@ -52,15 +53,22 @@ def restore(
     prepared = pipeline.prepare_picture(image[None])
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = pipeline.solve(measurement, network, settings, [settings.index], progress=progress)
+    return assemble(settings, draws, image, reference, time.monotonic() - started)
+
+
+def assemble(
+    settings: Restore, draws: Draws, image: torch.Tensor, reference: torch.Tensor | None, seconds: float
+) -> Restoration:
+    """A solved batch of one, scored where the clean picture is known, and its record; pictures (3, rows, cols)."""
     restored = draws.images[0].mean(0).clamp(0, 1).cpu()
     pictures = [None if one is None else one.numpy().transpose(1, 2, 0) for one in (restored, image, reference)]
     record = {
         "Method": settings.method,
         "Task": settings.task,
-        "Pixels": list(picture.shape[:2]),
+        "Pixels": list(image.shape[1:]),
         "Evaluations": draws.evaluations,
         "Draws": settings.samples if settings.method == "d3gm" else 1,
-        "Seconds": round(time.monotonic() - started, 2),
+        "Seconds": round(seconds, 2),
     }
     if pictures[2] is not None:
         record["Metrics"], record["MetricsDegraded"] = (scores(pictures[2], one) for one in pictures[:2])  # type: ignore[arg-type]
@@ -113,23 +121,22 @@ def restore_file(
     if names.result.resolve() == Path(path).resolve():
         raise InputError(f"{names.result}: is the input itself; give another folder to -o")
     check_writable(names)
-    made = provenance("restore", settings, settings.method, files_hash([path]))
     if not overwrite:
-        done = finished(names, lambda: dict(made))
+        done = finished(names, lambda: provenance("restore", settings, settings.method, files_hash([path])))
         if done is not None:
             return done, True
     result = restore(source.array, settings, network=network, progress=progress)
+    return write(result, path, source, settings, names), False
+
+
+def write(result: Restoration, path: str | Path, source: Picture, settings: Restore, names: Outputs) -> dict[str, Any]:
+    """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
+    made = provenance("restore", settings, settings.method, files_hash([path]))
     record = {"Input": {"File": Path(path).name, "SHA256": made.pop("InputSHA256")}} | made | result.record
-    write(result.image, source, names, record)
-    return record, False
-
-
-def write(restored: np.ndarray, source: Picture, names: Outputs, record: dict[str, Any]) -> None:
-    """Write the picture in the depth, channels and profile of its source and, last, the sidecar."""
     make_folder(names.result)
-    array = restored if source.array.shape[2] == 3 else restored.mean(2, keepdims=True)
-    write_picture(names.result, array, source)
+    write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)
     write_sidecar(names.sidecar, record)
+    return record
 
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:

@@ -19,6 +19,7 @@ from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.degrade import degraded
@@ -60,11 +61,10 @@ def superresolve(
     the result can be scored against it. InputError for what cannot be used.
     """
     started = time.monotonic()
-    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
-    chosen = chosen_slices("volume" if not source.files else str(source.files[0]), source.array.shape[axis], settings.slices)
+    axis, chosen, count = jobs_of(source, settings)
     frames = source.array if source.array.ndim == 4 else source.array[..., None]
     network = load(settings) if network is None and settings.method in LEARNED else network
-    jobs = [(frame, index) for frame in range(frames.shape[3]) for index in chosen]
+    jobs = [(frame, index) for frame in range(count) for index in chosen]
     threads = settings.threads or cores()
     inner = threads if len(jobs) < threads else 1
     tell = told(progress, len(jobs))
@@ -75,23 +75,37 @@ def superresolve(
         return superresolve_slice(plane, settings, network, job[1], number, threads=inner, progress=tell)
 
     slices = list(in_parallel(one, jobs, threads if inner == 1 else 1))
+    return assemble(source, settings, slices, time.monotonic() - started)
+
+
+def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
+    """The volume of all chosen slices of all frames in their order (`jobs_of`), scored where it was degraded, and its record."""
+    axis, chosen, frames = jobs_of(source, settings)
 
     def assembled(images: Sequence[np.ndarray | None]) -> np.ndarray | None:
         known = next((image for image in images if image is not None), None)
         if known is None:
             return None
         stacked = np.stack([np.zeros_like(known) if image is None else image for image in images])
-        stacked = stacked.reshape(frames.shape[3], len(chosen), *known.shape)
-        volume = np.moveaxis(np.moveaxis(stacked, 1, axis + 1), 0, 3)
+        volume = stacked.reshape(frames, len(chosen), *known.shape)
+        volume = np.moveaxis(np.moveaxis(volume, 1, axis + 1), 0, 3)
         return volume if source.array.ndim == 4 else volume[..., 0]
 
     volume, std, reference = (assembled([getattr(s, name) for s in slices]) for name in ("image", "std", "reference"))
     assert volume is not None
     affine = grid(slices_of(source.affine, chosen, axis), axis, 1 if settings.degrade else settings.scale)
-    record = describe(source, settings, slices, volume, axis, affine) | {"Seconds": round(time.monotonic() - started, 2)}
+    record = describe(source, settings, slices, volume, affine) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record["Metrics"] = scores(reference, volume, axis)
     return SuperResolution(volume, std, reference, affine, record)
+
+
+def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
+    """The axis across slices, the chosen ones, and the number of frames; frames come before slices in the order of work."""
+    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
+    name = str(source.files[0]) if source.files else "volume"
+    chosen = chosen_slices(name, source.array.shape[axis], settings.slices)
+    return axis, chosen, source.array.shape[3] if source.array.ndim == 4 else 1
 
 
 def load(settings: SuperResolve) -> Denoiser:
@@ -119,14 +133,24 @@ def superresolve_slice(
         reference, seed = image.numpy(), settings.seed * 2**20 + place
         image = degraded(image, settings.degrade, settings.scale, noise=settings.noise, seed=seed)
     if not image.any():
-        return Slice(np.zeros([settings.scale * n for n in image.shape], np.float32), None, reference, None, 0)
+        return empty_slice(image, settings.scale, reference)
     prepared = pipeline.prepare_low_resolution(image[None], settings)
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = pipeline.solve(
         measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
-    images, std = pipeline.finish(draws, prepared.scale, calibrate=None)
-    residual = None if draws.residual is None else float(draws.residual[0] * prepared.scale[0])
+    return finished_slice(prepared.scale, draws, reference)
+
+
+def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -> Slice:
+    """A slice of zeros, `scale` times as large as the image (rows, cols)."""
+    return Slice(np.zeros([scale * n for n in image.shape], np.float32), None, reference, None, 0)
+
+
+def finished_slice(scale: np.ndarray, draws: Draws, reference: np.ndarray | None) -> Slice:
+    """A solved batch of one; scale as in `pipeline.Prepared`."""
+    images, std = pipeline.finish(draws, scale, calibrate=None)
+    residual = None if draws.residual is None else float(draws.residual[0] * scale[0])
     return Slice(images[0], None if std is None else std[0], reference, residual, draws.evaluations)
 
 
@@ -138,9 +162,10 @@ def grid(affine: np.ndarray, axis: int, scale: float) -> np.ndarray:
 
 
 def describe(
-    source: Image, settings: SuperResolve, slices: list[Slice], volume: np.ndarray, axis: int, affine: np.ndarray
+    source: Image, settings: SuperResolve, slices: Sequence[Slice], volume: np.ndarray, affine: np.ndarray
 ) -> dict[str, Any]:
     """The sidecar: provenance, grid, residual, warnings."""
+    axis = jobs_of(source, settings)[0]
     residuals = [one.residual for one in slices if one.residual is not None]
     made = provenance("sr", settings, settings.method, files_hash(source.files) if source.files else None)
     name = source.files[0].resolve().name if source.files else "volume"

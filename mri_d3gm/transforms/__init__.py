@@ -7,6 +7,7 @@ from mri_d3gm.transforms.kspace import (
     NormaliseKspaced,
     UndersampleKspaced,
     ZeroFilledd,
+    slice_items,
 )
 from mri_d3gm.transforms.pictures import DegradePictured, Hazyd, LoadPictured, PriorMeand, Rainyd
 from mri_d3gm.transforms.resolution import (
@@ -16,6 +17,7 @@ from mri_d3gm.transforms.resolution import (
     LoadSliced,
     RicianNoised,
     TruncateKspaced,
+    volume_items,
 )
 
 __all__ = [
@@ -36,4 +38,6 @@ __all__ = [
     "TruncateKspaced",
     "UndersampleKspaced",
     "ZeroFilledd",
+    "slice_items",
+    "volume_items",
 ]

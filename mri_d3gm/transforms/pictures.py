@@ -15,11 +15,12 @@ from monai.transforms import MapTransform, Transform
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import Picture, read_picture
 from mri_d3gm.io.stamps import Stamp, stamps
+from mri_d3gm.settings import Restore
+from mri_d3gm.weather.degrade import degraded
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
 
 Data = Mapping[Hashable, Any]
-DEGRADATIONS = ("rain-heavy", "rain-light", "haze")
 
 
 @lru_cache(maxsize=2)
@@ -83,20 +84,17 @@ class Hazyd(MapTransform):
 
 
 class DegradePictured(Transform):
-    """Keeps the image as reference and degrades it by one of DEGRADATIONS, or does nothing (None)."""
+    """Keeps the image as reference and degrades it (rain-heavy, rain-light or haze), or does nothing (None)."""
 
     def __init__(self, kind: str | None = None, seed: int = 0) -> None:
-        if kind is not None and kind not in DEGRADATIONS:
-            raise InputError(f"degradation {kind}: unknown; one of {', '.join(DEGRADATIONS)}")
-        self.kind, self.seed = kind, seed
+        self.settings = Restore(degrade=kind, seed=seed)
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        if self.kind is None:
-            return dict(data)
-        d = dict(data) | {"reference": data["image"]}
-        seed = self.seed * 2**20 + int(data.get("index", 0))
-        step = Hazyd("image", None, seed) if self.kind == "haze" else Rainyd("image", self.kind == "rain-heavy", seed)
-        return step(d)
+        kind, d = self.settings.degrade, dict(data)
+        if kind is None:
+            return d
+        seed = self.settings.seed * 2**20 + int(data.get("index", 0))
+        return d | {"reference": d["image"], "image": degraded(d["image"], kind, seed)}
 
 
 class PriorMeand(Transform):

@@ -1,8 +1,7 @@
 """Slices of magnitude volumes: load, degrade, bring to the Fourier grid; each a MONAI transform.
 
-image (rows, cols) float32 in the file's units; reference: the image before it was degraded; low_resolution: image divided
-by scale; zero_filled (factor rows, factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in
-`transforms.kspace`, absent where the operator is unknown.
+image (rows, cols) float32 in the file's units; reference: the image before it was degraded; zero_filled (factor rows, factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in
+`transforms.kspace`, absent where the operator is unknown; low_resolution: True where they are.
 """
 
 from collections.abc import Hashable, Mapping
@@ -14,16 +13,19 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform, Transform
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.compute import one_thread
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
-from mri_d3gm.physics.blur import blur_subsample, random_kernel
+from mri_d3gm.physics.degrade import blurred, degraded, rician
 from mri_d3gm.physics.fft import ifft2c
-from mri_d3gm.physics.resolution import centre_mask, embed, truncate
+from mri_d3gm.physics.resolution import embed, truncate
+from mri_d3gm.physics.truncation import Truncation
+from mri_d3gm.pipeline import prepare_low_resolution
+from mri_d3gm.settings import SuperResolve
+from mri_d3gm.tasks.sr import jobs_of
 
 Data = Mapping[Hashable, Any]
-OPERATORS = ("truncation", "unknown")
 
 
 @lru_cache(maxsize=2)
@@ -45,6 +47,14 @@ def cached_volume(path: str, series: str | None = None) -> Image:
         _read.cache_clear()
         image, _ = _read(path, series)
     return image
+
+
+def volume_items(path: str, settings: SuperResolve) -> list[dict[str, Any]]:
+    """One {path, slice, frame, index} for each chosen slice of each frame of a volume."""
+    source = cached_volume(path, settings.series)
+    axis, chosen, frames = jobs_of(source, settings)
+    total = source.array.shape[axis]
+    return [{"path": path, "slice": k, "frame": t, "index": t * total + k} for t in range(frames) for k in chosen]
 
 
 class LoadSliced(Transform):
@@ -91,9 +101,8 @@ class BlurSubsampled(MapTransform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         d = dict(data)
-        kernel = random_kernel(self.factor, torch.Generator().manual_seed(self.seed * 2**20 + d.get("slice", 0)))
         for key in self.key_iterator(d):
-            d[key] = blur_subsample(d[key], kernel, self.factor)
+            d[key] = blurred(d[key], self.factor, self.seed * 2**20 + d.get("slice", 0))
         return d
 
 
@@ -106,11 +115,8 @@ class RicianNoised(MapTransform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         d = dict(data)
-        generator = torch.Generator().manual_seed(self.seed * 2**20 + d.get("slice", 0))
         for key in self.key_iterator(d):
-            sigma = self.level * float(np.percentile(d[key].abs().numpy(), 99))
-            real, imaginary = torch.randn(2, *d[key].shape, generator=generator) * sigma
-            d[key] = torch.hypot(d[key] + real, imaginary)
+            d[key] = rician(d[key], self.level, self.seed * 2**20 + d.get("slice", 0))
         return d
 
 
@@ -118,21 +124,15 @@ class Degraded(Transform):
     """Keeps the image as reference and degrades it: truncation, kernel or None (nothing, no reference)."""
 
     def __init__(self, kind: str | None = None, factor: int = 4, noise: float = 0.0, seed: int = 0) -> None:
-        degradations: dict[str | None, list[Transform]] = {
-            None: [],
-            "truncation": [TruncateKspaced("image", factor)],
-            "kernel": [BlurSubsampled("image", factor, seed)],
-        }
-        if kind not in degradations:
-            raise InputError(f"degradation {kind}: unknown; one of truncation, kernel")
-        self.kind = kind
-        self.steps = degradations[kind] + ([RicianNoised("image", noise, seed)] if noise > 0 else [])
+        self.settings = SuperResolve(degrade=kind, scale=factor, noise=noise, seed=seed)
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data) if self.kind is None else dict(data) | {"reference": data["image"]}
-        for step in self.steps:
-            d = step(d)
-        return d
+        chosen, d = self.settings, dict(data)
+        if chosen.degrade is None:
+            return d
+        seed = chosen.seed * 2**20 + data.get("slice", 0)
+        image = degraded(d["image"], chosen.degrade, chosen.scale, noise=chosen.noise, seed=seed)
+        return d | {"reference": d["image"], "image": image}
 
 
 class FourierGridd(Transform):
@@ -142,24 +142,13 @@ class FourierGridd(Transform):
     """
 
     def __init__(self, factor: int = 4, operator: str = "truncation") -> None:
-        if factor not in (2, 4):
-            raise InputError(f"--scale {factor}: 2 or 4")
-        if operator not in OPERATORS:
-            raise InputError(f"--operator {operator}: unknown; one of {', '.join(OPERATORS)}")
-        self.factor, self.operator = factor, operator
+        self.settings = SuperResolve(scale=factor, operator=operator)
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        image = data["image"]
-        peak = float(image.abs().max()) or 1.0
-        kspace = embed(image / peak, self.factor)
-        zero_filled = ifft2c(kspace)
-        level = float(np.percentile(zero_filled.abs().numpy(), 99)) or 1.0
-        d = dict(data) | {
-            "zero_filled": zero_filled / level,
-            "low_resolution": image / peak / level,
-            "scale": peak * level,
-        }
-        if self.operator == "truncation":
-            mask = centre_mask((image.shape[-2], image.shape[-1]), self.factor)
-            d |= {"kspace": (kspace / level)[None], "mask": mask}
+        with one_thread():
+            prepared = prepare_low_resolution(data["image"][None], self.settings)
+            measurement = prepared.measurement
+            d = dict(data) | {"zero_filled": measurement.prior_mean()[0], "scale": float(prepared.scale[0])}
+        if isinstance(measurement, Truncation):
+            d |= {"kspace": measurement.kspace[0], "mask": measurement.mask[0], "low_resolution": True}
         return d
