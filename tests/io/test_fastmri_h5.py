@@ -4,7 +4,8 @@ import pytest
 from scans import fft2c, header, phantom, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan, read_reference, read_slice
+from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.scan import cropped, read_reference
 
 
 def image_of(kspace: np.ndarray) -> np.ndarray:
@@ -17,10 +18,10 @@ def test_single_and_multi_coil_have_the_same_layout(tmp_path) -> None:
     many = open_scan(write_scan(tmp_path / "b.h5", np.stack([fft2c(phantom())] * 3, 1)))
     assert (single.slices, single.coils, single.rows, single.cols) == (2, 1, 48, 40)
     assert many.coils == 3
-    assert read_slice(single, 1).shape == (1, 48, 40)
-    assert read_slice(many, 1).shape == (3, 48, 40)
+    assert single.read(1).shape == (1, 48, 40)
+    assert many.read(1).shape == (3, 48, 40)
     assert single.voxel_mm == pytest.approx((2, 1.5, 4))
-    assert single.mask is None and single.limits is None and single.acquisition == "AXT2"
+    assert single.mask is None and single.limits is None
 
 
 def test_readout_oversampling_is_removed_and_can_be_kept(tmp_path) -> None:
@@ -28,10 +29,10 @@ def test_readout_oversampling_is_removed_and_can_be_kept(tmp_path) -> None:
     path = write_scan(tmp_path / "a.h5", fft2c(padded), header(96, 40, oversampling=2))
     scan = open_scan(path)
     assert scan.oversampled and scan.rows == 48 and scan.voxel_mm == pytest.approx((2, 1.5, 4))
-    np.testing.assert_allclose(image_of(read_slice(scan, 0))[0].real, phantom()[0], atol=1e-5)
+    np.testing.assert_allclose(image_of(scan.read(0))[0].real, phantom()[0], atol=1e-5)
     kept = open_scan(path, crop=False)
-    assert not kept.oversampled and read_slice(kept, 0).shape == (1, 96, 40)
-    assert crop_to_recon(padded[0], kept).shape == (96, 40)
+    assert not kept.oversampled and kept.read(0).shape == (1, 96, 40)
+    assert cropped(padded[0], kept).shape == (96, 40)
 
 
 def test_reference_is_the_files_own_or_the_rss_of_its_kspace(tmp_path) -> None:
@@ -109,9 +110,9 @@ def test_what_cannot_be_used_is_refused_in_one_line(message: str, tmp_path) -> N
 @pytest.mark.parametrize("value", [np.nan, np.inf, complex(0, np.nan)])
 def test_non_finite_values_are_refused_when_read(value: complex, tmp_path) -> None:
     scan = open_scan(write_scan(tmp_path / "a.h5", spoil(K, value)))
-    read_slice(scan, 1)
+    scan.read(1)
     with pytest.raises(InputError, match="slice 0 holds NaN or Inf"):
-        read_slice(scan, 0)
+        scan.read(0)
 
 
 def test_missing_and_truncated_files_are_refused(tmp_path) -> None:

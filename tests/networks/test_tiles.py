@@ -7,6 +7,7 @@ import torch
 
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.tiles import starts, tiled_estimate
+from mri_d3gm.physics import Unknown
 
 OPTIONS = {"features": 8, "levels": 2, "blocks": 1, "channels": 3, "reach": 32}
 
@@ -36,7 +37,7 @@ def test_tiled_equals_untiled(unshuffle: int, t: float) -> None:
     denoiser, generator = shaken(unshuffle), torch.Generator().manual_seed(0)
     x, mu = (torch.rand(1, 3, 300, 420, generator=generator) for _ in range(2))
     time = torch.full((1,), t, dtype=torch.float64)
-    whole = denoiser.estimates(x, time, mu).images[-1]
+    whole = denoiser.estimates(x, time, mu, Unknown(mu)).images[-1]
     tiled = tiled_estimate(denoiser, x, time, mu, tile=256, margin=160)
     assert float((tiled - whole).abs().max()) < 0.02 * float((whole - mu).abs().max())
 

@@ -69,9 +69,7 @@ def test_withheld_and_kept_make_up_the_whole(measurement: Measurement) -> None:
         if parts is None:
             continue
         states = [part.sampled() == MEASURED for part in parts]
-        assert not bool((states[0] & states[1]).any()) and torch.equal(
-            states[0] | states[1], measurement.sampled() == MEASURED
-        )
+        assert not bool((states[0] & states[1]).any()) and torch.equal(states[0] | states[1], measurement.sampled() == MEASURED)
         total = parts[0].prior_mean() + parts[1].prior_mean()
         torch.testing.assert_close(total, measurement.prior_mean(), atol=1e-5, rtol=1e-4)
 
@@ -129,4 +127,6 @@ def test_what_was_not_encoded_is_neither_measured_nor_missing(axis: int, coils: 
         assert float(after[outside[:, None].expand_as(after)].abs().max()) < (1e-5 if coils == 1 else 0.05)
         for fold in range(4):
             parts = measurement.withhold(fold)
-            assert parts is None or not bool((parts[1].sampled().expand(1, 16, 20)[outside.expand(1, 16, 20)] == MEASURED).any())
+            assert parts is None or not bool(
+                (parts[1].sampled().expand(1, 16, 20)[outside.expand(1, 16, 20)] == MEASURED).any()
+            )

@@ -41,3 +41,15 @@ def test_a_noise_scan_is_believed() -> None:
 def test_noise_free_data_get_the_floor_and_not_zero() -> None:
     mask = torch.ones(1, 192, dtype=torch.bool)
     assert estimate_noise(noisy_disc(0.0, 1), mask).sigma > 0
+
+
+def test_the_floor_follows_the_level_of_slices_of_any_size() -> None:
+    """torch.quantile refuses more than 2^24 numbers; the floor then was that of an image of level 1."""
+    kspace = torch.zeros(17, 1024, 1024, dtype=torch.complex64)
+    kspace[:, 512, 512] = 1024e-6
+    mask = torch.zeros(1024, 1024, dtype=torch.bool)
+    mask[500:520, 500:520] = True
+    large, small = estimate_noise(kspace, mask), estimate_noise(kspace[:, 496:528, 496:528], mask[496:528, 496:528])
+    assert large.source == small.source == "floor" and not large.reliable
+    assert large.sigma == pytest.approx(1e-10, rel=1e-3)
+    assert small.sigma == pytest.approx(32e-10, rel=1e-3)

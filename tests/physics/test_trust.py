@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c
-from mri_d3gm.physics.operators import adjoint, expand
-from mri_d3gm.physics.trust import shrink, support, weights_of_bands, withhold
-from mri_d3gm.training.simulate import draw_coils, random_mask, random_mask_2d, smooth_coil_maps
+from mri_d3gm.physics.operators import expand
+from mri_d3gm.physics.trust import Support, discounted, support, weights_of_bands, withheld_samples
+from mri_d3gm.training.simulate import draw_coils, random_mask, random_mask_2d
 
 KINDS = ("columns", "rows", "planar")
 
@@ -19,10 +21,19 @@ def case(kind: str, coils: int = 1):
     return image, mask[None], maps, fft2c(expand(image, maps))
 
 
+def parts(kind: str, coils: int = 1) -> tuple[torch.Tensor, Cartesian, Cartesian]:
+    """An image, its measurement, and the first fold of that."""
+    image, mask, maps, kspace = case(kind, coils)
+    whole = Cartesian(kspace, mask, maps)
+    withheld = whole.withhold(0)
+    assert withheld is not None
+    return image, whole, withheld[1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_folds_are_disjoint_and_make_up_all_but_the_centre(kind: str) -> None:
     _, mask, _, _ = case(kind)
-    parts = torch.stack([withhold(mask, fold) for fold in range(4)])
+    parts = torch.stack([withheld_samples(mask, fold) for fold in range(4)])
     assert parts.any((1, 2, 3)).all() and parts.sum(0).max() == 1
     outer = parts.any(0)
     assert not (outer & ~mask).any()
@@ -40,7 +51,7 @@ def test_a_line_and_its_mirror_image_are_withheld_together(rows: bool) -> None:
     mask[:, 30:35] = True
     mask[:, [32 + k for k in (-28, -20, -12, -4, 4, 12, 20, 28, 31)]] = True
     for fold in range(4):
-        lines = withhold(mask.T[None] if rows else mask[None], fold).flatten()
+        lines = withheld_samples(mask.T[None] if rows else mask[None], fold).flatten()
         away = lines.nonzero().flatten() - 32
         assert len(away) > 0 and set((-away[away.abs() < 30]).tolist()) <= set(away.tolist())
 
@@ -48,32 +59,31 @@ def test_a_line_and_its_mirror_image_are_withheld_together(rows: bool) -> None:
 @pytest.mark.parametrize("coils", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_support_knows_a_perfect_a_scaled_and_an_empty_prediction(kind: str, coils: int) -> None:
-    image, mask, maps, kspace = case(kind, coils)
-    lines = withhold(mask, 0)
-    perfect = support(image, kspace, mask, lines, maps)
+    image, whole, withheld = parts(kind, coils)
+    perfect = support(image, whole, withheld)
     assert perfect.error() == pytest.approx(0, abs=1e-6)
-    assert int(perfect.samples.sum()) == int(lines.expand(1, 48, 64).sum()) * coils
-    doubled = support(2 * image, kspace, mask, lines, maps)
+    assert int(perfect.samples.sum()) == int(withheld.mask.expand(1, 48, 64).sum()) * coils
+    doubled = support(2 * image, whole, withheld)
     found = perfect.samples > 0
     torch.testing.assert_close((doubled.cross / doubled.predicted)[found], torch.full_like(doubled.cross, 0.5)[found])
-    assert support(0 * image, kspace, mask, lines, maps).error() == 1
+    assert support(0 * image, whole, withheld).error() == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shrinking_to_nothing_is_zero_filling_and_by_one_changes_nothing(kind: str) -> None:
-    image, mask, _, kspace = case(kind)
-    one = torch.ones(mask.shape[1:], dtype=torch.float64)
-    torch.testing.assert_close(shrink(image, mask, one), image)
-    torch.testing.assert_close(shrink(image, mask, 0 * one), adjoint(kspace, mask))
+def test_discounting_to_nothing_is_zero_filling_and_by_one_changes_nothing(kind: str) -> None:
+    image, whole, withheld = parts(kind)
+    found = support(image, whole, withheld)
+    torch.testing.assert_close(discounted(image, whole, found), image)
+    nothing = Support(0 * found.cross, torch.ones_like(found.predicted), found.measured, found.samples)
+    torch.testing.assert_close(discounted(image, whole, nothing), whole.prior_mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_below_one_only_where_zero_predicts_better(kind: str) -> None:
-    image, mask, _, kspace = case(kind)
-    lines = withhold(mask, 0)
-    seen = support(image, kspace, mask, lines).samples > 0
+    image, whole, withheld = parts(kind)
+    seen = support(image, whole, withheld).samples > 0
     for factor, weight in ((0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (4.0, 0.5), (-1.0, 0.0)):
-        found = support(factor * image, kspace, mask, lines)
+        found = support(factor * image, whole, withheld)
         worse = found.measured - 2 * found.cross + found.predicted > found.measured * (1 + 1e-6)
         weights = weights_of_bands(found)
         torch.testing.assert_close(weights[seen], torch.full_like(weights, weight)[seen], atol=1e-5, rtol=1e-5)
