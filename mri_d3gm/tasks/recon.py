@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import cores, in_parallel, resolve_device
+from mri_d3gm.compute import at_once, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import read_coil_maps
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
@@ -30,6 +30,7 @@ from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
 from mri_d3gm.settings import Recon, chosen_slices
 
 POOR_FIT = 0.9
+PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
 ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
 
@@ -73,7 +74,8 @@ def reconstruct(
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     mask, _ = pipeline.sampling(scan, settings)
     network = load(settings) if network is None and settings.method in LEARNED else network
-    threads = 1 if settings.method in ALONE else settings.threads or cores()
+    each = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
+    threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), each)
     inner = threads if len(chosen) < threads else 1
     tell = told(progress, len(chosen))
 
