@@ -1,7 +1,7 @@
 """Reconstruction: settings and a scan to images; a file to a volume, its std map, sidecar and preview."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.masks import achieved_accel, center_lines
@@ -62,11 +63,13 @@ def reconstruct(
     coil_maps: np.ndarray | None = None,
     network: Denoiser | None = None,
     progress: Progress | None = None,
+    solve: Callable[..., Draws] = pipeline.solve,
 ) -> Reconstruction:
     """Reconstruct a scan, as many slices at once as settings.threads says.
 
     coil_maps: (coils, rows, cols) or one set a slice, in place of those that are estimated or that settings name a file of;
-    network: loaded already (`load_network`). progress(done, total) counts evaluations. InputError for what cannot be used.
+    network: loaded already (`load_network`). progress(done, total) counts evaluations. solve: in place of `pipeline.solve`.
+    InputError for what cannot be used.
     """
     started = time.monotonic()
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
@@ -80,7 +83,9 @@ def reconstruct(
         maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
         if coil_maps is not None:
             maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
-        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell)
+        return reconstruct_slice(
+            scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell, solve=solve
+        )
 
     slices = list(in_parallel(one, chosen, threads if inner == 1 else 1))
     volume, zero_filled = (np.stack([getattr(one, name) for one in slices]) for name in ("image", "zero_filled"))
@@ -111,23 +116,16 @@ def reconstruct_slice(
     coil_maps: np.ndarray | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    solve: Callable[..., Draws] = pipeline.solve,
 ) -> Slice:
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not data.any():
         empty = np.zeros(scan.recon_shape, np.float32)
         return Slice(empty, None, empty, reference, None)
-    outside = scan.outside()
-    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
-    prepared = pipeline.prepare(
-        torch.from_numpy(data)[None],
-        torch.from_numpy(mask),
-        outside=None if outside is None else torch.from_numpy(outside),
-        coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
-        noise=noise,
-    )
+    prepared = prepare_slice(scan, data, mask, coil_maps)
     measurement = prepared.measurement.to(resolve_device(settings.device))
-    draws = pipeline.solve(
+    draws = solve(
         measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
     images, std = pipeline.finish(draws, prepared.scale, prepared.noise)
@@ -142,6 +140,19 @@ def reconstruct_slice(
     }
     image, zero_filled = (cropped(array[0], scan) for array in (images, pipeline.zero_filled(prepared)))
     return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
+
+
+def prepare_slice(scan: Scan, data: np.ndarray, mask: np.ndarray, coil_maps: np.ndarray | None = None) -> pipeline.Prepared:
+    """K-space (coils, rows, cols) of a scan under a mask as a batch of one, with what the scan knows of noise and coverage."""
+    outside = scan.outside()
+    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
+    return pipeline.prepare(
+        torch.from_numpy(data)[None],
+        torch.from_numpy(mask),
+        outside=None if outside is None else torch.from_numpy(outside),
+        coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
+        noise=noise,
+    )
 
 
 def describe(scan: Scan, settings: Recon, mask: np.ndarray, warnings: list[str], slices: list[Slice]) -> dict[str, Any]:
