@@ -33,7 +33,9 @@ def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
     return files
 
 
-def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool) -> int:
+def run_all(
+    files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool
+) -> int:
     """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
 
     work(file, output, progress) gives the name of the result, its record, and whether it was there already. InputError where
