@@ -8,11 +8,11 @@ from scans import phantom
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.methods.diffusion import fold_support
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.physics import Cartesian, Unknown
 from mri_d3gm.pipeline import solve
 from mri_d3gm.settings import Recon, Restore
-from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.simulate import simulate
 from mri_d3gm.training.sources import Slice

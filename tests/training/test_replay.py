@@ -5,7 +5,8 @@ import torch
 from scans import phantom
 
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.training.engine import Trainer, seeded_denoiser
+from mri_d3gm.training.engine import Trainer
+from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, draw_scene
 from mri_d3gm.training.sources import Slice

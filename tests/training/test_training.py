@@ -14,9 +14,11 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.physics import Truncation, Unknown
-from mri_d3gm.training.engine import Trainer, optimisers, seeded_denoiser
+from mri_d3gm.training.engine import Trainer
+from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.muon import Muon, orthogonalise
 from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
+from mri_d3gm.training.optimisers import optimisers
 from mri_d3gm.training.simulate import augment, random_mask, random_mask_2d, simulate
 from mri_d3gm.training.simulate_resolution import simulate_resolution
 from mri_d3gm.training.sources import Slice, limit_band, load_slices
