@@ -1,5 +1,6 @@
 """The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses."""
 
+import json
 import math
 import os
 import time
@@ -7,21 +8,26 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import torch
 from monai.data import Dataset
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
+from mri_d3gm.runs.record import files_hash
+from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
 from mri_d3gm.training.grow import seeded_denoiser  # noqa: F401  the name of older configurations
+from mri_d3gm.training.interrupt import leave_to_parent, uninterrupted
 from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
@@ -30,7 +36,17 @@ from mri_d3gm.training.simulate import Case, Scene
 from mri_d3gm.training.sources import Slice
 
 VALIDATION_SEED = 2**40
+OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
 Progress = Callable[[int, int, float], None]
+
+
+class Trained(NamedTuple):
+    """What a training left: its weights, after `steps` of the `of` steps of its schedule."""
+
+    weights: Path
+    steps: int
+    of: int
+    stopped_early: bool
 
 
 @dataclass
@@ -39,7 +55,8 @@ class Trainer:
 
     simulate: (slices, seed) to one batch, such as `simulate.draw_scene` with its keywords bound. steps: length of the
     schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
-    max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
+    max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16. command, sources: for the
+    record in the weights. initial: file that the denoiser started from.
     """
 
     denoiser: Denoiser
@@ -64,6 +81,7 @@ class Trainer:
     command: str = ""
     sources: Any = None
     max_epochs: int = 1
+    initial: str | None = None
 
     def _batch(self, step: int) -> Case | Scene:
         return self.simulate(self.slices, self.seed * 2**32 + step)
@@ -118,59 +136,98 @@ class Trainer:
         self.denoiser.load_state_dict(held)
         return sum(gains) / len(gains)
 
-    def run(self, progress: Progress | None = None) -> None:
+    def options(self) -> dict[str, Any]:
+        """What decides the numbers of a run, by the names that configurations give it; plain values, as JSON has them."""
+        simulator = getattr(self.simulate, "func", self.simulate)
+        drawn = "\n".join(f"{item.name} {item.weight} {tuple(item.image.shape)}" for item in self.slices)
+        values = {
+            "sources": self.sources,
+            "data": f"{len(self.slices)} examples ({crc32(drawn.encode()):08x})",
+            "seed": self.seed,
+            "initial": self.initial and f"{Path(self.initial).name} ({files_hash([self.initial])[:8]})",
+            "train#simulate": getattr(simulator, "__qualname__", type(simulator).__qualname__),
+        }
+        for name, value in self.denoiser.config.items():
+            parts = {f"{name}#{part}": given for part, given in value.items()} if isinstance(value, dict) else {name: value}
+            values |= {f"network_def#{part}": given for part, given in parts.items()}
+        values |= {f"train#trainer#{name}": getattr(self, name) for name in OPTIONS}
+        simulate = {name: given.default for name, given in signature(self.simulate).parameters.items()}
+        values |= {f"train#simulate#{name}": value for name, value in simulate.items() if value is not Parameter.empty}
+        return json.loads(json.dumps(values, default=str))
+
+    def run(self, progress: Progress | None = None) -> Trained:
         """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one.
 
-        A run that has reached the end is left as it is, its files too. progress: called after each step with the steps done,
-        those of the schedule and the loss.
+        A run that has reached the end is left as it is, its files too; one that is interrupted is saved first. progress: called
+        after each step with the steps done, those of the schedule and the loss. InputError where the folder cannot be written,
+        is in use, or holds a run with other `options`.
         """
         if not self.slices:
             raise InputError("no training slices: every source was empty")
         folder = Path(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = folder / "checkpoint.pt"
-        state = load_checkpoint(checkpoint) if checkpoint.exists() else {}
-        if state and state["step"] >= self.steps and (folder / "weights.safetensors").exists():
-            return
-        self._train(folder, state, progress)
+        weights = folder / "weights.safetensors"
+        with claimed(folder):
+            options = self.options()
+            new: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
+            state = new | resumed(folder, options) | {"options": options}
+            if state["step"] < self.steps or not weights.exists():
+                state = self._train(folder, state, progress)
+        return Trained(weights, state["step"], self.steps, state["step"] < self.steps)
 
-    def _train(self, folder: Path, state: dict[str, Any], progress: Progress | None) -> None:
-        """Train from `state`, which is empty for a new run, and save."""
+    def _train(self, folder: Path, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+        """Train from `state`, which holds no weights for a new run, and save; the state at the end without them."""
         started = saved = time.monotonic()
-        self.denoiser.to(self.device).train()
-        optimisation = Optimisation(self.denoiser, self.lr, self.weight_decay, self.ema)
-        if state:
-            optimisation.load(state)
-        precision = state.get("precision", self.precision)
-        if precision == "auto":
-            precision = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
-        loss = partial(self._loss, getattr(torch, precision))
+        optimisation = self._optimisation(state)
+        state = {name: state[name] for name in ("step", "seconds", "precision", "options")}
+        before = state["seconds"]
+        if state["precision"] == "auto":
+            state["precision"] = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
+        loss = partial(self._loss, getattr(torch, state["precision"]))
         gradients = Replayed(loss) if self._on_gpu else loss
-        step, before = int(state.get("step", 0)), float(state.get("seconds", 0.0))
-        with closing(Log(folder, step)) as log:
+        with closing(Log(folder, state["step"])) as log:
 
             def save() -> None:
                 log.flush()
-                self._save(folder, optimisation, step, before + time.monotonic() - started, precision)
+                state["seconds"] = before + time.monotonic() - started
+                self._save(folder, optimisation, state)
 
-            for batch in self._batches(step):
-                if time.monotonic() - started > 60 * self.max_minutes:
-                    break
-                log.write(self._step(batch, step, gradients, optimisation))
-                step += 1
-                if not self._on_gpu:
-                    log.flush()
-                if progress is not None:
-                    progress(step, self.steps, log.loss)
-                if time.monotonic() - saved > self.checkpoint_seconds:
-                    save()
-                    saved = time.monotonic()
-            save()
+            try:
+                for batch in self._batches(state["step"]):
+                    if time.monotonic() - started > 60 * self.max_minutes:
+                        break
+                    with uninterrupted():
+                        log.write(self._step(batch, state["step"], gradients, optimisation))
+                        state["step"] += 1
+                    if not self._on_gpu:
+                        log.flush()
+                    if progress is not None:
+                        progress(state["step"], self.steps, log.loss)
+                    if time.monotonic() - saved > self.checkpoint_seconds:
+                        save()
+                        saved = time.monotonic()
+                save()
+            except KeyboardInterrupt:
+                save()
+                raise
+        return state
+
+    def _optimisation(self, state: dict[str, Any]) -> Optimisation:
+        self.denoiser.to(self.device).train()
+        optimisation = Optimisation(self.denoiser, self.lr, self.weight_decay, self.ema)
+        if "denoiser" in state:
+            try:
+                optimisation.load(state)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise InputError(
+                    f"{self.folder}: holds another network's training; give another -o, or remove the folder"
+                ) from error
+        return optimisation
 
     def _batches(self, step: int) -> Iterable[Case | Scene]:
         """Batches from `step` to the end of the schedule; beside a GPU the other cores draw them ahead."""
         batches = Dataset(data=range(step, self.steps), transform=self._batch)
-        return DataLoader(batches, batch_size=None, num_workers=(os.cpu_count() or 1) - 1 if self._on_gpu else 0)
+        workers = (os.cpu_count() or 1) - 1 if self._on_gpu else 0
+        return DataLoader(batches, batch_size=None, num_workers=workers, worker_init_fn=leave_to_parent)
 
     def _step(
         self, batch: Case | Scene, step: int, gradients: Callable[..., Tensor], optimisation: Optimisation
@@ -184,14 +241,18 @@ class Trainer:
             row["gain_db"] = self.validate(optimisation.ema)
         return row
 
-    def _save(self, folder: Path, optimisation: Optimisation, step: int, seconds: float, precision: str) -> None:
-        state = {"step": step, "seconds": seconds, "precision": precision} | optimisation.state()
-        save_checkpoint(folder / "checkpoint.pt", state)
+    def _save(self, folder: Path, optimisation: Optimisation, state: dict[str, Any]) -> None:
+        """The checkpoint, and the weights with their record."""
+        save_checkpoint(folder / "checkpoint.pt", state | optimisation.state())
         record = {
-            "steps": step,
+            "steps": state["step"],
             "of": self.steps,
-            "seconds": round(seconds),
+            "seconds": round(state["seconds"]),
             "command": self.command,
             "sources": self.sources,
+            "precision": state["precision"],
+            "seed": self.seed,
+            "lr": self.lr,
+            "versions": {"mri-d3gm": __version__, "torch": str(torch.__version__)},
         }
         save_weights(folder / "weights.safetensors", optimisation.averaged(), record)
