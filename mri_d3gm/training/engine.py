@@ -152,6 +152,7 @@ class Trainer:
             values |= {f"network_def#{part}": given for part, given in parts.items()}
         values |= {f"train#trainer#{name}": getattr(self, name) for name in OPTIONS}
         simulate = {name: given.default for name, given in signature(self.simulate).parameters.items()}
+        simulate |= getattr(self.simulate, "keywords", {})
         values |= {f"train#simulate#{name}": value for name, value in simulate.items() if value is not Parameter.empty}
         return json.loads(json.dumps(values, default=str))
 
