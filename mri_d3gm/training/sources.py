@@ -60,23 +60,26 @@ def limit_band(image: Tensor, size: int) -> Tensor:
 
 
 def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
-    """Files below `data` of a source {glob, exclude?: globs, split?: [from, to], first?: count, last?: count}, sorted.
+    """Files below `data` of a source {glob: one or several, exclude?: globs, split?: [from, to], first?: count, last?: count,
+    optional?: bool}, sorted.
 
     split: that part of the files in an order shuffled by a fixed seed, so that [0, .7], [.7, .8] and [.8, 1] are disjoint.
-    InputError where nothing is left.
+    InputError where nothing is left, unless it is optional.
     """
+    globs = [source["glob"]] if isinstance(source["glob"], str) else source["glob"]
     excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
-    paths = sorted(set(data.glob(source["glob"])) - excluded)
-    if not paths:
-        raise InputError(f"{data}: nothing matches {source['glob']}; --data must be the folder it is relative to")
+    found = sorted({path for pattern in globs for path in data.glob(pattern)} - excluded)
+    paths = found
     if "split" in source:
         order = np.random.default_rng(0).permutation(len(paths))
         first, end = (round(part * len(paths)) for part in source["split"])
         paths = [paths[index] for index in sorted(order[first:end])]
     paths = paths[: source.get("first", len(paths))][-source.get("last", len(paths)) :]
-    if not paths:
-        raise InputError(f"{data}: {source['glob']} matches too few files for the part {source['split']}")
-    return paths
+    if paths or source.get("optional"):
+        return paths
+    if not found:
+        raise InputError(f"{data}: nothing matches {', '.join(globs)}; --data must be the folder it is relative to")
+    raise InputError(f"{data}: {', '.join(globs)} matches too few files for the part {source.get('split')}")
 
 
 def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:

@@ -9,20 +9,24 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.train import default_folder, train, training_record
 from mri_d3gm.training.checkpoint import claimed, load_checkpoint, save_checkpoint
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.simulate import draw_scene, simulate
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Slice, select_files
 
 SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 TINY = {"blocks": 1, "features": 8, "embedding": 16}
@@ -223,3 +227,40 @@ def test_every_configuration_has_a_folder_of_its_own() -> None:
     names = [path.stem for path in shipped("configs").glob("*.json")]
     assert len({default_folder(name) for name in names}) == len(names) > 20
     assert default_folder("weights-sr") == default_folder("weights-sr.json") == Path("runs/train-weights-sr")
+
+
+def own_nifti(path: Path, number: int) -> None:
+    volume = np.moveaxis((1000 * phantom(4, 64, 60) + number).astype(np.int16), 0, 2)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([1, 1, 5, 1])), path.with_suffix(".nii.gz"))
+
+
+def own_kspace(path: Path, _: int) -> None:
+    write_scan(path.with_suffix(".h5"), fft2c(phantom(2, 64, 64)))
+
+
+def own_picture(path: Path, _: int) -> None:
+    Image.fromarray((phantom(1, 64, 60)[0] * 80).astype(np.uint8)).save(path.with_suffix(".png"))
+
+
+KINDS = (own_nifti, own_kspace, own_picture)
+QUICK = {f"train#simulate#{name}": size for name, size in SIZES.items()} | {"network_def#options": TINY}
+
+
+@pytest.mark.parametrize("makers", [*((kind,) for kind in KINDS), KINDS * 4])
+def test_ones_own_folder_trains_whatever_kinds_of_files_it_holds(makers, tmp_path) -> None:
+    data, own = tmp_path / "data", overlay_keys("own")
+    for number, make in enumerate(makers):
+        (data / f"patient {number}").mkdir(parents=True)
+        make(data / f"patient {number}" / f"image{number}", number)
+        (data / f"patient {number}" / f"._image{number}.nii.gz").write_text("left by a file manager")
+    chosen = [set(select_files(data, own[key][0])) for key in ("sources", "validation_sources")]
+    assert len(chosen[0] | chosen[1]) == len(makers) == len(chosen[0]) + len(chosen[1])
+    assert bool(chosen[1]) == (len(makers) > 5)
+    done = train("own", str(data), str(tmp_path / "run"), "cpu", **QUICK, **{"train#trainer#steps": 1})
+    assert done.steps == 1 and bool(losses(tmp_path / "run"))
+
+
+def test_ones_own_folder_with_nothing_to_train_on_is_refused(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(InputError, match=r"nothing matches .*nii\.gz.*h5"):
+        train("own", str(tmp_path), str(tmp_path / "run"), "cpu", **QUICK)
