@@ -33,7 +33,7 @@ from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_we
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
 VALIDATION_SEED = 2**40
 OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
@@ -60,10 +60,10 @@ class Trainer:
     """
 
     denoiser: Denoiser
-    slices: Sequence[Slice]
-    validation: Sequence[Slice]
+    slices: Sequence[Example]
+    validation: Sequence[Example]
     folder: str
-    simulate: Callable[[Sequence[Slice], int], Case | Scene]
+    simulate: Callable[[Sequence[Example], int], Case | Scene]
     steps: int = 5000
     lr: float = 0.01
     weight_decay: float = 0.01

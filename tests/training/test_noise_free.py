@@ -15,9 +15,9 @@ from mri_d3gm.pipeline import solve
 from mri_d3gm.settings import Recon, Restore
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.simulate import simulate
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 
 
 class Recorder(torch.nn.Module):

@@ -26,9 +26,9 @@ from mri_d3gm.training.checkpoint import claimed, load_checkpoint, save_checkpoi
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.simulate import draw_scene, simulate
-from mri_d3gm.training.sources import Slice, select_files
+from mri_d3gm.training.sources import Example, select_files
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 TINY = {"blocks": 1, "features": 8, "embedding": 16}
 SIZES = {"batch": 2, "rows": 16, "cols": 48, "crop": 24}
 

@@ -21,9 +21,9 @@ from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_we
 from mri_d3gm.training.optimisers import optimisers
 from mri_d3gm.training.simulate import augment, random_mask, random_mask_2d, simulate
 from mri_d3gm.training.simulate_resolution import simulate_resolution
-from mri_d3gm.training.sources import Slice, limit_band, load_slices
+from mri_d3gm.training.sources import Example, limit_band, load_slices
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 OPTIONS = {"network": "consistent", "options": {"blocks": 1, "features": 8, "embedding": 16}}
 
 
