@@ -189,6 +189,16 @@ def test_initial_weights_grow_into_a_larger_network_that_answers_the_same(tmp_pa
     torch.testing.assert_close(after, before, atol=2e-3, rtol=2e-3)
 
 
+@pytest.mark.parametrize("options", [{"blocks": 1}, {"features": 4}, {"features": 16}, {"deep": False}, {"foretell": False}])
+def test_initial_weights_that_do_not_fit_are_refused_and_no_part_of_them_is_dropped(tmp_path, options: dict) -> None:
+    file = str(tmp_path / "first.safetensors")
+    whole = {"blocks": 2, "features": 8, "embedding": 16, "deep": True, "foretell": True}
+    save_weights(file, seeded_denoiser(0, options=whole), {"steps": 1})
+    with pytest.raises(InputError, match="initial weights"):
+        seeded_denoiser(0, file, options=options)
+    assert seeded_denoiser(0, file, options={}).config["options"] == seeded_denoiser(0, options=whole).config["options"]
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_time_weights_are_positive_and_x0_is_flat_at_the_start_law(dynamics: str, objective: str) -> None:
