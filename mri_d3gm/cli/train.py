@@ -1,6 +1,5 @@
 """mri-d3gm train."""
 
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,20 @@ from mri_d3gm.settings import Recon
 
 
 def train(config: str, data: Path, output: Path | None, device: str, max_minutes: float | None) -> None:
-    """Train beneath a bar of the steps."""
+    """Train beneath a bar of the steps, and say where the weights are."""
     from mri_d3gm.tasks import train as task
 
-    folder = output or (task.default_folder(config) if hasattr(task, "default_folder") else "runs/train")
-    tells = "progress" in signature(task.train).parameters
+    folder = output or task.default_folder(config)
 
-    def work(progress: Any) -> None:
-        told = {"progress": lambda step, steps, loss: progress(step, steps)} if tells else {}
-        task.train(config, str(data), str(folder), device, max_minutes, **told)
+    def work(progress: Any) -> Any:
+        def told(step: int, steps: int, loss: float) -> None:
+            progress(step, steps)
 
-    with_progress(Path(config).stem, not tells, work)
+        return task.train(config, str(data), str(folder), device, max_minutes, progress=told)
+
+    done = with_progress(Path(config).stem, False, work)
+    more = "; the same command goes on" if done.stopped_early else ""
+    print(f"{done.weights}: {done.steps} of {done.of} steps{more}")
 
 
 COMMAND = command(
@@ -32,7 +34,7 @@ COMMAND = command(
     [
         click.Argument(["config"], metavar="CONFIG"),
         data_option("Folder that the config's sources are relative to."),
-        output_option(None, "Folder for checkpoint, logs and weights; one named by CONFIG if left out"),
+        output_option(None, "Folder for checkpoint, logs and weights; runs/train-CONFIG if left out"),
         option_of(Recon, "device"),
         MAX_MINUTES,
     ],

@@ -5,17 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
-
-PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def shipped(*parts: str) -> Path:
-    """A folder or file shipped beside the package (checkout) or inside it (wheel), such as shipped("pipelines")."""
-    for root in (PACKAGE, PACKAGE.parent):
-        if (root / parts[0]).is_dir():
-            return root.joinpath(*parts)
-    raise InputError(f"{PACKAGE}: {'/'.join(parts)} is missing; reinstall mri-d3gm")
+from mri_d3gm.shipped import PACKAGE, shipped  # noqa: F401
 
 
 def overlay_file(config: str) -> Path:
@@ -80,16 +72,3 @@ def open_bundle(root: Path, config: str | list[str], workflow_type: str, **overr
     with named_causes():
         workflow.initialize()
     return workflow
-
-
-def resolve_device(name: str) -> str:
-    """auto to cuda where there is one; a GPU that was asked for and is missing is refused."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: no GPU that this PyTorch can use; leave --device out or say cpu")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise InputError(f"--device {name}: unknown; one of auto, cpu, cuda")
-    return name
