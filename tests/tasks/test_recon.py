@@ -12,7 +12,8 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.demo import run_demo
 from mri_d3gm.tasks.recon import already_done, output_names, reconstruct, slice_items
 

@@ -13,7 +13,8 @@ from PIL import Image
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
-from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.restore import TASKS, already_done, output_name, restore
 from mri_d3gm.tasks.train import train
 

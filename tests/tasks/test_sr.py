@@ -13,7 +13,8 @@ from scans import phantom
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
-from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
 
 FAST = {"steps": 1, "samples": 2}
