@@ -188,8 +188,10 @@ def chosen_slices(name: str, count: int, slices: str | None) -> range:
     if slices is None:
         return range(count)
     try:
-        parts = [int(part) if part else None for part in slices.split(":")]
-        index = slice(*parts) if len(parts) > 1 else slice(parts[0], (parts[0] or 0) + 1)
+        if ":" in slices:
+            index = slice(*(int(part) if part else None for part in slices.split(":")))
+        else:
+            index = slice(int(slices), int(slices) + 1 or None)
         chosen = range(count)[index]
     except (ValueError, TypeError) as error:
         raise InputError(f"--slices {slices}: write one number, a:b or a:b:c") from error
