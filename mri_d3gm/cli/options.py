@@ -10,7 +10,6 @@ import click
 
 from mri_d3gm.settings import Settings, entries, flag_of, type_of
 
-
 WIDEST, NARROW = 100, 60
 WHOLE = "\u2011"  # a hyphen that no line is broken at
 

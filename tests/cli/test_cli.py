@@ -17,7 +17,8 @@ def test_recon_writes_four_files_skips_what_is_done_and_refuses_the_rest(mri, tm
     code, text, _ = mri("recon", path, "-o", out, "--accel", 4, "--steps", 1, "--samples", 2, "--json")
     record = json.loads(text)
     assert code == 0 and record["Draws"] == 2 and Path(record["output"]).exists()
-    assert {file.name for file in out.iterdir()} == {"a_recon.nii.gz", "a_recon_std.nii.gz", "a_recon.json", "a_recon_preview.png"}
+    written = {f"a_recon{end}" for end in (".nii.gz", "_std.nii.gz", ".json", "_preview.png")}
+    assert {file.name for file in out.iterdir()} == written
     code, text, error = mri("recon", path, "-o", out, "--accel", 4, "--steps", 1, "--samples", 2)
     assert code == 0 and "already done" in error and text == ""
     code, _, error = mri("recon", path, "-o", out, *QUICK)

@@ -23,9 +23,8 @@ INSIDE = (np.arange(COLS) >= FIRST) & (np.arange(COLS) < END)
 def limited(path: Path, coils: int, lines: np.ndarray | bool = True, **datasets: np.ndarray) -> Path:
     """A file whose header says that columns 8 to 55 were encoded, with some of its lines."""
     kspace = four_coils(ROWS, COLS)[:, :coils] * INSIDE * lines
-    return write_scan(
-        path, kspace if coils > 1 else kspace[:, 0], header(ROWS, COLS, last=END - FIRST - 1, centre=24), **datasets
-    )
+    xml = header(ROWS, COLS, last=END - FIRST - 1, centre=COLS // 2 - FIRST)
+    return write_scan(path, kspace if coils > 1 else kspace[:, 0], xml, **datasets)
 
 
 def measured(path: Path, settings: Recon) -> Measurement:
