@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.shipped import shipped
 
 
 def overlay_file(config: str) -> Path:
