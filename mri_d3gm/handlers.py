@@ -1,6 +1,7 @@
 """Ignite handlers that gather what a bundle's evaluator gives slice by slice and, at the end, write what the command writes."""
 
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -45,35 +46,44 @@ def prepare_batch(
     return batch["zero_filled"].to(device, non_blocking=non_blocking), batch.get("reference"), (), kwargs
 
 
-class Gatherer:
-    """Keeps what the evaluator gives; `result` after the run. A subclass says what it keeps of a batch and how it ends."""
+class Gatherer(ABC):
+    """Keeps what the evaluator gives, batches of one; `result` after the run, written where an output was given."""
 
-    def __init__(self, path: str, output: str | None) -> None:
-        self.path, self.output, self.started = str(path), output, time.monotonic()
+    def __init__(self, path: str, settings: Any, output: str | None = None) -> None:
+        self.path, self.settings, self.output, self.started = str(path), settings, output, time.monotonic()
         self.slices: list[Any] = []
         self.result: Any = None
 
     def attach(self, engine: Engine) -> None:
         """Called by MONAI for every handler of an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda _: self.output is None or check_writable(self.names()))
+        engine.add_event_handler(Events.STARTED, self.check)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
-        engine.add_event_handler(Events.COMPLETED, lambda _: self.end(time.monotonic() - self.started))
+        engine.add_event_handler(Events.COMPLETED, self.end)
+
+    def check(self, _: Engine) -> None:
+        """Whether the output can be written is known before the work."""
+        if self.output is not None:
+            check_writable(self.names())
 
     def keep(self, engine: Engine) -> None:
         """One batch."""
-        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[index,call-overload]
+        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[arg-type,index,call-overload]
 
+    def seconds(self) -> float:
+        """Since the run was set up."""
+        return time.monotonic() - self.started
+
+    @abstractmethod
     def names(self) -> Outputs:
-        """What will be written."""
-        raise AssertionError("a subclass says")
+        """What will be written, as by the command."""
 
+    @abstractmethod
     def add(self, batch: Batch, draws: Draws) -> None:
-        """Keep a batch of one."""
-        raise AssertionError("a subclass says")
+        """Keep a batch; an empty slice stays empty, whatever the network made of it."""
 
-    def end(self, seconds: float) -> None:
+    @abstractmethod
+    def end(self, _: Engine) -> None:
         """Assemble the result, and write it where an output was given."""
-        raise AssertionError("a subclass says")
 
 
 def _reference(batch: Batch) -> np.ndarray | None:
@@ -83,17 +93,13 @@ def _reference(batch: Batch) -> np.ndarray | None:
 class ReconGatherer(Gatherer):
     """Slices of a reconstruction; `result` is a `tasks.recon.Reconstruction`."""
 
-    def __init__(self, path: str, settings: Recon, output: str | None = None) -> None:
-        super().__init__(path, output)
-        self.settings = settings
+    settings: Recon
 
     def names(self) -> Outputs:
-        """Those of the command."""
         return recon.names_of(self.path, str(self.output))
 
     def add(self, batch: Batch, draws: Draws) -> None:
-        """An empty slice stays empty, whatever the network made of it."""
-        scan, reference = scan_of(batch | {"path": self.path}, self.settings.crop), _reference(batch)
+        scan, reference = scan_of({"path": self.path}, self.settings.crop), _reference(batch)
         if not batch["kspace"].any():
             self.slices.append(recon.empty_slice(scan, reference))
             return
@@ -102,10 +108,9 @@ class ReconGatherer(Gatherer):
         prepared = Prepared(measurement_of(batch), batch["scale"].numpy(), [estimate], batch["coil_map_source"])
         self.slices.append(recon.finished_slice(scan, prepared, draws, reference))
 
-    def end(self, seconds: float) -> None:
-        """The volume."""
+    def end(self, _: Engine) -> None:
         scan = scan_of({"path": self.path}, self.settings.crop)
-        self.result = recon.assemble(scan, self.settings, self.slices, seconds)
+        self.result = recon.assemble(scan, self.settings, self.slices, self.seconds())
         if self.output is not None:
             recon.write(self.result, scan, self.names())
 
@@ -113,24 +118,19 @@ class ReconGatherer(Gatherer):
 class SuperResolveGatherer(Gatherer):
     """Slices of a super-resolution; `result` is a `tasks.sr.SuperResolution`."""
 
-    def __init__(self, path: str, settings: SuperResolve, output: str | None = None) -> None:
-        super().__init__(path, output)
-        self.settings = settings
+    settings: SuperResolve
 
     def names(self) -> Outputs:
-        """Those of the command."""
         return sr.names_of(self.path, str(self.output))
 
     def add(self, batch: Batch, draws: Draws) -> None:
-        """An empty slice stays empty, whatever the network made of it."""
         reference, image = _reference(batch), batch["image"][0]
         empty = None if image.any() else sr.empty_slice(image, self.settings.scale, reference)
         self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference))
 
-    def end(self, seconds: float) -> None:
-        """The volume."""
+    def end(self, _: Engine) -> None:
         source = cached_volume(self.path, self.settings.series)
-        self.result = sr.assemble(source, self.settings, self.slices, seconds)
+        self.result = sr.assemble(source, self.settings, self.slices, self.seconds())
         self.result.record["Input"]["File"] = Path(self.path).resolve().name
         if self.output is not None:
             sr.write(self.result, source, self.names())
@@ -139,21 +139,15 @@ class SuperResolveGatherer(Gatherer):
 class RestoreGatherer(Gatherer):
     """The restored picture; `result` is a `tasks.restore.Restoration`."""
 
-    def __init__(self, path: str, settings: Restore, output: str | None = None) -> None:
-        super().__init__(path, output)
-        self.settings = settings
+    settings: Restore
 
     def names(self) -> Outputs:
-        """Those of the command."""
         return restore.names_of(self.path, str(self.output))
 
     def add(self, batch: Batch, draws: Draws) -> None:
-        """The one picture."""
         reference = batch["reference"][0] if "reference" in batch else None
-        seconds = time.monotonic() - self.started
-        self.result = restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, seconds)
+        self.result = restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, self.seconds())
 
-    def end(self, seconds: float) -> None:
-        """The picture."""
+    def end(self, _: Engine) -> None:
         if self.output is not None:
             restore.write(self.result, self.path, read_picture(self.path), self.settings, self.names())

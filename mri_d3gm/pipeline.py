@@ -1,8 +1,8 @@
 """From arrays to arrays: prepare a measurement, solve it, finish an image. No files, no global state, any batch.
 
-    prepared = prepare(kspace, mask)                       # k-space to Measurement
-    draws = solve(prepared.measurement, network, settings) # Measurement to Draws
-    finished = finish(draws, prepared.scale)               # Draws to magnitudes
+prepared = prepare(kspace, mask)                       # k-space to Measurement
+draws = solve(prepared.measurement, network, settings) # Measurement to Draws
+finished = finish(draws, prepared.scale)               # Draws to magnitudes
 """
 
 from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from mri_d3gm.errors import InputError
 
@@ -63,7 +63,9 @@ def type_of(settings: type, name: str) -> type:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Options of a task; InputError, that names the option, for a value that it cannot have."""
+    """Options of a task; InputError, that names the option, for a value that it cannot have. bundle: folder of its bundle."""
+
+    bundle: ClassVar[str]
 
     seed: int = option(0, "Seed of everything that is drawn.", least=0)
     solver: str = option("posterior", "Solver of the reverse process.", choices=SOLVERS)
@@ -121,6 +123,8 @@ def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
 class Recon(Settings):
     """Reconstruction. Of steps, samples and trust, what is None is as `quality` says."""
 
+    bundle: ClassVar[str] = "reconstruction"
+
     accel: float | None = option(None, "Undersample a full file at this R (8 if left out).", least=1)
     mask_kind: str = option("equispaced-fraction", "How it is undersampled.", choices=MASKS, flag="--mask")
     axis: str = option("phase", "Axis that is undersampled.", choices=("phase", "readout"))
@@ -145,6 +149,8 @@ class Recon(Settings):
 class SuperResolve(Settings):
     """Super-resolution in plane."""
 
+    bundle: ClassVar[str] = "super_resolution"
+
     scale: int = option(4, "How many times the in-plane matrix.", choices=(2, 4))
     operator: str = option(
         "truncation",
@@ -167,6 +173,8 @@ class SuperResolve(Settings):
 class Restore(Settings):
     """Rain or haze out of photographs."""
 
+    bundle: ClassVar[str] = "restoration"
+
     task: str = option("derain", "What is removed.", choices=("derain", "dehaze"))
     method: str = option("d3gm", "dark-channel is for haze, median for rain.", choices=RESTORATION_METHODS)
     steps: int = option(1, "Network evaluations a draw.", least=1)
@@ -180,7 +188,6 @@ class Restore(Settings):
 
 
 TASKS: dict[str, type[Settings]] = {"recon": Recon, "sr": SuperResolve, "restore": Restore}
-DIRECTORIES = {"recon": "reconstruction", "sr": "super_resolution", "restore": "restoration"}
 
 
 def chosen_slices(name: str, count: int, slices: str | None) -> range:

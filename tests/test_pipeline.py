@@ -17,7 +17,7 @@ from mri_d3gm.io.open_scan import scan_of_array
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics import masks
-from mri_d3gm.settings import DIRECTORIES, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.tasks.bundles import open_bundle
@@ -148,6 +148,6 @@ def test_the_mask_of_a_volume_is_drawn_once(kind: str, monkeypatch, tmp_path) ->
     assert reconstruct(four_coils(), **options).record["Slices"] == 2
     assert len(drawn) == 1
     path = write_scan(tmp_path / "a.h5", four_coils(80, 64))
-    root = shipped("pipelines", DIRECTORIES["recon"])
+    root = shipped("pipelines", Recon.bundle)
     open_bundle(root, "inference.json", "inference", dataset_dir=str(path), **options).run()
     assert len(drawn) == 2

@@ -20,7 +20,7 @@ from mri_d3gm.physics.masks import MASKS
 from mri_d3gm.runs import record
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.samplers import SOLVERS
-from mri_d3gm.settings import DIRECTORIES, TASKS, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import TASKS, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 
 PYTHON = {"recon": mri_d3gm.reconstruct, "sr": mri_d3gm.superresolve, "restore": mri_d3gm.restore}
@@ -61,7 +61,7 @@ def test_keywords_of_python_do_not_hide_options(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_bundle_has_the_options_and_defaults_of_the_settings(task: str) -> None:
-    config = json.loads(shipped("pipelines", DIRECTORIES[task], "configs", "inference.json").read_text())
+    config = json.loads(shipped("pipelines", TASKS[task].bundle, "configs", "inference.json").read_text())
     defaults = {entry.name: entry.default for entry in fields(TASKS[task])}
     assert {name: config[name] for name in defaults.keys() - {"weights", "device"}} == {
         name: value for name, value in defaults.items() if name not in ("weights", "device")
@@ -72,7 +72,7 @@ def test_the_bundle_has_the_options_and_defaults_of_the_settings(task: str) -> N
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_fingerprint_is_of_all_options_that_decide(task: str) -> None:
-    options = provenance(task, TASKS[task](), "none", None)["Options"]
+    options = provenance(TASKS[task](), [])["Options"]
     undecided = {"weights", "device", "threads", "quality"}  # weights by their content, quality by what it sets
     assert set(options) == {entry.name for entry in fields(TASKS[task])} - undecided
 
@@ -90,7 +90,7 @@ def test_the_sidecar_holds_the_fingerprint(tmp_path) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_table_in_the_docs_is_that_of_the_settings(task: str) -> None:
-    text = (DOCS / f"{DIRECTORIES[task]}.md").read_text()
+    text = (DOCS / f"{TASKS[task].bundle}.md").read_text()
     written = text.partition("<!-- options -->\n")[2].partition("\n<!-- /options -->")[0]
     assert written == settings.table(TASKS[task]), f"write this:\n{settings.table(TASKS[task])}"
 

@@ -42,20 +42,8 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-app = Commands(
-    "mri-d3gm",
-    no_args_is_help=True,
-    help="Undersampled or low-resolution MRI to images you can trust.",
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            help="Show the version and exit.",
-            callback=lambda ctx, _, asked: (click.echo(f"mri-d3gm {__version__}"), ctx.exit()) if asked else None,
-        )
-    ],
+app = click.version_option(__version__, message="mri-d3gm %(version)s")(
+    Commands("mri-d3gm", no_args_is_help=True, help="Undersampled or low-resolution MRI to images you can trust.")
 )
 
 

@@ -18,8 +18,8 @@ from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import to_csv, to_markdown
-from mri_d3gm.runs.record import files_hash, provenance, weights_file
-from mri_d3gm.settings import TASKS, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.runs.record import provenance, weights_file
+from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import Reconstruction, reconstruct
 from mri_d3gm.tasks.restore import restore
@@ -174,7 +174,7 @@ def network_size(task: str, weights: str | None) -> tuple[int, int]:
 
     from mri_d3gm.networks.weights import load_network
 
-    network = load_network(weights_file("restore", Restore(task=task, weights=weights)))
+    network = load_network(weights_file(Restore(task=task, weights=weights)))
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 256, 256))
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops()
@@ -225,9 +225,7 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
 def key_of(job: Job) -> Row:
     """What tells a job from others: its name, and all that decides its result; see `runs.record.provenance`."""
     files = sorted(part for part in job.path.rglob("*") if part.is_file()) if job.path.is_dir() else [job.path]
-    task = next(name for name, kind in TASKS.items() if isinstance(job.settings, kind))
-    made = provenance(task, job.settings, job.name["method"], files_hash(files))
-    return {"name": job.name, "central": job.central} | made
+    return {"name": job.name, "central": job.central} | provenance(job.settings, files)
 
 
 def recorded(file: TextIO) -> dict[str, Row]:

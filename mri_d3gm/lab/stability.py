@@ -88,7 +88,7 @@ def measure_stability(
         raise InputError(f"--solver {','.join(unknown)}: unknown; one of {', '.join(SOLVERS)}")
     if not steps or min(steps) < 1:
         raise InputError(f"--steps {','.join(map(str, steps))}: each must be at least 1")
-    instruments = [load(file) for file in weights or [weights_file("recon", Recon())]]
+    instruments = [load(file) for file in weights or [weights_file(Recon())]]
     probe = open_probe(path, accel, index, seed)
     make_folder(output / "discrepancy.csv")
     total, done = len(DYNAMICS) + len(instruments) * len(solvers) * sum(steps), 0

@@ -1,6 +1,7 @@
 """Methods that use the network: draws of the reverse process, and one evaluation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.trust import Support, discounted, support
@@ -63,12 +65,14 @@ def d3gm(
         tell()
         return found
 
-    parts = list(run(lambda task: task[0](task[1]), [*((draw, i) for i in range(settings.samples or 1)), *((fold, i) for i in folds)]))
+    tasks: list[Callable[[], Any]] = [partial(draw, number) for number in range(settings.samples or 1)]
+    parts = list(run(lambda task: task(), [*tasks, *(partial(fold, number) for number in folds)]))
     drawn, found = parts[: settings.samples], [part for part in parts[settings.samples :] if part is not None]
     images = torch.stack([one.images for one in drawn], 1)
     supports: list[Support | None] | None = None
     if found:
         supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
+        assert isinstance(measurement, Cartesian)  # no other has samples to withhold
         images = torch.stack([discounted(images[i], measurement[i], s) for i, s in enumerate(supports) if s is not None])
     return Draws(images, evaluations, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
 
@@ -83,7 +87,7 @@ def one_draw(
     seeds: Sequence[int],
     progress: Progress,
 ) -> Drawn:
-    """A draw of each of the batch as the network sees it mirrored along `axes`, mirrored back; progress after each evaluation."""
+    """A draw of each of the batch, which the network sees mirrored along `axes`; progress is told after each evaluation."""
     seen = mirror(mu, axes)
     agree = Agreement(network, measurement.mirrored(axes))
     images, _ = sample(

@@ -21,6 +21,6 @@ def blurred(image: Tensor, factor: int, seed: int) -> Tensor:
 
 
 def degraded(image: Tensor, kind: str, factor: int, *, noise: float = 0.0, seed: int = 0) -> Tensor:
-    """A magnitude (rows, cols) made `factor` times smaller, kind truncation (of its k-space) or kernel (`blurred`), with noise."""
+    """A magnitude (rows, cols) made `factor` times smaller, by truncation of k-space or a kernel (`blurred`), with noise."""
     small = truncate(image, factor).abs() if kind == "truncation" else blurred(image, factor, seed)
     return rician(small, noise, seed) if noise > 0 else small

@@ -73,9 +73,7 @@ def corners(kspace: Tensor) -> float:
     return _quietest(tiles, 2 * 256 * kspace.shape[0]) if len(tiles) else 0.0
 
 
-def estimate_noise(
-    kspace: Tensor, mask: Tensor, scan: Tensor | float | None = None, scan_scale: float = 1.0
-) -> NoiseEstimate:
+def estimate_noise(kspace: Tensor, mask: Tensor, scan: Tensor | float | None = None, scan_scale: float = 1.0) -> NoiseEstimate:
     """Noise of kspace (coils, rows, cols) under mask (rows | 1, cols | 1).
 
     scan: a noise scan, complex, or a known deviation, which counts times scan_scale. Without it the smaller of the estimates

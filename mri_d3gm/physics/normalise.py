@@ -25,6 +25,6 @@ def normalised_kspace(kspace: Tensor, percentile: float = PERCENTILE) -> tuple[T
 
 
 def image_scale(image: Tensor, factor: int) -> tuple[float, float]:
-    """Peak of a real image (rows, cols), and the percentile of what zero-filling it to `factor` times its size gives, in peaks."""
+    """Peak of a real image (rows, cols), and the percentile, in peaks, of the image zero-filled to `factor` times its size."""
     peak = float(image.abs().max()) or 1.0
     return peak, float(np.percentile(ifft2c(embed(image / peak, factor)).abs().numpy(), PERCENTILE)) or 1.0

@@ -11,18 +11,18 @@ from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
-from mri_d3gm.runs.names import Outputs
-from mri_d3gm.settings import DIRECTORIES, Restore, Settings
+from mri_d3gm.runs.names import Outputs, check_writable
+from mri_d3gm.settings import Restore, Settings
 from mri_d3gm.shipped import shipped
 
 LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
 LEARNED = ("d3gm", "regression")
 
 
-def weights_file(task: str, settings: Settings) -> str:
-    """The weights that a task's settings name, else the shipped ones."""
+def weights_file(settings: Settings) -> str:
+    """The weights that settings name, else the shipped ones."""
     name = settings.task if isinstance(settings, Restore) else "model"
-    return settings.weights or str(shipped("pipelines", DIRECTORIES[task], "models", f"{name}.safetensors"))
+    return settings.weights or str(shipped("pipelines", settings.bundle, "models", f"{name}.safetensors"))
 
 
 def files_hash(files: Iterable[str | Path]) -> str:
@@ -47,21 +47,34 @@ def _hash(names: tuple[str, ...], _: Any) -> str:
     return digest.hexdigest()
 
 
-def provenance(task: str, settings: Settings, method: str, input_hash: str | None) -> dict[str, Any]:
-    """What decides a result: input, options, the files that options name, software."""
+def provenance(settings: Settings, files: Iterable[str | Path]) -> dict[str, Any]:
+    """What decides a result: input files, options, the files that options name, software."""
     options = settings.fingerprint()
-    files = [options[name] for name in ("coil_maps", "target") if options.get(name) is not None]
+    named = [options[name] for name in ("coil_maps", "target") if options.get(name) is not None]
+    read = list(files)
     record: dict[str, Any] = {
-        "Options": options | {name: Path(value).name for name, value in options.items() if value in files},
+        "Options": options | {name: Path(value).name for name, value in options.items() if value in named},
         "Weights": None,
         "Software": {"mri-d3gm": __version__} | {name: _installed(name) for name in LIBRARIES},
     }
-    if method in LEARNED:
-        weights = weights_file(task, settings)
+    if options["method"] in LEARNED:
+        weights = weights_file(settings)
         record["Weights"] = {"File": Path(weights).name, "SHA256": files_hash([weights])}
-    if files:
-        record["OptionFilesSHA256"] = files_hash(files)
-    return record | {"InputSHA256": input_hash}
+    if named:
+        record["OptionFilesSHA256"] = files_hash(named)
+    return record | {"InputSHA256": files_hash(read) if read else None}
+
+
+def once(
+    names: Outputs, made: Callable[[], dict[str, Any]], work: Callable[[], dict[str, Any]], overwrite: bool
+) -> tuple[dict[str, Any], bool]:
+    """The record that `work` gives, or of the same run that is done already, and whether it was; made: its provenance.
+
+    InputError for names that cannot be written, and for files of another run unless they may be overwritten.
+    """
+    check_writable(names)
+    done = None if overwrite else finished(names, made)
+    return (work(), False) if done is None else (done, True)
 
 
 def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

@@ -24,9 +24,9 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.masks import achieved_accel, center_lines
 from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
-from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_names
+from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
-from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.runs.record import once, provenance, weights_file
 from mri_d3gm.settings import Recon, chosen_slices
 
 POOR_FIT = 0.9
@@ -110,7 +110,7 @@ def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: floa
 
 def load(settings: Recon) -> Denoiser:
     """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file("recon", settings), resolve_device(settings.device), settings.tau)
+    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def reconstruct_slice(
@@ -181,7 +181,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
     trust = trust_record([fact["support"] for fact in facts], settings.trust or "off")
     maps = sorted({fact["coil_maps"] for fact in facts})
-    made = provenance("recon", settings, settings.method, files_hash(scan.files) if scan.files else None)
+    made = provenance(settings, scan.files)
     return {
         "Method": settings.method,
         "Input": {"File": Path(scan.name).name, "SHA256": made.pop("InputSHA256")},
@@ -272,14 +272,13 @@ def reconstruct_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     scan = open_scan(path, settings.crop)
-    check_writable(names)
-    if not overwrite:
-        done = finished(names, lambda: provenance("recon", settings, settings.method, files_hash(scan.files)))
-        if done is not None:
-            return done, True
-    result = reconstruct(scan, settings, network=network, progress=progress)
-    write(result, scan, names)
-    return result.record, False
+
+    def work() -> dict[str, Any]:
+        result = reconstruct(scan, settings, network=network, progress=progress)
+        write(result, scan, names)
+        return result.record
+
+    return once(names, lambda: provenance(settings, scan.files), work, overwrite)
 
 
 def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:

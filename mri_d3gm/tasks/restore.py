@@ -17,8 +17,8 @@ from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
-from mri_d3gm.runs.names import Outputs, check_writable, make_folder, picture_names
-from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.runs.names import Outputs, make_folder, picture_names
+from mri_d3gm.runs.record import once, provenance, weights_file
 from mri_d3gm.settings import Restore
 from mri_d3gm.weather.degrade import degraded
 
@@ -61,8 +61,9 @@ def assemble(
 ) -> Restoration:
     """A solved batch of one, scored where the clean picture is known, and its record; pictures (3, rows, cols)."""
     restored = draws.images[0].mean(0).clamp(0, 1).cpu()
-    pictures = [None if one is None else one.numpy().transpose(1, 2, 0) for one in (restored, image, reference)]
-    record = {
+    after, before, clean = (None if one is None else one.numpy().transpose(1, 2, 0) for one in (restored, image, reference))
+    assert after is not None and before is not None
+    record: dict[str, Any] = {
         "Method": settings.method,
         "Task": settings.task,
         "Pixels": list(image.shape[1:]),
@@ -70,14 +71,14 @@ def assemble(
         "Draws": settings.samples if settings.method == "d3gm" else 1,
         "Seconds": round(seconds, 2),
     }
-    if pictures[2] is not None:
-        record["Metrics"], record["MetricsDegraded"] = (scores(pictures[2], one) for one in pictures[:2])  # type: ignore[arg-type]
-    return Restoration(*pictures, record)  # type: ignore[arg-type]
+    if clean is not None:
+        record["Metrics"], record["MetricsDegraded"] = scores(clean, after), scores(clean, before)
+    return Restoration(after, before, clean, record)
 
 
 def load(settings: Restore) -> Denoiser:
     """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file("restore", settings), resolve_device(settings.device), settings.tau)
+    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def colour(picture: np.ndarray) -> torch.Tensor:
@@ -85,9 +86,11 @@ def colour(picture: np.ndarray) -> torch.Tensor:
     array = np.asarray(picture)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise InputError(f"picture: {array.dtype} of shape {array.shape}; finite floats (rows, cols, 1 or 3) in [0, 1] are needed")
+        raise InputError(f"picture: {array.dtype} of shape {array.shape}; finite floats (rows, cols, 1 or 3) are needed")
     if min(array.shape[:2]) < SHORTEST_SIDE:
-        raise InputError(f"picture: {array.shape[0]} x {array.shape[1]} pixels are too small; at least {SHORTEST_SIDE} x {SHORTEST_SIDE}")
+        raise InputError(
+            f"picture: {array.shape[0]} x {array.shape[1]} pixels; at least {SHORTEST_SIDE} on each side is needed"
+        )
     if array.min() < 0 or array.max() > 1:
         raise InputError(f"picture: values from {array.min():g} to {array.max():g}; floats in [0, 1] are needed")
     return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32).transpose(2, 0, 1))).expand(3, -1, -1).contiguous()
@@ -124,18 +127,17 @@ def restore_file(
     source = read_picture(path)
     if names.result.resolve() == Path(path).resolve():
         raise InputError(f"{names.result}: is the input itself; give another folder to -o")
-    check_writable(names)
-    if not overwrite:
-        done = finished(names, lambda: provenance("restore", settings, settings.method, files_hash([path])))
-        if done is not None:
-            return done, True
-    result = restore(source.array, settings, network=network, progress=progress)
-    return write(result, path, source, settings, names), False
+
+    def work() -> dict[str, Any]:
+        result = restore(source.array, settings, network=network, progress=progress)
+        return write(result, path, source, settings, names)
+
+    return once(names, lambda: provenance(settings, [path]), work, overwrite)
 
 
 def write(result: Restoration, path: str | Path, source: Picture, settings: Restore, names: Outputs) -> dict[str, Any]:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
-    made = provenance("restore", settings, settings.method, files_hash([path]))
+    made = provenance(settings, [path])
     record = {"Input": {"File": Path(path).name, "SHA256": made.pop("InputSHA256")}} | made | result.record
     make_folder(names.result)
     write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)

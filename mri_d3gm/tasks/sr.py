@@ -23,9 +23,9 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.degrade import degraded
-from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_names
+from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
-from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
+from mri_d3gm.runs.record import once, provenance, weights_file
 from mri_d3gm.settings import SuperResolve, chosen_slices
 
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
@@ -82,7 +82,7 @@ def superresolve(
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
-    """The volume of all chosen slices of all frames in their order (`jobs_of`), scored where it was degraded, and its record."""
+    """The volume of all slices of all frames in their order (`jobs_of`), scored where it was degraded, and its record."""
     axis, chosen, frames = jobs_of(source, settings)
 
     def assembled(images: Sequence[np.ndarray | None]) -> np.ndarray | None:
@@ -113,7 +113,7 @@ def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
 
 def load(settings: SuperResolve) -> Denoiser:
     """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file("sr", settings), resolve_device(settings.device), settings.tau)
+    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def superresolve_slice(
@@ -170,7 +170,7 @@ def describe(
     """The sidecar: provenance, grid, residual, warnings."""
     axis = jobs_of(source, settings)[0]
     residuals = [one.residual for one in slices if one.residual is not None]
-    made = provenance("sr", settings, settings.method, files_hash(source.files) if source.files else None)
+    made = provenance(settings, source.files)
     name = source.files[0].resolve().name if source.files else "volume"
     return {
         "Method": settings.method,
@@ -228,15 +228,14 @@ def superresolve_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     source = open_image(path, settings.series)
-    check_writable(names)
-    if not overwrite:
-        done = finished(names, lambda: provenance("sr", settings, settings.method, files_hash(source.files)))
-        if done is not None:
-            return done, True
-    result = superresolve(source, settings, network=network, progress=progress)
-    result.record["Input"]["File"] = Path(path).resolve().name
-    write(result, source, names)
-    return result.record, False
+
+    def work() -> dict[str, Any]:
+        result = superresolve(source, settings, network=network, progress=progress)
+        result.record["Input"]["File"] = Path(path).resolve().name
+        write(result, source, names)
+        return result.record
+
+    return once(names, lambda: provenance(settings, source.files), work, overwrite)
 
 
 def write(result: SuperResolution, source: Image, names: Outputs) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scans import four_coils, phantom, write_scan
 
 import mri_d3gm
-from mri_d3gm.settings import DIRECTORIES, Recon, SuperResolve
+from mri_d3gm.settings import TASKS, Recon, SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks import recon, sr
 from mri_d3gm.tasks.bundles import open_bundle
@@ -28,7 +28,7 @@ def kspace(coils: int, empty: int, zero: complex) -> np.ndarray:
 
 def by_bundle(task: str, path: Path, **options: object):
     """What the bundle's evaluator gathers."""
-    root = shipped("pipelines", DIRECTORIES[task])
+    root = shipped("pipelines", TASKS[task].bundle)
     workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path), **FAST, **options)
     workflow.run()
     return workflow.parser.get_parsed_content("gatherer").result
