@@ -3,7 +3,8 @@
 import glob
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ Work = Callable[[str, str, Callable[[int, int], None]], tuple[str, dict[str, Any
 
 
 def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
-    """Files, folders (their files with these endings) and globs to a list of files; a lone missing file is kept to be reported."""
+    """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept to be reported."""
     files: list[str] = []
     for pattern in patterns:
         path = Path(pattern)
@@ -33,9 +34,20 @@ def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
     return files
 
 
-def run_all(
-    files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool
-) -> int:
+@contextmanager
+def memory_said(name: str = "") -> Iterator[None]:
+    """Memory that runs out becomes an InputError; name: what was worked on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        texts = ("not enough memory", "out of memory", "can't allocate memory")
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
+            raise
+        advice = "memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more"
+        raise InputError(f"{name}: {advice}" if name else advice) from error
+
+
+def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool) -> int:
     """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
 
     work(file, output, progress) gives the name of the result, its record, and whether it was there already. InputError where
@@ -46,9 +58,10 @@ def run_all(
     failed = 0
     for file, place in zip(files, folders(files, output), strict=True):
         try:
-            name, record, before = with_progress(
-                Path(file).name, as_json, lambda progress, file=file, place=place: work(file, place, progress)
-            )
+            with memory_said(file):
+                name, record, before = with_progress(
+                    Path(file).name, as_json, lambda progress, file=file, place=place: work(file, place, progress)
+                )
         except InputError as error:
             if len(files) == 1:
                 raise
