@@ -43,14 +43,15 @@ def reconstruct(
 
     kspace: complex (slices, coils, rows, cols), (slices, rows, cols) of one coil, or (rows, cols); rows the readout, the centre
     of k-space at (rows // 2, cols // 2), any units. Or the path of a file. Fully sampled k-space is undersampled by
-    settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from lines of zeros if None.
-    coil_maps: complex (coils, rows, cols), or one such set a slice; estimated if None. noise: deviation of the noise in each real
-    and imaginary part of kspace, or a noise scan (coils, samples); estimated if None. voxel_mm: row, column and slice spacing. The
-    last three and mask are for arrays; a file holds its own. settings: the fields of `mri_d3gm.settings.Recon`, such as accel,
-    quality, method, seed, threads.
+    settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from lines of zeros if
+    None. coil_maps: complex (coils, rows, cols), or one such set a slice; estimated if None. noise: deviation of the noise in
+    each real and imaginary part of kspace, or a noise scan, complex (coils, samples); estimated if None. voxel_mm: row, column
+    and slice spacing. mask, noise and voxel_mm are for arrays; a file holds its own. settings: the fields of
+    `mri_d3gm.settings.Recon`, such as accel, quality, method, seed, threads.
 
     Returns volume, std, zero_filled, reference (None if unknown), each (slices, rows, cols) float32 in kspace's units
-    (orthonormal FFT), affine (4, 4) and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
+    (orthonormal FFT), affine (4, 4) and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be
+    used.
     """
     import numpy as np
 
@@ -68,14 +69,18 @@ def reconstruct(
     chosen = Recon.of(settings)
     if isinstance(kspace, str | Path):
         if mask is not None or noise is not None or not np.array_equal(_array("voxel_mm", voxel_mm), (1.0, 1.0, 1.0)):
-            raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give k-space as an array")
+            raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give an array")
         scan = open_scan(kspace, chosen.crop)
     else:
-        given = [None if value is None else _array(name, value) for name, value in (("mask", mask), ("noise", noise))]
-        scan = scan_of_array(_array("kspace", kspace), *given, _array("voxel_mm", voxel_mm))
+        scan = scan_of_array(
+            _array("kspace", kspace),
+            None if mask is None else _array("mask", mask),
+            None if noise is None else _array("noise", noise),
+            _array("voxel_mm", voxel_mm),
+        )
     if maps is not None:
         if maps.ndim == 4 and len(maps) != scan.slices:
-            raise InputError(f"coil_maps: {len(maps)} sets for {scan.slices} slices; one set for all, or one a slice, is needed")
+            raise InputError(f"coil_maps: {len(maps)} sets for {scan.slices} slices; one set, or one a slice, is needed")
         maps = np.stack([checked_coil_maps(one, scan) for one in (maps if maps.ndim == 4 else maps[None])])
         maps = maps if len(maps) > 1 or scan.slices == 1 else maps[0]
     return recon.reconstruct(scan, chosen, coil_maps=maps)
@@ -90,12 +95,12 @@ def superresolve(
 ) -> SuperResolution:
     """An image of settings.scale (2 or 4) times the in-plane matrix.
 
-    image: real (i, j, k) or (i, j, k, t); or the path of a NIfTI, NRRD or DICOM image. affine: (4, 4) from voxel index to mm (RAS),
-    which says which axis is across slices; 1 mm voxels if None. time_step: seconds between frames. Both are for arrays; a file
-    holds its own. settings: the fields of `mri_d3gm.settings.SuperResolve`.
+    image: real (i, j, k) or (i, j, k, t); or the path of a NIfTI, NRRD or DICOM image. affine: (4, 4) from voxel index to mm
+    (RAS), which says which axis is across slices; 1 mm voxels if None. time_step: seconds between frames. Both are for arrays;
+    a file holds its own. settings: the fields of `mri_d3gm.settings.SuperResolve`.
 
-    Returns volume, std, reference (None unless settings.degrade), each (i, j, k[, t]) float32 in the image's units, the affine of
-    their grid and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
+    Returns volume, std, reference (None unless settings.degrade), each (i, j, k[, t]) float32 in the image's units, the affine
+    of their grid and the record of how it was made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
     """
     import numpy as np
 
@@ -108,7 +113,7 @@ def superresolve(
     chosen = SuperResolve.of(settings)
     if isinstance(image, str | Path):
         if affine is not None or time_step is not None:
-            raise InputError(f"{image}: a file holds its own affine and time step; leave them out, or give the image as an array")
+            raise InputError(f"{image}: a file holds its own affine and time step; leave them out, or give an array")
         source = open_image(image, chosen.series)
     else:
         if not (time_step is None or isinstance(time_step, Real)):
@@ -126,8 +131,8 @@ def restore(picture: np.ndarray | Tensor | str | Path, **settings: Any) -> Resto
     picture: floats in [0, 1], (rows, cols, 3) or (rows, cols, 1); or the path of a PNG, JPEG, TIFF or WebP file. settings: the
     fields of `mri_d3gm.settings.Restore`, such as task.
 
-    Returns image, degraded, reference (None if unknown), each (rows, cols, 3) float32 in [0, 1], and the record of how it was made.
-    Raises `mri_d3gm.errors.InputError` for what cannot be used.
+    Returns image, degraded, reference (None if unknown), each (rows, cols, 3) float32 in [0, 1], and the record of how it was
+    made. Raises `mri_d3gm.errors.InputError` for what cannot be used.
     """
     from mri_d3gm.io.pictures import read_picture
     from mri_d3gm.settings import Restore

@@ -11,7 +11,8 @@ import torch
 
 from mri_d3gm.errors import InputError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def resolve_device(name: str) -> str:
@@ -41,9 +42,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_parallel(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
-) -> Iterator[Result]:
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
     """function of each item, in order, `threads` (as many as cores if None) at a time; no more than that are held at once.
 
     An exception of one ends the rest.

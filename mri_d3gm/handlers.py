@@ -55,13 +55,18 @@ class Gatherer:
 
     def attach(self, engine: Engine) -> None:
         """Called by MONAI for every handler of an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda _: self.output is None or check_writable(self.names()))
+        engine.add_event_handler(Events.STARTED, lambda _: self.begin())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
         engine.add_event_handler(Events.COMPLETED, lambda _: self.end(time.monotonic() - self.started))
 
+    def begin(self) -> None:
+        """Refuse an output that could not be written."""
+        if self.output is not None:
+            check_writable(self.names())
+
     def keep(self, engine: Engine) -> None:
         """One batch."""
-        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[index,call-overload]
+        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[index,call-overload,arg-type]
 
     def names(self) -> Outputs:
         """What will be written."""
@@ -93,7 +98,7 @@ class ReconGatherer(Gatherer):
 
     def add(self, batch: Batch, draws: Draws) -> None:
         """An empty slice stays empty, whatever the network made of it."""
-        scan, reference = scan_of(batch | {"path": self.path}, self.settings.crop), _reference(batch)
+        scan, reference = scan_of({"path": self.path}, self.settings.crop), _reference(batch)
         if not batch["kspace"].any():
             self.slices.append(recon.empty_slice(scan, reference))
             return

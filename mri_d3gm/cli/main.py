@@ -43,6 +43,13 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        click.echo(f"mri-d3gm {__version__}")
+        ctx.exit()
+
+
 app = Commands(
     "mri-d3gm",
     no_args_is_help=True,
@@ -54,7 +61,7 @@ app = Commands(
             is_eager=True,
             expose_value=False,
             help="Show the version and exit.",
-            callback=lambda ctx, _, asked: (click.echo(f"mri-d3gm {__version__}"), ctx.exit()) if asked else None,
+            callback=show_version,
         )
     ],
 )

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
     for file, place in zip(files, folders(files, output), strict=True):
         try:
             with memory_said(file):
-                name, record, before = with_progress(
-                    Path(file).name, as_json, lambda progress, file=file, place=place: work(file, place, progress)
-                )
+                name, record, before = with_progress(Path(file).name, as_json, partial(work, file, place))
         except InputError as error:
             if len(files) == 1:
                 raise

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -20,7 +20,7 @@ class Formatter(click.HelpFormatter):
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__(width=min(shutil.get_terminal_size().columns - 1, WIDEST))
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Names and what they mean; in a narrow terminal long names have lines of their own."""
         whole = [(name, text.replace("-", WHOLE)) for name, text in rows]
         super().write_dl(whole, col_max if self.width >= NARROW else 10, col_spacing)

@@ -41,6 +41,6 @@ COMMAND = command(
         OVERWRITE,
         JSON,
     ],
-    "Rain or haze out of photographs; size, depth, alpha and colour profile stay. IMAGE: PNG, JPEG, TIFF or WebP files, folders "
-    "of them, or globs.",
+    "Rain or haze out of photographs; size, depth, alpha and colour profile stay. IMAGE: PNG, JPEG, TIFF or WebP files, "
+    "folders of them, or globs.",
 )

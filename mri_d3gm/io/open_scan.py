@@ -61,7 +61,8 @@ def scan_of_array(
             raise InputError(f"mask: {mask.dtype}; booleans or finite numbers are needed")
         mask = np.atleast_2d(mask != 0)
         if mask.shape not in ((1, cols), (rows, 1), (rows, cols)) or not mask.any():
-            raise InputError(f"mask: shape {mask.shape}, {int(mask.sum())} measured; (cols,), (rows, 1) or {(rows, cols)} is needed")
+            found = f"shape {mask.shape}, {int(mask.sum())} measured"
+            raise InputError(f"mask: {found}; (cols,), (rows, 1) or {(rows, cols)} is needed")
         mask = None if mask.all() else mask
     shape = (len(data), rows, cols)
     return Scan(
@@ -89,6 +90,5 @@ def _checked_noise(noise: np.ndarray, coils: int) -> np.ndarray | float:
         return float(noise)
     if noise.ndim == 2 and noise.dtype.kind == "c" and len(noise) == coils and noise.size and np.isfinite(noise).all():
         return noise
-    raise InputError(
-        f"noise: {noise.dtype} of shape {noise.shape}; a deviation, or a noise scan, complex ({coils}, samples), all finite, is needed"
-    )
+    found = f"{noise.dtype} of shape {noise.shape}"
+    raise InputError(f"noise: {found}; a deviation, or a noise scan, complex ({coils}, samples), is needed, and finite")

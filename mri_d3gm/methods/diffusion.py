@@ -63,13 +63,16 @@ def d3gm(
         tell()
         return found
 
-    parts = list(run(lambda task: task[0](task[1]), [*((draw, i) for i in range(settings.samples or 1)), *((fold, i) for i in folds)]))
+    parts = list(
+        run(lambda task: task[0](task[1]), [*((draw, i) for i in range(settings.samples or 1)), *((fold, i) for i in folds)])
+    )
     drawn, found = parts[: settings.samples], [part for part in parts[settings.samples :] if part is not None]
     images = torch.stack([one.images for one in drawn], 1)
     supports: list[Support | None] | None = None
     if found:
         supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
-        images = torch.stack([discounted(images[i], measurement[i], s) for i, s in enumerate(supports) if s is not None])
+        each = [discounted(images[i], measurement[i], one) for i, one in enumerate(supports)]  # type: ignore[arg-type]
+        images = torch.stack(each)
     return Draws(images, evaluations, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
 
 
@@ -83,7 +86,7 @@ def one_draw(
     seeds: Sequence[int],
     progress: Progress,
 ) -> Drawn:
-    """A draw of each of the batch as the network sees it mirrored along `axes`, mirrored back; progress after each evaluation."""
+    """A draw of each of the batch as the network sees it mirrored along `axes`, mirrored back; progress after an evaluation."""
     seen = mirror(mu, axes)
     agree = Agreement(network, measurement.mirrored(axes))
     images, _ = sample(

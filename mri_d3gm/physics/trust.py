@@ -84,7 +84,7 @@ def support(image: Tensor, whole: "Cartesian", withheld: "Cartesian") -> Support
 
 
 def discounted(images: Tensor, measurement: "Cartesian", found: Support) -> Tensor:
-    """Images (draws, rows, cols) whose unmeasured k-space is multiplied by the weights that `found` supports; a batch of one."""
+    """Images (draws, rows, cols) with unmeasured k-space multiplied by the weights that `found` supports; a batch of one."""
     mask = measurement.mask[0]
     change = fft2c(expand(images, measurement.coil_maps)) * ((band_weights(found, mask) - 1) * ~mask).to(images.real.dtype)
     return images + combine(ifft2c(change), measurement.coil_maps)
@@ -102,7 +102,7 @@ def weights_of_bands(found: Support) -> Tensor:
 
 
 def band_weights(found: Support, mask: Tensor) -> Tensor:
-    """`weights_of_bands` for every sample of one mask (rows | 1, cols | 1), linear between the bands' middles, (rows | 1, cols | 1) float64."""
+    """`weights_of_bands` for every sample of one mask (rows | 1, cols | 1), linear between the bands' middles; float64."""
     middles = (np.array(EDGES[:-1]) + np.array(EDGES[1:])) / 2
     weight = np.interp(radius(mask).cpu().numpy(), middles, weights_of_bands(found).numpy())
     return torch.from_numpy(weight).to(mask.device)

@@ -72,7 +72,7 @@ def assemble(
     }
     if pictures[2] is not None:
         record["Metrics"], record["MetricsDegraded"] = (scores(pictures[2], one) for one in pictures[:2])  # type: ignore[arg-type]
-    return Restoration(*pictures, record)  # type: ignore[arg-type]
+    return Restoration(*pictures, record)  # type: ignore[arg-type,call-arg]
 
 
 def load(settings: Restore) -> Denoiser:
@@ -85,9 +85,12 @@ def colour(picture: np.ndarray) -> torch.Tensor:
     array = np.asarray(picture)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise InputError(f"picture: {array.dtype} of shape {array.shape}; finite floats (rows, cols, 1 or 3) in [0, 1] are needed")
+        found = f"{array.dtype} of shape {array.shape}"
+        raise InputError(f"picture: {found}; finite floats (rows, cols, 1 or 3) in [0, 1] are needed")
     if min(array.shape[:2]) < SHORTEST_SIDE:
-        raise InputError(f"picture: {array.shape[0]} x {array.shape[1]} pixels are too small; at least {SHORTEST_SIDE} x {SHORTEST_SIDE}")
+        raise InputError(
+            f"picture: {array.shape[0]} x {array.shape[1]} pixels; at least {SHORTEST_SIDE} on each side are needed"
+        )
     if array.min() < 0 or array.max() > 1:
         raise InputError(f"picture: values from {array.min():g} to {array.max():g}; floats in [0, 1] are needed")
     return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32).transpose(2, 0, 1))).expand(3, -1, -1).contiguous()

@@ -79,7 +79,7 @@ def superresolve(
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
-    """The volume of all chosen slices of all frames in their order (`jobs_of`), scored where it was degraded, and its record."""
+    """The volume of the chosen slices of all frames in order (`jobs_of`), scored where it was degraded, and its record."""
     axis, chosen, frames = jobs_of(source, settings)
 
     def assembled(images: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -1,7 +1,8 @@
 """Slices of magnitude volumes: load, degrade, bring to the Fourier grid; each a MONAI transform.
 
-image (rows, cols) float32 in the file's units; reference: the image before it was degraded; zero_filled (factor rows, factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in
-`transforms.kspace`, absent where the operator is unknown; low_resolution: True where they are.
+image (rows, cols) float32 in the file's units; reference: the image before it was degraded; zero_filled (factor rows, factor
+cols) complex64, the prior mean mu; kspace (1, ...) and mask as in `transforms.kspace`, absent where the operator is unknown;
+low_resolution: True where they are.
 """
 
 from collections.abc import Hashable, Mapping
