@@ -65,6 +65,11 @@ class Gatherer(ABC):
         if self.output is not None:
             check_writable(self.names())
 
+    def begin(self) -> None:
+        """Refuse an output that could not be written."""
+        if self.output is not None:
+            check_writable(self.names())
+
     def keep(self, engine: Engine) -> None:
         """One batch."""
         self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[arg-type,index,call-overload]

@@ -135,11 +135,9 @@ def test_tensors_are_taken_as_arrays_are(kind: str) -> None:
         return made.requires_grad_() if kind == "with gradient" and made.dtype != torch.bool else made
 
     mask = (np.arange(64) % 2 == 0) | (abs(np.arange(64) - 32) < 6)
-    kspace = KSPACE.conj() if kind == "conjugated" else KSPACE
-    maps = KSPACE[0] if kind != "conjugated" else KSPACE[0].conj()
-    noise = np.array(0.02)
-    plain = mri_d3gm.reconstruct(kspace, mask, coil_maps=maps, noise=0.02, **QUICK)
-    given = mri_d3gm.reconstruct(tensor(KSPACE), tensor(mask), coil_maps=tensor(KSPACE[0]), noise=tensor(noise), **QUICK)
+    plain = mri_d3gm.reconstruct(KSPACE, mask, coil_maps=KSPACE[0], noise=0.02, **QUICK)
+    given = [tensor(array) for array in (KSPACE, mask, KSPACE[0], np.array(0.02))]
+    given = mri_d3gm.reconstruct(*given[:2], coil_maps=given[2], noise=given[3], **QUICK)
     assert np.array_equal(plain.volume, given.volume) and plain.record["Noise"] == given.record["Noise"]
     assert plain.record["Noise"]["Sigma"] == pytest.approx(0.02) and plain.record["Noise"]["Source"] == "given"
     affine = np.diag([1, 1, 4, 1.0])

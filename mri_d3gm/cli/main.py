@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from mri_d3gm import __version__
+from mri_d3gm.cli.many import memory_said
 from mri_d3gm.cli.options import Context
 from mri_d3gm.errors import InputError
 
@@ -56,7 +57,8 @@ def fail(message: str) -> NoReturn:
 def main() -> None:
     """Entry point."""
     try:
-        sys.exit(app.main(prog_name="mri-d3gm", standalone_mode=False) or 0)
+        with memory_said():
+            sys.exit(app.main(prog_name="mri-d3gm", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)
@@ -68,11 +70,5 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         print("mri-d3gm: interrupted; no half-written file is left", file=sys.stderr)
         sys.exit(130)
-    except MemoryError:
-        fail("memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more")
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        fail("memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more")
     except OSError as error:
         fail(f"{error.filename or 'output'}: {error.strerror or error}")

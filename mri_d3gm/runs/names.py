@@ -32,11 +32,15 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     elif target.name.endswith((".nii", ".h5", ".hdf5", ".png", ".json")):
         raise InputError(f"{output}: -o takes a folder or a name that ends in .nii.gz")
     else:
-        name = Path(path).resolve().name
-        ending = next((end for end in ENDINGS if name.lower().endswith(end)), "")
-        stem = f"{target / name[: len(name) - len(ending)]}_{kind}"
+        stem = f"{target / without_ending(Path(path).resolve())}_{kind}"
     result, sidecar, std, preview = (Path(stem + end) for end in (".nii.gz", ".json", "_std.nii.gz", "_preview.png"))
     return Outputs(result, sidecar, std, preview)
+
+
+def without_ending(path: Path) -> str:
+    """The name of a scan or volume without its ending; that of a picture as it is."""
+    ending = next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+    return path.name[: len(path.name) - len(ending)]
 
 
 def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) -> Outputs:
@@ -52,14 +56,22 @@ def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) 
 
 
 def folders(files: Sequence[str], output: str) -> list[str]:
-    """The output of each input: `output`, but for inputs of one name a folder below it, named as those that they lie in."""
-    names = Counter(Path(file).resolve().name for file in files)
-    clashing = [Path(file).resolve() for file in files if names[Path(file).resolve().name] > 1]
+    """The output of each input: `output`, but for inputs whose results would share a name a folder below it, named as those
+    that they lie in, and as their endings where they lie in one.
+    """
+    paths = [Path(file).resolve() for file in files]
+    names = Counter(map(without_ending, set(paths)))
+    clashing = {path for path in paths if names[without_ending(path)] > 1}
     if not clashing:
         return [output] * len(files)
     common = os.path.commonpath([path.parent for path in clashing])
-    places = {path: Path(output) / path.parent.relative_to(common) for path in clashing}
-    return [str(places.get(Path(file).resolve(), output)) for file in files]
+    beside = Counter((path.parent, without_ending(path)) for path in clashing)
+    places = {}
+    for path in clashing:
+        name = without_ending(path)
+        ending = path.name[len(name) :].lstrip(".") if beside[path.parent, name] > 1 else ""
+        places[path] = Path(output, path.parent.relative_to(common), ending)
+    return [str(places.get(path, output)) for path in paths]
 
 
 def check_writable(names: Outputs) -> None:

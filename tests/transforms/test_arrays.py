@@ -1,0 +1,66 @@
+"""The transforms of k-space on arrays in memory and on files, and that they give what `pipeline.prepare` gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+from scans import four_coils, write_scan
+
+from mri_d3gm import pipeline
+from mri_d3gm.handlers import measurement_of, prepare_batch
+from mri_d3gm.settings import Recon
+from mri_d3gm.transforms import CoilMapsd, LoadKspaced, NoiseEstimated, NormaliseKspaced, UndersampleKspaced, ZeroFilledd
+
+LINES = (np.arange(64) % 3 == 0) | (abs(np.arange(64) - 32) < 6)
+
+
+def chain(*first: object) -> Compose:
+    return Compose([*first, NormaliseKspaced(), NoiseEstimated(), CoilMapsd(), ZeroFilledd()])
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("coils", [1, 4])
+def test_arrays_go_through_as_files_do(coils: int, own: bool, tmp_path: Path) -> None:
+    kspace = four_coils()[:, :coils] * (LINES if own else 1)
+    path = write_scan(tmp_path / "a.h5", kspace, **({"mask": LINES} if own else {}))
+    item = {"kspace": torch.from_numpy(kspace[1])} | ({"mask": LINES} if own else {})
+    undersample = UndersampleKspaced(accel=4)
+    array, file = chain(undersample)(item), chain(LoadKspaced(), undersample)({"path": path, "slice": 1})
+    for name in ("kspace", "mask", "zero_filled", "scale", "noise", *(["coil_maps"] if coils > 1 else [])):
+        assert np.array_equal(array[name], file[name]) if name != "noise" else array[name] == file[name]
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_they_give_what_prepare_gives(coils: int) -> None:
+    kspace = four_coils()[:, :coils]
+    d = chain(UndersampleKspaced(accel=4))({"kspace": torch.from_numpy(kspace[0])})
+    mask = pipeline.make_mask((72, 64), 4)
+    prepared = pipeline.prepare(torch.from_numpy(kspace[:1]), torch.from_numpy(mask))
+    batch = {name: value[None] if isinstance(value, torch.Tensor) else value for name, value in d.items()}
+    batch |= {"noise": {name: torch.tensor([value]) for name, value in d["noise"].items() if name == "sigma"}}
+    batch |= {"coil_map_source": [d["coil_map_source"]], "slice": [0]}
+    found, wanted = measurement_of(batch).tensors(), prepared.measurement.tensors()
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        assert torch.equal(found[name], wanted[name]), name
+    assert d["scale"] == prepared.scale[0]
+    inputs, reference, _, kwargs = prepare_batch(batch, "cpu", False)
+    assert torch.equal(inputs[0], d["zero_filled"]) and reference is None and kwargs["indices"] == [0]
+
+
+def test_a_masks_options_are_checked_once_they_are_named() -> None:
+    from mri_d3gm.errors import InputError
+
+    for options in ({"accel": 0.5}, {"kind": "magical"}, {"axis": "third"}, {"seed": -1}):
+        with pytest.raises(InputError):
+            UndersampleKspaced(**options)
+    assert UndersampleKspaced().settings == Recon()
+
+
+def test_normalising_can_be_inverted() -> None:
+    kspace = torch.from_numpy(four_coils()[0])
+    normalise = NormaliseKspaced()
+    d = normalise({"kspace": kspace})
+    torch.testing.assert_close(normalise.inverse(d)["kspace"], kspace, rtol=1e-5, atol=1e-5)
