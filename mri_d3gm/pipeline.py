@@ -1,8 +1,10 @@
 """From arrays to arrays: prepare a measurement, solve it, finish an image. No files, no global state, any batch.
 
-prepared = prepare(kspace, mask)                       # k-space to Measurement
-draws = solve(prepared.measurement, network, settings) # Measurement to Draws
-finished = finish(draws, prepared.scale)               # Draws to magnitudes
+One after the other:
+
+    prepared = prepare(kspace, mask)                       # k-space to Measurement
+    draws = solve(prepared.measurement, network, settings) # Measurement to Draws
+    finished = finish(draws, prepared.scale)               # Draws to magnitudes
 """
 
 from collections.abc import Callable, Sequence

@@ -3,7 +3,8 @@
 import glob
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
     return files
 
 
+@contextmanager
+def memory_said(name: str = "") -> Iterator[None]:
+    """Memory that runs out becomes an InputError; name: what was worked on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        texts = ("not enough memory", "out of memory", "can't allocate memory")
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
+            raise
+        advice = "memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more"
+        raise InputError(f"{name}: {advice}" if name else advice) from error
+
+
 def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool) -> int:
     """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
 
@@ -45,7 +59,8 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
     failed = 0
     for file, place in zip(files, folders(files, output), strict=True):
         try:
-            name, record, before = with_progress(Path(file).name, as_json, partial(work, file, place))
+            with memory_said(file):
+                name, record, before = with_progress(Path(file).name, as_json, partial(work, file, place))
         except InputError as error:
             if len(files) == 1:
                 raise
