@@ -1,0 +1,43 @@
+"""Python on the pages of docs/ runs as it stands there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scans import fft2c, phantom, write_scan
+
+import mri_d3gm
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("page", ["python", "quickstart", "bundle"])
+def test_python_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_scan(Path("file.h5"))
+    generator = np.random.default_rng(0)
+    space: dict[str, Any] = {
+        "kspace": fft2c(phantom())[:, None],
+        "mask": (np.arange(40) % 3 == 0) | (abs(np.arange(40) - 20) < 6),
+        "image": generator.random((12, 16, 2), np.float32),
+        "affine": np.diag([2.0, 2, 5, 1]),
+        "picture": generator.random((32, 40, 3), np.float32),
+    }
+    blocks = re.findall("```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, space)
+    if page == "python":
+        assert space["sharp"].volume.shape == (24, 32, 2) and space["clean"].image.shape == (32, 40, 3)
+        assert 0 < float(space["missed"]) < 1
+        fast = mri_d3gm.reconstruct(space["kspace"], space["mask"], quality="fast")
+        np.testing.assert_allclose(space["finished"].images, fast.volume, atol=1e-4)
+    if page == "bundle":
+        assert space["draws"].images.shape == (1, 4, 48, 40)
+        result = mri_d3gm.reconstruct("file.h5", accel=8, slices=0, steps=2)
+        mean = space["draws"].images.abs().mean(1)[0].numpy() * space["item"]["scale"]
+        np.testing.assert_allclose(mean, result.volume[0], rtol=1e-5)
+        array = space["prepare"]({"kspace": space["kspace"][0]})
+        assert array["zero_filled"].shape == (48, 40)
