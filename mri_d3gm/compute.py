@@ -41,6 +41,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def at_once(threads: int | None, device: str, bytes_each: float) -> int:
+    """How many slices to work on at once: `threads`, or where None as many as cores, while they fit into half of the memory.
+
+    bytes_each: memory that one takes. A GPU takes them one by one.
+    """
+    if device != "cpu":
+        return 1
+    if threads is not None:
+        return threads
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return cores()
+    return max(1, min(cores(), int(memory / 2 / bytes_each)))
+
+
 def in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
 ) -> Iterator[Result]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.metrics.body import body_mask
 from mri_d3gm.metrics.calibration import calibration
 from mri_d3gm.metrics.table import to_markdown
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import reconstruct
 
 COLOURS = ((60, 120, 200), (200, 90, 40), (60, 150, 80), (120, 120, 120))
@@ -23,7 +25,7 @@ SIZE, MARGIN, BINS = 560, 60, 20
 
 def pairs(file: Path, accel: float, weights: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Error and std inside the body, one pair a slice, divided by the reference volume's maximum."""
-    result = reconstruct(file, accel=accel, weights=weights)
+    result = reconstruct(open_scan(file), Recon(accel=accel, weights=weights))
     assert result.reference is not None and result.std is not None
     peak, found = float(result.reference.max()), []
     for image, std, reference in zip(result.volume, result.std, result.reference, strict=True):

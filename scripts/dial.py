@@ -6,13 +6,16 @@ FOLDER holds fully sampled .h5 files; every setting reconstructs all of them. Pr
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.metrics.table import to_markdown
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import reconstruct
 
 EVALUATIONS = ((1, 1), (1, 4), (1, 16), (2, 1), (4, 1), (4, 4), (10, 1), (10, 4))
@@ -21,18 +24,18 @@ COLOURS = {1.0: (60, 120, 200), 2.0: (30, 30, 30), 4.0: (200, 90, 40)}
 SIZE, MARGIN = (900, 620), 80
 
 
-def measure(files: list[Path], accel: float, steps: int, samples: int, tau: float) -> dict[str, Any]:
+def measure(files: list[Path], settings: Recon) -> dict[str, Any]:
     """Mean over files: gain in dB, in ssim_body and in HaarPSI over zero-filling; seconds a slice."""
     gains, seconds, slices = [], 0.0, 0
     for file in files:
-        record = reconstruct(file, accel=accel, steps=steps, samples=samples, tau=tau, trust="off").record
+        record = reconstruct(open_scan(file), settings).record
         after, before = record["Metrics"], record["MetricsZeroFilled"]
         names = (("fastmri-volume", "psnr"), ("body", "ssim_body"), ("haarpsi", "haarpsi"))
         gains.append([after[protocol][name] - before[protocol][name] for protocol, name in names])
         seconds, slices = seconds + record["Seconds"], slices + record["Slices"]
     psnr, ssim, perceptual = np.mean(gains, 0).round(3).tolist()
     figures = {"psnr_gain": psnr, "ssim_body_gain": ssim, "haarpsi_gain": perceptual, "seconds": round(seconds / slices, 2)}
-    return {"evaluations": steps, "draws": samples, "tau": tau} | figures
+    return {"evaluations": settings.steps, "draws": settings.samples, "tau": settings.tau} | figures
 
 
 def plot(rows: list[dict[str, Any]], path: Path, accel: float) -> None:
@@ -68,10 +71,10 @@ def main() -> None:
     parser.add_argument("--accel", type=float, default=8)
     arguments = parser.parse_args()
     files = sorted(arguments.folder.glob("*.h5"))
-    settings = [(steps, samples, tau) for tau in TAUS for steps, samples in EVALUATIONS]
     rows = []
-    for setting in settings:
-        rows.append(measure(files, arguments.accel, *setting))
+    for tau, (steps, samples) in product(TAUS, EVALUATIONS):
+        settings = Recon(accel=arguments.accel, steps=steps, samples=samples, tau=tau, trust="off")
+        rows.append(measure(files, settings))
         print(rows[-1], flush=True)
     print(to_markdown(rows))
     plot(rows, arguments.picture, arguments.accel)

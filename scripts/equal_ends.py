@@ -7,6 +7,7 @@ both axes, by four posterior draws whose grid ends at the time t_min at which A 
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -14,10 +15,12 @@ from statistics import mean
 import torch
 from scipy.optimize import brentq
 
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.metrics.table import to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.samplers.grids import GRIDS, log_odds
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import reconstruct
 
 
@@ -43,8 +46,9 @@ def main() -> None:
     for weights in sorted(arguments.compared.glob("*-[0-9]*/weights.safetensors")):
         t_min = time_of_ratio(load_network(weights), arguments.ratio)
         GRIDS["log-odds"] = partial(log_odds, t_min=t_min)
-        options = {"accel": arguments.accel, "steps": arguments.steps, "samples": 4, "trust": "off", "weights": str(weights)}
-        runs = [reconstruct(file, axis=axis, **options) for file in arguments.files for axis in ("phase", "readout")]
+        settings = Recon(accel=arguments.accel, steps=arguments.steps, samples=4, trust="off", weights=weights)
+        both = [replace(settings, axis=axis) for axis in ("phase", "readout")]
+        runs = [reconstruct(open_scan(file), chosen) for file in arguments.files for chosen in both]
         found = [run.record["Metrics"] for run in runs]
         psnr = mean(metrics["fastmri-volume"]["psnr"] for metrics in found)
         ssim = mean(metrics["body"]["ssim_body"] for metrics in found)

@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.metrics.body import body_mask
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import reconstruct
 
 BLUR, HALF = 4.0, 14
@@ -32,7 +34,7 @@ class Place(NamedTuple):
 
 def worst_places(file: Path, accel: float) -> list[Place]:
     """One place a slice; panels are in units of the slice's 99.7th percentile."""
-    result = reconstruct(file, accel=accel)
+    result = reconstruct(open_scan(file), Recon(accel=accel))
     assert result.reference is not None and result.std is not None
     peak, places = float(result.reference.max()), []
     for index, (image, std, reference) in enumerate(zip(result.volume, result.std, result.reference, strict=True)):

@@ -13,19 +13,22 @@ import shutil
 import subprocess
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from monai.transforms import Compose
 
-from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
+from mri_d3gm import pipeline
+from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.scan import Scan, cropped, read_reference
 from mri_d3gm.metrics import score
 from mri_d3gm.metrics.table import to_markdown
 from mri_d3gm.physics import baselines
 from mri_d3gm.physics.coil_maps import estimate_coil_maps
-from mri_d3gm.tasks.recon import slice_items
-from mri_d3gm.transforms import LoadKspaced, NormaliseKspaced, UndersampleKspaced
+from mri_d3gm.settings import Recon
+from mri_d3gm.tasks.recon import prepare_slice
 
 GRID = {
     "sense": (1e-3, 1e-2, 3e-2, 1e-1),
@@ -56,32 +59,55 @@ def pics(kspace: np.ndarray, coil_maps: np.ndarray, regularisation: str, lamda: 
         return np.fromfile(Path(folder) / "out.cfl", np.complex64).reshape(kspace.shape[1:], order="F")
 
 
-def with_maps(item: dict[str, torch.Tensor], crop: float) -> dict[str, torch.Tensor]:
-    """The item with coil maps, ones for one coil."""
-    kspace = item["kspace"]
-    maps = torch.ones_like(kspace) if len(kspace) == 1 else estimate_coil_maps(kspace, item["mask"], crop)[0]
-    return item | {"coil_maps": maps}
+class Slice(NamedTuple):
+    """K-space and coil maps (coils, rows, cols), mask (rows | 1, cols | 1) of what is known, and the unit of the data."""
+
+    kspace: np.ndarray
+    mask: np.ndarray
+    coil_maps: np.ndarray
+    scale: float
 
 
-def reconstruct(method: str, lamda: float, item: dict[str, torch.Tensor]) -> np.ndarray:
+class Volume(NamedTuple):
+    """A file, its reference (slices, rows, cols), and its slices for each of CROPS that makes a difference."""
+
+    scan: Scan
+    reference: np.ndarray
+    slices: dict[float, list[Slice]]
+
+
+def prepare(path: Path, settings: Recon) -> Volume:
+    """A file undersampled as `mri-d3gm recon` does it."""
+    scan = open_scan(path)
+    mask, _ = pipeline.sampling(scan, settings)
+    found: dict[float, list[Slice]] = {crop: [] for crop in (CROPS if scan.coils > 1 else CROPS[:1])}
+    for index in range(scan.slices):
+        prepared = prepare_slice(scan, scan.read(index), mask)
+        known: Any = prepared.measurement
+        for crop, slices in found.items():
+            kspace = known.kspace[0]
+            maps = torch.ones_like(kspace) if len(kspace) == 1 else estimate_coil_maps(kspace, known.mask[0], crop)[0]
+            slices.append(Slice(kspace.numpy(), known.known[0].numpy(), maps.numpy(), float(prepared.scale[0])))
+    return Volume(scan, np.stack([read_reference(scan, index) for index in range(scan.slices)]), found)
+
+
+def reconstruct(method: str, lamda: float, one: Slice) -> np.ndarray:
     """Magnitude (rows, cols) in the file's units."""
-    kspace, mask, maps = (item[name].numpy() for name in ("kspace", "mask", "coil_maps"))
-    image = pics(kspace, maps, BART[method], lamda) if method in BART else SIGPY[method](kspace, mask, maps, lamda)
-    return np.abs(image) * float(item["scale"])
+    if method in BART:
+        return np.abs(pics(one.kspace, one.coil_maps, BART[method], lamda)) * one.scale
+    return np.abs(SIGPY[method](one.kspace, one.mask, one.coil_maps, lamda)) * one.scale
 
 
-def figures(method: str, lamda: float, volumes: list[tuple[Path, list[dict[str, torch.Tensor]]]]) -> dict[str, float]:
+def figures(method: str, lamda: float, crop: float, volumes: list[Volume]) -> dict[str, float]:
     """Means over files, seconds a slice."""
-    started, found, slices = time.monotonic(), [], 0
-    for path, items in volumes:
-        scan = open_scan(str(path))
-        volume = np.stack([crop_to_recon(reconstruct(method, lamda, item), scan) for item in items])
-        reference = np.stack([crop_to_recon(item["reference"].numpy(), scan) for item in items])
+    started, found, count = time.monotonic(), [], 0
+    for scan, reference, slices in volumes:
+        chosen = slices.get(crop, slices[CROPS[0]])
+        volume = np.stack([cropped(reconstruct(method, lamda, one), scan) for one in chosen])
         plain, body = score(reference, volume, "fastmri-volume"), score(reference, volume, "body")
         found.append((plain["psnr"], plain["ssim"], body["ssim_body"], score(reference, volume, "haarpsi")["haarpsi"]))
-        slices += len(items)
-    seconds = (time.monotonic() - started) / slices
-    means = np.mean(found, 0)
+        count += len(chosen)
+    seconds, means = (time.monotonic() - started) / count, np.mean(found, 0)
     return dict(zip(("psnr", "ssim", "ssim_body", "haarpsi"), map(float, means), strict=True)) | {"seconds": seconds}
 
 
@@ -97,21 +123,17 @@ def main() -> None:
     methods = [m for m in arguments.methods.split(",") if m not in BART or shutil.which("bart")]
     rows = []
     files = sorted(arguments.folder.glob("*.h5"))
-    for accel in map(float, arguments.accels.split(",")):
-        for axis in arguments.axes.split(","):
-            undersample = UndersampleKspaced(accel, axis=axis, center_fraction=arguments.center_fraction)
-            load = Compose([LoadKspaced(), undersample, NormaliseKspaced("kspace")])
-            items = [(path, [load(item) for item in slice_items(str(path))]) for path in files]
-            coils = max(len(item["kspace"]) for _, volume in items for item in volume)
-            crops = CROPS if coils > 1 else CROPS[:1]
-            volumes = {crop: [(path, [with_maps(i, crop) for i in volume]) for path, volume in items] for crop in crops}
-            for method in methods:
-                tried = {(lamda, crop): figures(method, lamda, volumes[crop]) for lamda in GRID[method] for crop in crops}
-                best = max(tried, key=lambda choice: tried[choice]["psnr"])
-                measured = {name: round(value, 2 if name in ("psnr", "seconds") else 4) for name, value in tried[best].items()}
-                chosen = dict(zip(("lamda", "crop"), best, strict=True))
-                rows.append({"accel": accel, "axis": axis, "method": method} | chosen | measured)
-                print(rows[-1], flush=True)
+    for accel, axis in product(map(float, arguments.accels.split(",")), arguments.axes.split(",")):
+        settings = Recon(accel=accel, axis=axis, center_fraction=arguments.center_fraction)
+        volumes = [prepare(path, settings) for path in files]
+        crops = list(dict.fromkeys(crop for volume in volumes for crop in volume.slices))
+        for method in methods:
+            tried = {(lamda, crop): figures(method, lamda, crop, volumes) for lamda in GRID[method] for crop in crops}
+            best = max(tried, key=lambda choice: tried[choice]["psnr"])
+            measured = {name: round(value, 2 if name in ("psnr", "seconds") else 4) for name, value in tried[best].items()}
+            chosen = dict(zip(("lamda", "crop"), best, strict=True))
+            rows.append({"accel": accel, "axis": axis, "method": method} | chosen | measured)
+            print(rows[-1], flush=True)
     print(to_markdown(rows))
 
 

@@ -4,32 +4,28 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-import typer
+import click
 
+from mri_d3gm.cli.options import command, option_of
 from mri_d3gm.errors import InputError
+from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 
 Number = TypeVar("Number", int, float)
+Row = dict[str, Any]
 
 HEADINGS = {"files": "n", "psnr_95": "95 %", "psnr_worst": "worst", "ssim_body": "body", "evaluations": "evals", "seconds": "s"}
 
-app = typer.Typer(no_args_is_help=True, help="Tables of methods on data with a reference.")
 
-
-@app.callback()
-def group() -> None:
-    """Tables of methods on data with a reference."""
-
-
-def report(row: dict[str, Any]) -> None:
+def report(row: Row) -> None:
     """A finished row on stderr."""
     setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
     name = next(name for name in row if "psnr" in name)
     print(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
 
 
-def show(table: list[dict[str, Any]], output: Path) -> None:
+def show(table: list[Row], output: Path) -> None:
     """What of a summary fits the terminal, on stdout; on stderr what no chart was drawn for."""
     from mri_d3gm.lab.charts import missing
     from mri_d3gm.metrics.table import to_text
@@ -48,6 +44,29 @@ def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Numbe
         raise InputError(f"{option} {text}: write numbers separated by commas") from error
 
 
+def several(name: str, default: str | None, help: str, plural: str | None = None) -> click.Option:
+    """An option of values separated by commas, by its singular and plural name."""
+    names = [f"--{name}", *([f"--{plural}"] if plural else []), name]
+    said = "" if default is None else f" (default {default})"
+    return click.Option(names, default=default, metavar="A,B,...", help=f"{help}, separated by commas{said}.")
+
+
+def data_option(help: str, required: bool = True) -> click.Option:
+    """--data, of a folder."""
+    return click.Option(["--data"], type=click.Path(path_type=Path), required=required, help=help)
+
+
+def output_option(default: str | None, help: str) -> click.Option:
+    """-o, of a folder."""
+    said = "" if default is None else f" (default {default})"
+    return click.Option(["-o", "--output"], type=click.Path(path_type=Path), default=default, help=f"{help}{said}.")
+
+
+MAX_MINUTES = click.Option(
+    ["--max-minutes"], type=float, help="Stop training after this long; the same command goes on with it."
+)
+
+
 def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) -> str:
     """Train by a protocol's own sources, going on where `folder` was; its weights."""
     from mri_d3gm.tasks.train import train
@@ -56,80 +75,99 @@ def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) 
     return str(folder / "weights.safetensors")
 
 
-@app.command("recon")
-def recon(
-    data: Annotated[Path, typer.Option(help="Folder of fully sampled fastMRI-layout files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("runs/benchmark"),
-    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "zero-filled,sense,l1-wavelet,tv,regression,d3gm",
-    accels: Annotated[str, typer.Option(help="Comma-separated.")] = "8,16",
-    axes: Annotated[str, typer.Option(help="Comma-separated: phase, readout.")] = "phase,readout",
-    center_fraction: Annotated[float | None, typer.Option(help="Part of lines in the full centre (default .32/R).")] = None,
-    solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
-    samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
-    tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
-    trust: Annotated[str, typer.Option(help="Withheld lines for d3gm: off, fast, full.")] = "fast",
-    weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
-) -> None:
-    """Method x acceleration x axis: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
+def recon(data: Path, output: Path, method: str, accel: str, axis: str, **options: Any) -> None:
+    """Measure over the files of a folder and show the table."""
+    accels = numbers("--accel", accel, float)
     from mri_d3gm.lab.benchmark import benchmark_recon, folder_protocol
 
-    options = {
-        "center_fraction": center_fraction,
-        "solver": solver,
-        "steps": steps,
-        "samples": samples,
-        "tau": tau,
-        "trust": trust,
-        "weights": weights,
-    }
-    protocol = folder_protocol(numbers("--accels", accels, float), axes.split(","))
-    show(benchmark_recon(data, output, protocol, methods.split(","), options, report), output)
+    protocol = folder_protocol(accels, axis.split(","))
+    show(benchmark_recon(data, output, protocol, method.split(","), options, report), output)
 
 
-@app.command("sr")
-def sr(
-    data: Annotated[Path, typer.Option(help="Folder of volumes, as the protocol's globs expect it.")],
-    protocol: Annotated[str, typer.Option(help="Overlay with domains: a file or a name in configs/.")] = "open-sr",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("runs/benchmark-sr"),
-    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "nearest,linear,cubic,lanczos,sinc,regression,d3gm",
-    solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
-    samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 4,
-    tau: Annotated[float | None, typer.Option(help="Noise of the path; the weights' own if left out.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
-    train: Annotated[bool, typer.Option(help="First train by the protocol's own sources, in OUTPUT/train.")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
-) -> None:
-    """Domain x degradation x method: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory."""
+def sr(data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any) -> None:
+    """Train if asked, measure by a protocol and show the table."""
     from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
 
     if train:
-        weights = trained(protocol, data, output / "train", max_minutes)
-    options = {"solver": solver, "steps": steps, "samples": samples, "tau": tau, "weights": weights}
-    show(benchmark_sr(data, output, protocol_of(protocol), methods.split(","), options, report), output)
+        options["weights"] = trained(protocol, data, output / "train", max_minutes)
+    show(benchmark_sr(data, output, protocol_of(protocol), method.split(","), options, report), output)
 
 
-@app.command("restore")
 def restore(
-    data: Annotated[Path, typer.Option(help="Folder of photographs, as the protocol's globs expect it.")],
-    protocol: Annotated[str, typer.Option(help="Overlay with task and domains: a file or a name in configs/.")] = "open-derain",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("runs/benchmark-restore"),
-    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "identity,median,dark-channel,regression,d3gm",
-    solver: Annotated[str, typer.Option(help="Solver for d3gm.")] = "posterior",
-    steps: Annotated[int, typer.Option(help="Evaluations a draw for d3gm.")] = 1,
-    samples: Annotated[int, typer.Option(help="Draws for d3gm.")] = 1,
-    weights: Annotated[str | None, typer.Option(help="Weights file instead of the shipped one.")] = None,
-    train: Annotated[bool, typer.Option(help="First train by the protocol's own sources, in OUTPUT/train.")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="With --train: stop training after this long.")] = None,
+    data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any
 ) -> None:
-    """Domain x method by every protocol of restoration; parameters and FLOPs of the network."""
+    """Train if asked, measure by a protocol, show the table and the network's size."""
     from mri_d3gm.lab.benchmark import benchmark_restoration, network_size, protocol_of
 
     if train:
-        weights = trained(protocol, data, output / "train", max_minutes)
-    options = {"solver": solver, "steps": steps, "samples": samples, "weights": weights}
+        options["weights"] = trained(protocol, data, output / "train", max_minutes)
     keys = protocol_of(protocol)
-    show(benchmark_restoration(data, output, keys, methods.split(","), options, report), output)
-    parameters, operations = network_size(keys["task"], weights)
+    show(benchmark_restoration(data, output, keys, method.split(","), options, report), output)
+    parameters, operations = network_size(keys["task"], options["weights"])
     print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")
+
+
+def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
+    """Options of a task that hold for every row."""
+    names = ("solver", "steps", "samples", "tau", *more, "weights", "device", "threads")
+    return [option_of(settings, name) for name in names]
+
+
+def protocol_options(default: str) -> list[click.Parameter]:
+    """Options of benchmarks whose data a protocol names."""
+    return [
+        click.Option(
+            ["--protocol"],
+            default=default,
+            metavar="NAME",
+            help=f"Overlay with domains to measure on: a file or a name in configs/ (default {default}).",
+        ),
+        click.Option(["--train"], is_flag=True, help="First train by the protocol's own sources, in OUTPUT/train."),
+        MAX_MINUTES,
+    ]
+
+
+RECON = command(
+    "recon",
+    recon,
+    [
+        data_option("Folder of fully sampled fastMRI-layout files."),
+        output_option("runs/benchmark", "Folder for the tables"),
+        several("method", "zero-filled,sense,l1-wavelet,tv,regression,d3gm", "Methods", "methods"),
+        several("accel", "8,16", "Accelerations", "accels"),
+        several("axis", "phase,readout", "Axes that are undersampled", "axes"),
+        *shared(Recon, "trust", "center_fraction"),
+    ],
+    "Method x acceleration x axis: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory.",
+)
+SR = command(
+    "sr",
+    sr,
+    [
+        data_option("Folder of volumes, as the protocol's globs expect it."),
+        output_option("runs/benchmark-sr", "Folder for the tables"),
+        several("method", "nearest,linear,cubic,lanczos,sinc,regression,d3gm", "Methods", "methods"),
+        *protocol_options("open-sr"),
+        *shared(SuperResolve),
+    ],
+    "Domain x degradation x method: mean, worst slice, 95 % interval, evaluations, seconds a slice, peak memory.",
+)
+RESTORE = command(
+    "restore",
+    restore,
+    [
+        data_option("Folder of photographs, as the protocol's globs expect it."),
+        output_option("runs/benchmark-restore", "Folder for the tables"),
+        several("method", "identity,median,dark-channel,regression,d3gm", "Methods", "methods"),
+        *protocol_options("open-derain"),
+        *shared(Restore),
+    ],
+    "Domain x method by every protocol of restoration; parameters and FLOPs of the network.",
+)
+COMMAND = click.Group(
+    "benchmark",
+    [RECON, SR, RESTORE],
+    no_args_is_help=True,
+    help="Tables of methods on data with a reference.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)

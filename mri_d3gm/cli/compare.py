@@ -1,32 +1,36 @@
 """mri-d3gm compare."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from mri_d3gm.cli.benchmark import numbers, report
+from mri_d3gm.cli.benchmark import data_option, numbers, output_option, report, several
+from mri_d3gm.cli.options import command
 
 
-def compare(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="Overlay with sources and domains to measure on.")],
-    data: Annotated[Path, typer.Option(help="Folder that the overlay's globs are relative to.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights and tables.")] = Path("runs/compare"),
-    dynamics: Annotated[str | None, typer.Option(help="Comma-separated; regression is the network alone.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated; each is one training of each dynamics.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Comma-separated counts of network evaluations.")] = None,
-) -> None:
-    """Same data, network, training and evaluations for every dynamics, as one report; what is done is not repeated.
-
-    What is left out is as CONFIG says.
-    """
+def compare(config: str, data: Path, output: Path, dynamics: str | None, seed: str | None, steps: str | None) -> None:
+    """Train and measure what CONFIG and the options say, and print the report."""
+    seeds = None if seed is None else numbers("--seed", seed, int)
+    evaluations = None if steps is None else numbers("--steps", steps, int)
     from mri_d3gm.lab.compare import compare_dynamics, settings
 
-    chosen = settings(
-        config,
-        dynamics=None if dynamics is None else dynamics.split(","),
-        seeds=None if seeds is None else numbers("--seeds", seeds, int),
-        evaluations=None if steps is None else numbers("--steps", steps, int),
-    )
+    names = None if dynamics is None else dynamics.split(",")
+    chosen = settings(config, dynamics=names, seeds=seeds, evaluations=evaluations)
     compare_dynamics(config, data, output, **chosen, on_row=report)
     print((output / "report.md").read_text())
+
+
+COMMAND = command(
+    "compare",
+    compare,
+    [
+        click.Argument(["config"], metavar="CONFIG"),
+        data_option("Folder that the overlay's globs are relative to."),
+        output_option("runs/compare", "Folder for weights and tables"),
+        several("dynamics", None, "Dynamics, or regression, which is the network alone"),
+        several("seed", None, "Seeds, each one training of each dynamics", "seeds"),
+        several("steps", None, "Counts of network evaluations"),
+    ],
+    "Same data, network, training and evaluations for every dynamics, as one report; what is done is not repeated. CONFIG: "
+    "overlay with sources and domains to measure on; what is left out is as it says.",
+)

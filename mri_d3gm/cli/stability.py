@@ -2,45 +2,28 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
-from mri_d3gm.cli.batch import with_progress
-from mri_d3gm.cli.benchmark import numbers
+from mri_d3gm.cli.benchmark import numbers, output_option, several
+from mri_d3gm.cli.many import with_progress
+from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.settings import Recon
 
 
-def stability(
-    file: Annotated[str, typer.Argument(metavar="FILE.h5", help="A fully sampled fastMRI-layout file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables and pictures.")] = Path("runs/stability"),
-    accel: Annotated[float, typer.Option(help="Acceleration at which it is undersampled.")] = 8.0,
-    index: Annotated[int | None, typer.Option("--slice", help="Number of the slice (default the middle one).")] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(help="Weights file to perturb; may be repeated, each has its own dynamics.")
-    ] = None,
-    solver: Annotated[str, typer.Option(help="Comma-separated solvers to perturb.")] = "posterior,deterministic",
-    steps: Annotated[str, typer.Option(help="Comma-separated counts of network evaluations.")] = "1,10",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of mask, draws and perturbation.")] = 0,
-) -> None:
-    """Discrepancy, trajectories, cocycle property and sensitivity of the dynamics on one slice."""
-    from rich.console import Console
+def stability(file: str, output: Path, index: int | None, solver: str, steps: str, **options: Any) -> None:
+    """Measure, and say where the tables are and what grew."""
+    chosen: dict[str, Any] = {"solvers": solver.split(","), "steps": numbers("--steps", steps, int)} | options
 
-    counts = numbers("--steps", steps, int)
-    with Console(stderr=True).status("loading"):
-        from mri_d3gm.lab.charts import missing
+    def work(progress: Any) -> dict[str, list[dict[str, Any]]]:
         from mri_d3gm.lab.stability import measure_stability
-    tables = with_progress(
-        Path(file).name,
-        False,
-        lambda report: measure_stability(
-            *(file, output, accel, index),
-            weights=weights or [],
-            solvers=solver.split(","),
-            steps=counts,
-            seed=seed,
-            progress=report,
-        ),
-    )
+
+        return measure_stability(file, output, index=index, progress=progress, **chosen)
+
+    tables = with_progress(Path(file).name, False, work)
+    from mri_d3gm.lab.charts import missing
+
     for name in (*(f"{table}.md" for table in tables), *([] if missing() else ["discrepancy.png"]), "trajectories.png"):
         print(output / name)
     if hint := missing():
@@ -49,3 +32,26 @@ def stability(
         if row["t"] == 0:
             setting = f"{row['weights']} ({row['dynamics']}) {row['solver']}, {row['evaluations']} evaluations"
             print(f"{setting}: |delta x0| / |delta mu| = {row['growth']:g}")
+
+
+COMMAND = command(
+    "stability",
+    stability,
+    [
+        click.Argument(["file"], metavar="FILE.h5"),
+        output_option("runs/stability", "Folder for tables and pictures"),
+        click.Option(["--accel"], type=float, default=8.0, help="Acceleration at which it is undersampled (default 8)."),
+        click.Option(["--slice", "index"], type=int, help="Number of the slice; the middle one if left out."),
+        click.Option(
+            ["--weights"],
+            multiple=True,
+            metavar="FILE",
+            help="Weights file to perturb, by its own dynamics; may be repeated. The shipped one if left out.",
+        ),
+        several("solver", "posterior,deterministic", "Solvers to perturb"),
+        several("steps", "1,10", "Counts of network evaluations"),
+        option_of(Recon, "seed"),
+    ],
+    "Discrepancy, trajectories, cocycle property and sensitivity of the dynamics on one slice of FILE.h5, a fully sampled "
+    "fastMRI-layout file.",
+)

@@ -1,62 +1,62 @@
 """The basin of attraction: the reverse process of a reconstruction started at t0 < T from a first guess."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from torch import Tensor
-
+from mri_d3gm import pipeline
 from mri_d3gm.errors import InputError
-from mri_d3gm.inferers import Agreement, BaselineInferer, Draws, RegressionInferer, draw_seed
+from mri_d3gm.io.scan import Scan
+from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
-from mri_d3gm.tasks import recon
-from mri_d3gm.tasks.bundles import infer
+from mri_d3gm.settings import Recon
+from mri_d3gm.tasks.recon import ALONE, Reconstruction, reconstruct
 
 GUESSES = ("zero-filled", "sense", "regression")
 
 
 def from_guess(
-    inputs: Tensor,
+    measurement: Measurement,
     network: Denoiser,
-    kspace: Tensor,
-    mask: Tensor,
+    settings: Recon,
+    indices: Sequence[int],
     *,
-    coil_maps: Tensor | None = None,
-    index: int = 0,
-    sigma: float = 0.0,
-    map_weight: float = 0.0,
     guess: str,
     t0: float,
-    steps: int,
     **_: Any,
 ) -> Draws:
-    """One draw of the posterior solver from x_t0 = A xg + B mu + s eps (the paper's Appendix I); arguments as an inferer's.
+    """One draw of each of a batch from x_t0 = A xg + B mu + s eps (the paper's Appendix I); arguments as those of a method.
 
-    guess: where xg comes from, one of GUESSES; t0 in (0, T]; steps: evaluations from t0 on, regression's own counted too.
+    guess: where xg comes from, one of GUESSES, zero-filled being mu; t0 in (0, T]. settings.steps counts evaluations from t0
+    on; regression's own is added.
     """
-    if guess == "regression":
-        first = RegressionInferer()(inputs, network, kspace, mask, coil_maps, sigma, map_weight).images
-    else:
-        first = inputs if guess == "zero-filled" else BaselineInferer(guess)(inputs, network, kspace, mask, coil_maps).images
-    agree = Agreement(network, kspace, mask, coil_maps, sigma, map_weight)
-
-    def denoise(x: Tensor, t: Tensor) -> Tensor:
-        return agree.estimate(x, t, inputs)
-
-    seeds, solver = [draw_seed(0, index, 0)], SOLVERS["posterior"]
-    image, count = sample(
-        network.path, denoise, inputs, solver, steps, seeds, on_x0=agree.restore, first_guess=first.to(inputs), t0=t0
+    mu = measurement.prior_mean()
+    first = Draws(mu[:, None], 0)
+    if guess != "zero-filled":
+        first = pipeline.solve(measurement, network, replace(settings, method=guess), indices)
+    agree = Agreement(network, measurement)
+    images, count = sample(
+        network.path,
+        lambda x, t: agree.estimate(x, t, mu),
+        mu,
+        SOLVERS[settings.solver],
+        settings.steps or 1,
+        [draw_seed(settings.seed, index, 0) for index in indices],
+        on_x0=agree.restore,
+        first_guess=first.images[:, 0].to(mu),
+        t0=t0,
     )
-    return Draws(image, count + (guess == "regression"), agree.residual)
+    return Draws(images[:, None], count + first.evaluations, agree.residual)
 
 
-def reconstruct_from_guess(
-    path: str | Path, *, guess: str, t0: float, steps: int, weights: str, **options: Any
-) -> recon.Reconstruction:
-    """`tasks.recon.reconstruct` by `from_guess`. InputError for an unknown guess and an impossible t0."""
+def reconstruct_from_guess(scan: Scan, settings: Recon, *, guess: str, t0: float) -> Reconstruction:
+    """`tasks.recon.reconstruct` by `from_guess`, without trust. InputError for an unknown guess and an impossible t0."""
     if guess not in GUESSES or not 0 < t0 <= 1:
         raise InputError(f"guess {guess}, t0 {t0}: one of {', '.join(GUESSES)}, and 0 < t0 <= 1")
-    inferer = {"_target_": f"{__name__}.from_guess", "_mode_": "callable", "guess": guess, "t0": t0, "steps": steps}
-    chosen = options | {"inferer": inferer, "steps": steps, "weights": weights, "samples": 1, "trust": "off"}
-    return infer(recon.PIPELINE, recon.DEFAULTS | {"inferer": inferer}, path, chosen, output=None, progress=None)
+    threads = 1 if guess in ALONE else settings.threads
+    chosen = replace(settings, method="d3gm", samples=1, trust="off", threads=threads)
+    return reconstruct(scan, chosen, solve=partial(from_guess, guess=guess, t0=t0))

@@ -1,33 +1,44 @@
 """Benchmarks: methods over files with a reference, in rows that grow as they are measured and are not repeated."""
 
-import hashlib
 import json
 import math
 import os
 import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, cast
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import to_csv, to_markdown
-from mri_d3gm.tasks import recon, restore, sr
-from mri_d3gm.tasks.bundles import default_weights, overlay_keys
-from mri_d3gm.tasks.outputs import fingerprint_options, software, weights_record
+from mri_d3gm.runs.record import files_hash, provenance, weights_file
+from mri_d3gm.settings import TASKS, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.tasks.bundles import overlay_keys
+from mri_d3gm.tasks.recon import Reconstruction, reconstruct
+from mri_d3gm.tasks.restore import restore
+from mri_d3gm.tasks.sr import superresolve
 from mri_d3gm.training.sources import select_files, target_of
 
 Row = dict[str, Any]
 
 
 class Job(NamedTuple):
-    """A row to be measured: its file, what names it in a table (with `file` and `method`), the arguments of its task."""
+    """A row to be measured: its file, what names it in a table (with `file` and `method`), the settings of its task.
+
+    central: how many slices around the middle of a volume; None for those that the settings choose.
+    """
 
     path: Path
     name: Row
-    arguments: Row
+    settings: Settings
+    central: int | None = None
 
 
 def protocol_of(config: str) -> Row:
@@ -60,29 +71,28 @@ def benchmark_recon(
     options: Row,
     on_row: Callable[[Row], None] = lambda row: None,
     *,
-    reconstruct: Callable[..., recon.Reconstruction] = recon.reconstruct,
+    reconstruct: Callable[..., Reconstruction] = reconstruct,
 ) -> list[Row]:
     """Reconstruct the fully sampled .h5 files of every domain of a protocol (see configs/fastmri-knee-8x.json), seed 0.
 
     Its `domains` are entries of `training.sources.select_files` with {domain?, accel: 8 if absent, axes: both if absent}.
-    options: of `reconstruct`, which stands for `tasks.recon.reconstruct`. Figures are those of `volume_figures` and the
-    protocol `slice-max`. InputError for files without a reference.
+    options: keywords of `Recon`; reconstruct(scan, settings) stands for that of `tasks.recon`. Figures are those of
+    `volume_figures` and the protocol `slice-max`. InputError for files without a reference.
     """
     jobs = []
     for entry, _, path, name in entries(Path(data), protocol):
         for axis in entry.get("axes", ("phase", "readout")):
             for method in methods:
                 chosen = {"accel": entry.get("accel", 8), "axis": axis, "method": method}
-                jobs.append(Job(path, name | chosen, chosen))
+                jobs.append(Job(path, name | chosen, Recon.of(options | chosen)))
 
     def measure(job: Job) -> Row:
-        record = reconstruct(job.path, **job.arguments, **options).record
+        record = reconstruct(open_scan(job.path), job.settings).record
         if "Metrics" not in record:
             raise InputError(f"{job.path}: undersampled, so there is nothing to score against; leave it out of the data")
         return volume_figures(record) | {f"slice-max {key}": value for key, value in record["Metrics"]["slice-max"].items()}
 
-    weights = options.get("weights") or default_weights(recon.PIPELINE)
-    return tabulate(jobs, measure, Path(output), options, weights, on_row)
+    return tabulate(jobs, measure, Path(output), on_row)
 
 
 def benchmark_sr(
@@ -96,22 +106,29 @@ def benchmark_sr(
     """Super-resolve the volumes of every domain of a protocol (see configs/ixi-sr.json) after degrading them, seed 0.
 
     Its `domains` are entries of `training.sources.select_files` with {domain, degrade: truncation or kernel, operator?: what
-    the method may assume, central?: slices around the middle}. options: of `tasks.sr.superresolve`.
+    the method may assume, central?: slices around the middle}. options: keywords of `SuperResolve`.
     """
     jobs = []
     for entry, _, path, name in entries(Path(data), protocol):
         operator = entry.get("operator", "truncation" if entry["degrade"] == "truncation" else "unknown")
         for method in methods:
             chosen = {"degrade": entry["degrade"], "scale": 4, "method": method}
-            jobs.append(Job(path, name | chosen, chosen | {"operator": operator, "central": entry.get("central")}))
+            settings = SuperResolve.of(options | chosen | {"operator": operator})
+            jobs.append(Job(path, name | chosen, settings, entry.get("central")))
 
     def measure(job: Job) -> Row:
-        chosen = dict(job.arguments)
-        slices = sr.central_slices(str(job.path), chosen.pop("central"))
-        return volume_figures(sr.superresolve(job.path, slices=slices, **chosen, **options).record)
+        source, settings = open_image(job.path), cast(SuperResolve, job.settings)
+        if job.central is not None:
+            settings = replace(settings, slices=central_slices(source, job.central))
+        return volume_figures(superresolve(source, settings).record)
 
-    weights = options.get("weights") or default_weights(sr.PIPELINE)
-    return tabulate(jobs, measure, Path(output), options, weights, on_row)
+    return tabulate(jobs, measure, Path(output), on_row)
+
+
+def central_slices(source: Image, count: int) -> str:
+    """`slices` for that many around the middle of a volume, or for all where there are fewer."""
+    start = max(0, source.array.shape[slice_axis(source)] - count) // 2
+    return f"{start}:{start + count}"
 
 
 def benchmark_restoration(
@@ -125,24 +142,22 @@ def benchmark_restoration(
     """Restore the photographs of every domain of a protocol (see configs/rain100h.json), seed 0.
 
     Its `task` is derain or dehaze, its `domains` are entries of `training.sources.select_files` with {domain, and either
-    target: [regular expression, replacement] on the path for real pairs, or degrade}. options: of `tasks.restore.restore`.
+    target: [regular expression, replacement] on the path for real pairs, or degrade}. options: keywords of `Restore`.
     """
-    if protocol.get("task") not in restore.TASKS:
-        raise InputError(f"{protocol.get('name')}: has no task, one of {', '.join(restore.TASKS)}, so it restores nothing")
-    options = options | {"task": protocol["task"]}
+    if "task" not in protocol:
+        raise InputError(f"{protocol.get('name')}: has no task, derain or dehaze, so it restores nothing")
     jobs = []
     for entry, index, path, name in entries(Path(data), protocol):
-        target = str(target_of(path, entry)) if "target" in entry else None
-        same = {"target": target, "degrade": entry.get("degrade"), "index": index}
-        jobs += [Job(path, name | {"method": method}, same | {"method": method}) for method in methods]
+        target = target_of(path, entry) if "target" in entry else None
+        same = {"task": protocol["task"], "target": target, "degrade": entry.get("degrade"), "index": index}
+        jobs += [Job(path, name | {"method": m}, Restore.of(options | same | {"method": m})) for m in methods]
 
     def measure(job: Job) -> Row:
-        record = restore.restore(job.path, **job.arguments, **options).record
+        record = restore(read_picture(job.path).array, cast(Restore, job.settings)).record
         figures = {f"{name} {key}": value for name, metric in record["Metrics"].items() for key, value in metric.items()}
-        return figures | {"evaluations": record["Evaluations"] * record["Draws"], "seconds": record["Seconds"]}
+        return figures | {"evaluations": record["Evaluations"], "seconds": record["Seconds"]}
 
-    weights = restore.weights_of(restore.DEFAULTS | options)
-    return tabulate(jobs, measure, Path(output), options, weights, on_row)
+    return tabulate(jobs, measure, Path(output), on_row)
 
 
 MEASURES: dict[str, Callable[..., list[Row]]] = {
@@ -159,7 +174,7 @@ def network_size(task: str, weights: str | None) -> tuple[int, int]:
 
     from mri_d3gm.networks.weights import load_network
 
-    network = load_network(restore.weights_of(restore.DEFAULTS | {"task": task, "weights": weights}))
+    network = load_network(weights_file("restore", Restore(task=task, weights=weights)))
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 256, 256))
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops()
@@ -174,33 +189,24 @@ def volume_figures(record: Row) -> Row:
         "ssim": volume["ssim"],
         "ssim_body": record["Metrics"]["body"]["ssim_body"],
         "haarpsi": record["Metrics"]["haarpsi"]["haarpsi"],
-        "evaluations": record["Evaluations"] * record["Draws"],
+        "evaluations": record["Evaluations"],
         "seconds": record["Seconds"] / record["Slices"],
         "nmse": volume["nmse"],
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def tabulate(
-    jobs: Sequence[Job],
-    measure: Callable[[Job], Row],
-    output: Path,
-    options: Row,
-    weights: str | Path,
-    on_row: Callable[[Row], None],
-) -> list[Row]:
+def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, on_row: Callable[[Row], None]) -> list[Row]:
     """Summary of the rows of all jobs, also as table.md, table.csv and table.png in `output`; rows.jsonl keeps the rows.
 
     A row is measured once: see `key_of`. rows.jsonl also keeps those of other runs, which are not used.
     """
     output.mkdir(parents=True, exist_ok=True)
-    hashes = {method: weights_record(method, str(weights)) for method in {job.name["method"] for job in jobs}}
-    made_by = {"options": fingerprint_options(options), "software": software()}
     rows = []
     with open(output / "rows.jsonl", "a+") as file:
         done = recorded(file)
         for job in jobs:
-            key = key_of(job) | made_by | {"weights": hashes[job.name["method"]]}
+            key = key_of(job)
             name = json.dumps(key, sort_keys=True)
             if name not in done:
                 done[name] = job.name | measure(job)
@@ -217,15 +223,11 @@ def tabulate(
 
 
 def key_of(job: Job) -> Row:
-    """What tells a job from others: its name, its arguments, and the size and time of change of every file it reads.
-
-    `tabulate` adds options, software, and name and hash of the weights where the method has any.
-    """
-    arguments = {name: value for name, value in job.arguments.items() if name != "target"}
-    files = [job.path, *([Path(job.arguments["target"])] if job.arguments.get("target") else [])]
-    parts = [part for path in files for part in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    state = [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
-    return {"name": job.name, "arguments": arguments, "files": hashlib.sha256(repr(state).encode()).hexdigest()}
+    """What tells a job from others: its name, and all that decides its result; see `runs.record.provenance`."""
+    files = sorted(part for part in job.path.rglob("*") if part.is_file()) if job.path.is_dir() else [job.path]
+    task = next(name for name, kind in TASKS.items() if isinstance(job.settings, kind))
+    made = provenance(task, job.settings, job.name["method"], files_hash(files))
+    return {"name": job.name, "central": job.central} | made
 
 
 def recorded(file: TextIO) -> dict[str, Row]:

@@ -13,12 +13,13 @@ import numpy as np
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.fastmri_h5 import open_scan
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.lab.benchmark import MEASURES, protocol_of
 from mri_d3gm.metrics.table import to_csv, to_markdown
-from mri_d3gm.tasks import recon
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
+from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
@@ -175,7 +176,7 @@ def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[s
     path = select_files(data, entry)[0]
     scan = open_scan(path)
     same = {"accel": entry.get("accel", 8), "axis": entry.get("axes", ["phase"])[0], "slices": str(scan.slices // 2)}
-    plain = recon.reconstruct(path, method="zero-filled", **same)
+    plain = reconstruct(scan, Recon.of(same | {"method": "zero-filled"}))
     assert plain.reference is not None
     panels = {"zero-filled": plain.volume[0]}
     for name in contenders:
@@ -183,9 +184,9 @@ def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[s
         method, steps = ("regression", 1) if name == "regression" else ("d3gm", count)
         kept = weights.parent / f"{steps}-evaluations" / "slice.npy"
         if not kept.exists() or kept.stat().st_mtime < weights.stat().st_mtime:
-            options = protocol.get("sampling", {}) | {"steps": steps, "weights": str(weights), "method": method}
+            options = protocol.get("sampling", {}) | {"steps": steps, "weights": weights, "method": method}
             kept.parent.mkdir(parents=True, exist_ok=True)
-            np.save(kept, recon.reconstruct(path, **same, **options).volume[0])
+            np.save(kept, reconstruct(scan, Recon.of(same | options)).volume[0])
         panels[name] = np.load(kept)
     title = f"{path.name}, R = {same['accel']} along {same['axis']}, {count} evaluations a draw, seed {seed}"
     write_preview(output / "slices.png", panels | {"reference": plain.reference[0]}, title, scan.voxel_mm[:2])

@@ -132,8 +132,10 @@ def measure(keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[R
     rows = []
     for start in keys["starts"]:
         place = folder / f"{start['guess']}-{start['t0']:g}"
-        started = partial(benchmark_recon, reconstruct=basin.reconstruct_from_guess)
-        rows += [start | line for line in started(data, place, keys, ["d3gm"], start | given, on_row)]
+        solve = partial(basin.reconstruct_from_guess, guess=start["guess"], t0=start["t0"])
+        options = {"steps": start["steps"], "samples": 1, "trust": "off"} | given
+        measured = benchmark_recon(data, place, keys, ["d3gm"], options, on_row, reconstruct=solve)
+        rows += [start | line for line in measured]
     return rows
 
 

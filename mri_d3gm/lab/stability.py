@@ -1,8 +1,8 @@
 """Stability of the dynamics on one slice: discrepancy, sampling trajectories, cocycle property, sensitivity."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mri_d3gm import pipeline
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, own_clock
 from mri_d3gm.dynamics.d3gm import D3GM
@@ -17,21 +18,23 @@ from mri_d3gm.dynamics.discrepancy import drawn_discrepancies, kullback_leibler,
 from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
-from mri_d3gm.handlers import LOW_RESOLUTION_WEIGHT
-from mri_d3gm.inferers import Agreement, draw_seed
-from mri_d3gm.io.fastmri_h5 import crop_to_recon, open_scan
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_grid
+from mri_d3gm.io.scan import cropped
 from mri_d3gm.lab.charts import write_chart
+from mri_d3gm.methods.draws import Agreement, draw_seed
 from mri_d3gm.metrics.table import to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
-from mri_d3gm.physics.operators import adjoint
+from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.runs.names import make_folder
+from mri_d3gm.runs.record import weights_file
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import noise_source
 from mri_d3gm.samplers.solver import Solver
 from mri_d3gm.samplers.trajectory import trajectory
-from mri_d3gm.tasks.bundles import default_weights, named_causes, shipped
-from mri_d3gm.tasks.outputs import make_folder
+from mri_d3gm.settings import Recon
+from mri_d3gm.tasks.recon import prepare_slice
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -49,15 +52,11 @@ PERTURBATION = 1e-3
 
 
 class Probe(NamedTuple):
-    """One fully sampled slice, undersampled; images (1, rows, cols), kspace (1, coils, rows, cols), as `recon` normalises."""
+    """One fully sampled slice, undersampled: images (1, rows, cols) as `recon` normalises, and what was measured."""
 
     x0: Tensor
     mu: Tensor
-    kspace: Tensor
-    mask: Tensor
-    coil_maps: Tensor | None
-    sigma: float
-    map_weight: float
+    measurement: Cartesian
 
 
 class Instrument(NamedTuple):
@@ -89,7 +88,7 @@ def measure_stability(
         raise InputError(f"--solver {','.join(unknown)}: unknown; one of {', '.join(SOLVERS)}")
     if not steps or min(steps) < 1:
         raise InputError(f"--steps {','.join(map(str, steps))}: each must be at least 1")
-    instruments = [load(file) for file in weights or [str(default_weights("reconstruction"))]]
+    instruments = [load(file) for file in weights or [weights_file("recon", Recon())]]
     probe = open_probe(path, accel, index, seed)
     make_folder(output / "discrepancy.csv")
     total, done = len(DYNAMICS) + len(instruments) * len(solvers) * sum(steps), 0
@@ -104,7 +103,7 @@ def measure_stability(
     tables["sensitivity"] = sensitivity(probe, instruments, solvers, steps, seed, tell)
     write_tables(tables, output)
     scan = open_scan(path)
-    panels = {name: [crop_to_recon(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
+    panels = {name: [cropped(image, scan) for image in images] for name, images in trajectories(probe, seed).items()}
     columns = [f"t = {t:g}" for t in (*reversed(QUARTERS), 0.0)]
     title = f"{Path(path).name}  R = {accel:g}  reverse process with x0 known"
     write_grid(output / "trajectories.png", panels, columns, title, scan.voxel_mm[:2])
@@ -129,30 +128,22 @@ def load(file: str) -> Instrument:
 
 
 def open_probe(path: str | Path, accel: float, index: int | None, seed: int = 0) -> Probe:
-    """A slice as the reconstruction bundle prepares it, with x0 from all of its k-space; InputError where there is none."""
-    from monai.bundle import ConfigParser
-
-    from mri_d3gm.transforms.kspace import LoadKspaced
-
+    """A slice as `recon` prepares it, with x0 from all of its k-space; InputError where there is none."""
     scan = open_scan(path)
     if scan.mask is not None:
         raise InputError(f"{path}: is undersampled, so x0 is not known; give a fully sampled file")
     chosen = scan.slices // 2 if index is None else index
     if not 0 <= chosen < scan.slices:
         raise InputError(f"{path}: --slice {chosen}: its slices are 0 to {scan.slices - 1}")
-    item: dict[Hashable, Any] = {"path": str(path), "slice": chosen}
-    parser = ConfigParser(ConfigParser.load_config_file(shipped("pipelines", "reconstruction", "configs", "inference.json")))
-    parser.update({"accel": accel, "seed": seed})
-    with named_causes():
-        data = parser.get_parsed_content("preprocessing")(item)
-        complete = LoadKspaced()(item)["kspace"][None] / data["scale"]
-    maps = data["coil_maps"][None] if "coil_maps" in data else None
-    everything = torch.ones(1, *complete.shape[-2:], dtype=torch.bool)
-    x0, mu = adjoint(complete, everything, maps), data["zero_filled"][None]
-    if not bool(mu.abs().max() > 0):
+    mask, _ = pipeline.sampling(scan, Recon(accel=accel, seed=seed))
+    data = scan.read(chosen)
+    if not (data * mask).any():
         raise InputError(f"{path}: slice {chosen} is empty; choose another with --slice")
-    map_weight = LOW_RESOLUTION_WEIGHT if data["coil_map_source"] == "low-resolution" else 0.0
-    return Probe(x0, mu, data["kspace"][None], data["mask"][None], maps, data["noise"]["sigma"], map_weight)
+    prepared = prepare_slice(scan, data, mask)
+    known: Any = prepared.measurement
+    everything = torch.ones(1, *data.shape[-2:], dtype=torch.bool)
+    complete = replace(known, kspace=torch.from_numpy(data)[None] / float(prepared.scale[0]), mask=everything, outside=None)
+    return Probe(complete.prior_mean(), known.prior_mean(), known)
 
 
 def discrepancy(probe: Probe, seed: int = 0, tell: Callable[[], None] = lambda: None) -> list[Row]:
@@ -263,8 +254,7 @@ def growth(
     pair: Probe, network: Denoiser, solver: Solver, steps: int, seed: int = 0, tell: Callable[[], None] = lambda: None
 ) -> list[Row]:
     """Rows of `sensitivity` for one network, solver and count of evaluations; pair as `perturbed` makes it."""
-    path, maps = network.path, None if pair.coil_maps is None else pair.coil_maps.expand_as(pair.kspace)
-    agree = Agreement(network, pair.kspace, pair.mask, maps, pair.sigma, pair.map_weight)
+    path, agree = network.path, Agreement(network, pair.measurement)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         tell()
@@ -285,10 +275,11 @@ def perturbed(probe: Probe, seed: int) -> Probe:
     """The probe and, as the second of the batch, the same with white noise of PERTURBATION times their norm on what was
     measured.
     """
-    noise = noise_source([draw_seed(seed, 1, 0)], probe.kspace.device)(probe.kspace) * probe.mask[:, None]
-    other = probe.kspace + noise * (PERTURBATION * _norm(probe.kspace) / _norm(noise))
-    mu = torch.cat([probe.mu, adjoint(other, probe.mask, probe.coil_maps)])
-    return probe._replace(x0=probe.x0.expand_as(mu), mu=mu, kspace=torch.cat([probe.kspace, other]))
+    measured, mask = probe.measurement.kspace, probe.measurement.mask
+    noise = noise_source([draw_seed(seed, 1, 0)], measured.device)(measured) * mask[:, None]
+    other = measured + noise * (PERTURBATION * _norm(measured) / _norm(noise))
+    pair = probe.measurement.repeated(2).with_tensors({"kspace": torch.cat([measured, other])})
+    return Probe(probe.x0.expand(2, -1, -1), pair.prior_mean(), pair)
 
 
 def _apart(pair: Tensor) -> float:

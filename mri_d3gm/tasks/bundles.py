@@ -1,21 +1,13 @@
 """Bundles: where they are, and running one with errors that name the cause."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
-
-PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def shipped(*parts: str) -> Path:
-    """A folder or file shipped beside the package (checkout) or inside it (wheel), such as shipped("pipelines")."""
-    for root in (PACKAGE, PACKAGE.parent):
-        if (root / parts[0]).is_dir():
-            return root.joinpath(*parts)
-    raise InputError(f"{PACKAGE}: {'/'.join(parts)} is missing; reinstall mri-d3gm")
+from mri_d3gm.shipped import PACKAGE, shipped  # noqa: F401
 
 
 def overlay_file(config: str) -> Path:
@@ -80,80 +72,3 @@ def open_bundle(root: Path, config: str | list[str], workflow_type: str, **overr
     with named_causes():
         workflow.initialize()
     return workflow
-
-
-def default_weights(pipeline: str) -> Path:
-    """The shipped weights of a bundle."""
-    return shipped("pipelines", pipeline, "models", "model.safetensors")
-
-
-def resolve_device(name: str) -> str:
-    """auto to cuda where there is one; a GPU that was asked for and is missing is refused."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: no GPU that this PyTorch can use; leave --device out or say cpu")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise InputError(f"--device {name}: unknown; one of auto, cpu, cuda")
-    return name
-
-
-def choose_slices(path: str | Path, count: int, slices: str | None) -> range:
-    """Indices out of `count` for "a:b", one number, or None for all."""
-    if slices is None:
-        return range(count)
-    try:
-        parts = [int(part) if part else None for part in slices.split(":")]
-        index = slice(*parts) if len(parts) > 1 else slice(parts[0], (parts[0] or 0) + 1)
-        chosen = range(count)[index]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"--slices {slices}: write one number or a:b") from error
-    if not chosen:
-        raise InputError(f"{path}: --slices {slices} leaves none of its {count} slices")
-    return chosen
-
-
-def report_progress(workflow: Any, progress: Callable[[int, int], None] | None) -> None:
-    """Connect a bundle's inferer, which tells what it has done of each slice, or else its gatherer to a callback."""
-    if progress is None:
-        return
-    slices, finished = len(workflow.dataset), 0
-
-    def step(done: int, total: int) -> None:
-        nonlocal finished
-        progress(finished * total + done, slices * total)
-        finished += done == total
-
-    if hasattr(workflow.inferer, "progress"):
-        workflow.inferer.progress = step
-    else:
-        workflow.parser.get_parsed_content("gatherer").on_slice = lambda done: progress(done, slices)
-
-
-def infer(
-    pipeline: str,
-    defaults: Mapping[str, Any],
-    path: str | Path,
-    options: Mapping[str, Any],
-    output: Sequence[Path] | None,
-    progress: Callable[[int, int], None] | None,
-) -> Any:
-    """Run a bundle's inference.json on one input: `options` over `defaults`; what its last expression returns.
-
-    output: names to write to, None writes nothing. InputError for an unknown option and for unusable input.
-    """
-    unknown = set(options) - set(defaults)
-    if unknown:
-        raise InputError(f"unknown option {sorted(unknown)[0]}; one of {', '.join(defaults)}")
-    chosen = {**defaults, **options}
-    chosen["device"] = resolve_device(chosen["device"])
-    chosen["weights"] = str(chosen["weights"] or default_weights(pipeline))
-    names = None if output is None else [str(name) for name in output]
-    root = shipped("pipelines", pipeline)
-    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path), output=names, **chosen)
-    with named_causes():
-        report_progress(workflow, progress)
-        workflow.run()
-        return workflow.finalize()[0]

@@ -1,7 +1,7 @@
 """Reconstruction: settings and a scan to images; a file to a volume, its std map, sidecar and preview."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import cores, in_parallel, resolve_device
+from mri_d3gm.compute import at_once, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import read_coil_maps
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
@@ -30,6 +30,7 @@ from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
 from mri_d3gm.settings import Recon, chosen_slices
 
 POOR_FIT = 0.9
+PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
 ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
 
@@ -63,17 +64,20 @@ def reconstruct(
     coil_maps: np.ndarray | None = None,
     network: Denoiser | None = None,
     progress: Progress | None = None,
+    solve: Callable[..., Draws] = pipeline.solve,
 ) -> Reconstruction:
     """Reconstruct a scan, as many slices at once as settings.threads says.
 
     coil_maps: (coils, rows, cols) or one set a slice, in place of those that are estimated or that settings name a file of;
-    network: loaded already (`load_network`). progress(done, total) counts evaluations. InputError for what cannot be used.
+    network: loaded already (`load_network`). progress(done, total) counts evaluations. solve: in place of `pipeline.solve`.
+    InputError for what cannot be used.
     """
     started = time.monotonic()
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     mask, _ = pipeline.sampling(scan, settings)
     network = load(settings) if network is None and settings.method in LEARNED else network
-    threads = 1 if settings.method in ALONE else settings.threads or cores()
+    each = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
+    threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), each)
     inner = threads if len(chosen) < threads else 1
     tell = told(progress, len(chosen))
 
@@ -81,7 +85,9 @@ def reconstruct(
         maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
         if coil_maps is not None:
             maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
-        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell)
+        return reconstruct_slice(
+            scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell, solve=solve
+        )
 
     slices = list(in_parallel(one, chosen, threads if inner == 1 else 1))
     return assemble(scan, settings, slices, time.monotonic() - started)
@@ -117,21 +123,15 @@ def reconstruct_slice(
     coil_maps: np.ndarray | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    solve: Callable[..., Draws] = pipeline.solve,
 ) -> Slice:
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not data.any():
         return empty_slice(scan, reference)
-    outside = scan.outside()
-    prepared = pipeline.prepare(
-        torch.from_numpy(data)[None],
-        torch.from_numpy(mask),
-        outside=None if outside is None else torch.from_numpy(outside),
-        coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
-        noise=torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise,
-    )
+    prepared = prepare_slice(scan, data, mask, coil_maps)
     measurement = prepared.measurement.to(resolve_device(settings.device))
-    draws = pipeline.solve(
+    draws = solve(
         measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
     return finished_slice(scan, prepared, draws, reference)
@@ -157,6 +157,19 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
     }
     image, zero_filled = (cropped(array[0], scan) for array in (images, pipeline.zero_filled(prepared)))
     return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
+
+
+def prepare_slice(scan: Scan, data: np.ndarray, mask: np.ndarray, coil_maps: np.ndarray | None = None) -> pipeline.Prepared:
+    """K-space (coils, rows, cols) of a scan under a mask as a batch of one, with what the scan knows of noise and coverage."""
+    outside = scan.outside()
+    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
+    return pipeline.prepare(
+        torch.from_numpy(data)[None],
+        torch.from_numpy(mask),
+        outside=None if outside is None else torch.from_numpy(outside),
+        coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
+        noise=noise,
+    )
 
 
 def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import cores, in_parallel, resolve_device
+from mri_d3gm.compute import at_once, in_parallel, resolve_device
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
@@ -27,6 +27,9 @@ from mri_d3gm.runs.names import Outputs, check_writable, make_folder, volume_nam
 from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
 from mri_d3gm.settings import SuperResolve, chosen_slices
+
+
+PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
 
 
 class SuperResolution(NamedTuple):
@@ -65,7 +68,8 @@ def superresolve(
     frames = source.array if source.array.ndim == 4 else source.array[..., None]
     network = load(settings) if network is None and settings.method in LEARNED else network
     jobs = [(frame, index) for frame in range(count) for index in chosen]
-    threads = settings.threads or cores()
+    each = frames[..., 0].size / frames.shape[axis] * settings.scale**2 * PIXEL_BYTES
+    threads = at_once(settings.threads, resolve_device(settings.device), each)
     inner = threads if len(jobs) < threads else 1
     tell = told(progress, len(jobs))
 

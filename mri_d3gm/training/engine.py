@@ -1,86 +1,52 @@
 """The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses."""
 
-import csv
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import torch
 from monai.data import Dataset
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_weights, save_weights
+from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.training.checkpoint import load_checkpoint, save_checkpoint
-from mri_d3gm.training.muon import Muon
+from mri_d3gm.runs.record import files_hash
+from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
+from mri_d3gm.training.grow import seeded_denoiser  # noqa: F401  the name of older configurations
+from mri_d3gm.training.interrupt import leave_to_parent, uninterrupted
+from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
+from mri_d3gm.training.optimisers import Optimisation, fast_precision
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
 VALIDATION_SEED = 2**40
+OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
+Progress = Callable[[int, int, float], None]
 
 
-def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for inner convolutions; AdamW (lr / 10) for first, last and depthwise ones, those of at most 8 outputs, the rest."""
-    matrices: list[Tensor] = []
-    others: list[Tensor] = []
-    for name, parameter in denoiser.named_parameters():
-        inner = (
-            parameter.ndim == 4
-            and len(parameter) > 8
-            and parameter.shape[1] > 1
-            and not name.endswith(("first.weight", "last.weight"))
-        )
-        (matrices if inner else others).append(parameter)
-    adam = torch.optim.AdamW(others, lr=lr / 10, betas=(0.9, 0.98), weight_decay=weight_decay)
-    return [Muon(matrices, lr=lr), adam]
+class Trained(NamedTuple):
+    """What a training left: its weights, after `steps` of the `of` steps of its schedule."""
 
-
-def fast_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where a 3 x 3 convolution runs at least 1.3 times as fast with it on `device`, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
-    image = torch.randn(2, 32, 32, 160).to(memory_format=torch.channels_last)
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        with torch.autocast("cpu", dtype, enabled=dtype is torch.bfloat16):
-            layer(image).float().sum().backward()
-            start = time.perf_counter()
-            for _ in range(5):
-                layer(image).float().sum().backward()
-            seconds[dtype] = time.perf_counter() - start
-    return torch.bfloat16 if 1.3 * seconds[torch.bfloat16] < seconds[torch.float32] else torch.float32
-
-
-def seeded_denoiser(seed: int, initial: str | None = None, **config: Any) -> Denoiser:
-    """A denoiser whose first weights follow from the seed, or are those of the file `initial`, whose config then holds.
-
-    Options of the network that the file lacks or has otherwise are taken from here; what they add follows from the seed.
-    Blocks beyond the file's are copies of its last one that at first change nothing: the layers named `last` start at zero.
-    """
-    torch.manual_seed(seed)
-    if initial is None:
-        return Denoiser(**config)
-    known = load_weights(initial)[0]
-    grown = Denoiser(**known.config | {"options": known.config["options"] | (config.get("options") or {})})
-    state = known.state_dict()
-    first, count = (denoiser.config["options"].get("blocks", 0) for denoiser in (known, grown))
-    for name in [name for name in state if name.startswith(f"net.blocks.{first - 1}.") and ".last." not in name]:
-        state |= {name.replace(f".{first - 1}.", f".{index}.", 1): state[name] for index in range(first, count)}
-    grown.load_state_dict(state, strict=False)
-    return grown
+    weights: Path
+    steps: int
+    of: int
+    stopped_early: bool
 
 
 @dataclass
@@ -89,14 +55,15 @@ class Trainer:
 
     simulate: (slices, seed) to one batch, such as `simulate.draw_scene` with its keywords bound. steps: length of the
     schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
-    max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16.
+    max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16. command, sources: for the
+    record in the weights. initial: file that the denoiser started from.
     """
 
     denoiser: Denoiser
-    slices: Sequence[Slice]
-    validation: Sequence[Slice]
+    slices: Sequence[Example]
+    validation: Sequence[Example]
     folder: str
-    simulate: Callable[[Sequence[Slice], int], Case | Scene]
+    simulate: Callable[[Sequence[Example], int], Case | Scene]
     steps: int = 5000
     lr: float = 0.01
     weight_decay: float = 0.01
@@ -114,13 +81,12 @@ class Trainer:
     command: str = ""
     sources: Any = None
     max_epochs: int = 1
+    initial: str | None = None
 
     def _batch(self, step: int) -> Case | Scene:
         return self.simulate(self.slices, self.seed * 2**32 + step)
 
-    def _loss(
-        self, dtype: torch.dtype, x: Tensor, t: Tensor, image: Tensor, mu: Tensor, measurement: Measurement
-    ) -> Tensor:
+    def _loss(self, dtype: torch.dtype, x: Tensor, t: Tensor, image: Tensor, mu: Tensor, measurement: Measurement) -> Tensor:
         """The loss of a batch at times t, all on the device; its gradients go to the parameters' grad."""
         with self._autocast(dtype):
             estimates = self.denoiser.estimates(x, t, mu, measurement)
@@ -148,6 +114,10 @@ class Trainer:
         A, B, s = (for_each(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
         return t, A * case.image + B * case.mu + s * noise
 
+    @property
+    def _on_gpu(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
     def _autocast(self, dtype: torch.dtype) -> Any:
         return torch.autocast(torch.device(self.device).type, dtype) if dtype is not torch.float32 else nullcontext()
 
@@ -166,139 +136,124 @@ class Trainer:
         self.denoiser.load_state_dict(held)
         return sum(gains) / len(gains)
 
-    def run(self) -> None:
+    def options(self) -> dict[str, Any]:
+        """What decides the numbers of a run, by the names that configurations give it; plain values, as JSON has them."""
+        simulator = getattr(self.simulate, "func", self.simulate)
+        drawn = "\n".join(f"{item.name} {item.weight} {tuple(item.image.shape)}" for item in self.slices)
+        values = {
+            "sources": self.sources,
+            "data": f"{len(self.slices)} examples ({crc32(drawn.encode()):08x})",
+            "seed": self.seed,
+            "initial": self.initial and f"{Path(self.initial).name} ({files_hash([self.initial])[:8]})",
+            "train#simulate": getattr(simulator, "__qualname__", type(simulator).__qualname__),
+        }
+        for name, value in self.denoiser.config.items():
+            parts = {f"{name}#{part}": given for part, given in value.items()} if isinstance(value, dict) else {name: value}
+            values |= {f"network_def#{part}": given for part, given in parts.items()}
+        values |= {f"train#trainer#{name}": getattr(self, name) for name in OPTIONS}
+        simulate = {name: given.default for name, given in signature(self.simulate).parameters.items()}
+        simulate |= getattr(self.simulate, "keywords", {})
+        values |= {f"train#simulate#{name}": value for name, value in simulate.items() if value is not Parameter.empty}
+        return json.loads(json.dumps(values, default=str))
+
+    def run(self, progress: Progress | None = None) -> Trained:
         """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one.
 
-        A run that has reached the end is left as it is, its files too.
+        A run that has reached the end is left as it is, its files too; one that is interrupted is saved first. progress: called
+        after each step with the steps done, those of the schedule and the loss. InputError where the folder cannot be written,
+        is in use, or holds a run with other `options`.
         """
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         if not self.slices:
             raise InputError("no training slices: every source was empty")
-        started = time.monotonic()
         folder = Path(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.denoiser.to(self.device).train()
-        solvers = optimisers(self.denoiser, self.lr, self.weight_decay)
-        ema = {name: value.detach().clone() for name, value in self.denoiser.state_dict().items()}
-        state: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
-        checkpoint = folder / "checkpoint.pt"
-        if checkpoint.exists():
-            state = load_checkpoint(checkpoint)
-            if state["step"] >= self.steps and (folder / "weights.safetensors").exists():
-                return
-            self.denoiser.load_state_dict(state["denoiser"])
-            ema = {name: value.to(self.device) for name, value in state["ema"].items()}
-            for solver, saved in zip(solvers, state["solvers"], strict=True):
-                solver.load_state_dict(saved)
+        weights = folder / "weights.safetensors"
+        with claimed(folder):
+            options = self.options()
+            new: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
+            state = new | resumed(folder, options) | {"options": options}
+            if state["step"] < self.steps or not weights.exists():
+                state = self._train(folder, state, progress)
+        return Trained(weights, state["step"], self.steps, state["step"] < self.steps)
+
+    def _train(self, folder: Path, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+        """Train from `state`, which holds no weights for a new run, and save; the state at the end without them."""
+        started = saved = time.monotonic()
+        optimisation = self._optimisation(state)
+        state = {name: state[name] for name in ("step", "seconds", "precision", "options")}
+        before = state["seconds"]
         if state["precision"] == "auto":
             state["precision"] = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
-        dtype = getattr(torch, state["precision"])
-        step, before, saved_at = int(state["step"]), float(state["seconds"]), time.monotonic()
+        loss = partial(self._loss, getattr(torch, state["precision"]))
+        gradients = Replayed(loss) if self._on_gpu else loss
+        with closing(Log(folder, state["step"])) as log:
 
-        def save() -> None:
-            logs.flush()
-            save_checkpoint(
-                checkpoint,
-                {
-                    "step": step,
-                    "seconds": before + time.monotonic() - started,
-                    "precision": state["precision"],
-                    "denoiser": self.denoiser.state_dict(),
-                    "ema": ema,
-                    "solvers": [solver.state_dict() for solver in solvers],
-                },
-            )
-            trained = Denoiser(**self.denoiser.config)
-            trained.load_state_dict(ema)
-            seconds = round(before + time.monotonic() - started)
-            record = {"steps": step, "of": self.steps, "seconds": seconds, "command": self.command, "sources": self.sources}
-            save_weights(folder / "weights.safetensors", trained, record)
+            def save() -> None:
+                log.flush()
+                state["seconds"] = before + time.monotonic() - started
+                self._save(folder, optimisation, state)
 
-        for parameter in self.denoiser.parameters():
-            parameter.grad = torch.zeros_like(parameter)
-        on_gpu = torch.device(self.device).type == "cuda"
-        gradients = Replayed(partial(self._loss, dtype)) if on_gpu else partial(self._loss, dtype)
+            try:
+                for batch in self._batches(state["step"]):
+                    if time.monotonic() - started > 60 * self.max_minutes:
+                        break
+                    with uninterrupted():
+                        log.write(self._step(batch, state["step"], gradients, optimisation))
+                        state["step"] += 1
+                    if not self._on_gpu:
+                        log.flush()
+                    if progress is not None:
+                        progress(state["step"], self.steps, log.loss)
+                    if time.monotonic() - saved > self.checkpoint_seconds:
+                        save()
+                        saved = time.monotonic()
+                save()
+            except KeyboardInterrupt:
+                save()
+                raise
+        return state
+
+    def _optimisation(self, state: dict[str, Any]) -> Optimisation:
+        self.denoiser.to(self.device).train()
+        optimisation = Optimisation(self.denoiser, self.lr, self.weight_decay, self.ema)
+        if "denoiser" in state:
+            try:
+                optimisation.load(state)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise InputError(
+                    f"{self.folder}: holds another network's training; give another -o, or remove the folder"
+                ) from error
+        return optimisation
+
+    def _batches(self, step: int) -> Iterable[Case | Scene]:
+        """Batches from `step` to the end of the schedule; beside a GPU the other cores draw them ahead."""
         batches = Dataset(data=range(step, self.steps), transform=self._batch)
-        loader = DataLoader(batches, batch_size=None, num_workers=(os.cpu_count() or 1) - 1 if on_gpu else 0)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        logs = _Logs(folder, step)
-        with Progress(*columns) as progress:
-            bar = progress.add_task("training", total=self.steps, completed=step)
-            for batch in loader:
-                if time.monotonic() - started > 60 * self.max_minutes:
-                    break
-                case = batch.on(self.device)
-                t, x = self._state_at_time(case, step)
-                scale = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self.steps)) / 2)
-                for solver, lr in zip(solvers, (self.lr, self.lr / 10), strict=True):
-                    for group in solver.param_groups:
-                        group["lr"] = lr * scale
-                loss = gradients(x, t.to(self.device), case.image, case.mu, case.measurement)
-                torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-                for solver in solvers:
-                    solver.step()
-                decay = min(self.ema, (step + 1) / (step + 10))
-                torch._foreach_lerp_(list(ema.values()), list(self.denoiser.state_dict().values()), 1 - decay)
-                row: dict[str, Any] = {"step": step, "loss": loss, "lr": self.lr * scale}
-                step += 1
-                if self.validation and (step % self.validate_every == 0 or step == self.steps):
-                    row["gain_db"] = self.validate(ema)
-                logs.write(row)
-                if not on_gpu:
-                    logs.flush()
-                progress.update(bar, completed=step, description=f"loss {logs.loss:.4f}")
-                if time.monotonic() - saved_at > self.checkpoint_seconds:
-                    save()
-                    saved_at = time.monotonic()
-        save()
-        logs.close()
+        workers = (os.cpu_count() or 1) - 1 if self._on_gpu else 0
+        return DataLoader(batches, batch_size=None, num_workers=workers, worker_init_fn=leave_to_parent)
 
+    def _step(
+        self, batch: Case | Scene, step: int, gradients: Callable[..., Tensor], optimisation: Optimisation
+    ) -> dict[str, Any]:
+        """One step, and its row of the log."""
+        case = batch.on(self.device)
+        t, x = self._state_at_time(case, step)
+        loss = gradients(x, t.to(self.device), case.image, case.mu, case.measurement)
+        row: dict[str, Any] = {"step": step, "loss": loss, "lr": optimisation.step(step, self.steps)}
+        if self.validation and ((step + 1) % self.validate_every == 0 or step + 1 == self.steps):
+            row["gain_db"] = self.validate(optimisation.ema)
+        return row
 
-class _Logs:
-    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew, and lines that a
-    crash filled with zeros are left out.
-    """
-
-    def __init__(self, folder: Path, step: int) -> None:
-        path = folder / "log.csv"
-        kept = []
-        if path.exists():
-            with open(path, newline="") as file:
-                whole = csv.DictReader(line for line in file if "\0" not in line)
-                kept = [row for row in whole if int(row["step"]) < step]
-        self.file = open(path, "w", newline="")  # noqa: SIM115
-        self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
-        self.writer.writeheader()
-        self.writer.writerows(kept)
-        self.held: dict[str, Any] | None = None
-        self.loss = math.nan
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
-        except ImportError:
-            self.board = None
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Keep a row and write the one before, whose loss, a tensor, a GPU has ready by now."""
-        self.flush()
-        self.held = row
-
-    def flush(self) -> None:
-        """Write the row that is kept."""
-        if self.held is None:
-            return
-        row = self.held | {"loss": self.held["loss"].item()}
-        self.held, self.loss = None, row["loss"]
-        self.writer.writerow(row)
-        self.file.flush()
-        if self.board is not None:
-            for name in set(row) - {"step"}:
-                self.board.add_scalar(name, row[name], int(row["step"]))
-
-    def close(self) -> None:
-        self.flush()
-        self.file.close()
-        if self.board is not None:
-            self.board.close()
+    def _save(self, folder: Path, optimisation: Optimisation, state: dict[str, Any]) -> None:
+        """The checkpoint, and the weights with their record."""
+        save_checkpoint(folder / "checkpoint.pt", state | optimisation.state())
+        record = {
+            "steps": state["step"],
+            "of": self.steps,
+            "seconds": round(state["seconds"]),
+            "command": self.command,
+            "sources": self.sources,
+            "precision": state["precision"],
+            "seed": self.seed,
+            "lr": self.lr,
+            "versions": {"mri-d3gm": __version__, "torch": str(torch.__version__)},
+        }
+        save_weights(folder / "weights.safetensors", optimisation.averaged(), record)

@@ -19,10 +19,10 @@ class Replayed:
     def __init__(self, step: Callable[..., Tensor]) -> None:
         self.step = step
         self.pool = torch.cuda.graph_pool_handle()
-        self.recorded: dict[tuple[torch.Size | type, ...], tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
+        self.recorded: dict[tuple[object, ...], tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
 
     def __call__(self, *inputs: Tensor | Measurement) -> Tensor:
-        shapes = (*map(type, inputs), *(tensor.shape for tensor in _tensors(inputs)))
+        shapes: tuple[object, ...] = (*map(type, inputs), *(tensor.shape for tensor in _tensors(inputs)))
         if shapes not in self.recorded:
             self.recorded[shapes] = self._record(inputs)
         graph, held, answer = self.recorded[shapes]

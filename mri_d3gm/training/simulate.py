@@ -18,7 +18,7 @@ from mri_d3gm.physics.coil_maps import low_resolution_maps, smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import combine, expand
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
 
 @dataclass(frozen=True)
@@ -189,14 +189,14 @@ def draw_coils(coils: int, generator: torch.Generator) -> Tensor:
     return torch.stack([radius * angle.sin(), radius * angle.cos(), torch.full((coils,), height), *ranges], 1)
 
 
-def draw(slices: Sequence[Slice], generator: torch.Generator) -> Slice:
+def draw(slices: Sequence[Example], generator: torch.Generator) -> Example:
     """One slice, drawn by weight."""
     weights = torch.tensor([item.weight for item in slices])
     return slices[int(torch.multinomial(weights, 1, generator=generator))]
 
 
 def draw_scene(
-    slices: Sequence[Slice],
+    slices: Sequence[Example],
     seed: int,
     *,
     batch: int = 4,
@@ -255,6 +255,6 @@ def measure(scene: Scene) -> Case:
     return Case(target / one, mu / one, measurement)
 
 
-def simulate(slices: Sequence[Slice], seed: int, **settings: Any) -> Case:
+def simulate(slices: Sequence[Example], seed: int, **settings: Any) -> Case:
     """A scene of `draw_scene`, with its settings, measured here and now."""
     return measure(draw_scene(slices, seed, **settings))

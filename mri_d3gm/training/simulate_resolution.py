@@ -13,7 +13,7 @@ from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.simulate import Case, change_contrast, draw, draw_contrast, turn, uniform
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
 
 def sharp_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -35,7 +35,7 @@ def sharp_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
 
 
 def simulate_resolution(
-    slices: Sequence[Slice],
+    slices: Sequence[Example],
     seed: int,
     *,
     batch: int = 2,

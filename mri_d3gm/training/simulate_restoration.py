@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.simulate import Case, draw, uniform
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
 
@@ -29,7 +29,7 @@ def crop_picture(image: Tensor, size: int, generator: torch.Generator, least_zoo
     return image.flip(2) if uniform(0, 1, generator) < 0.5 else image
 
 
-def mosaic(slices: Sequence[Slice], size: int, generator: torch.Generator) -> Tensor:
+def mosaic(slices: Sequence[Example], size: int, generator: torch.Generator) -> Tensor:
     """Four pictures in one of (3, size, size), two of them on their side: fine structure and straight bright edges."""
     quarters = [crop_picture(draw(slices, generator).image[:3], size // 2, generator, 0.15) for _ in range(4)]
     return torch.cat([torch.cat([quarters[0], quarters[1].mT], 2), torch.cat([quarters[2].mT, quarters[3]], 2)], 1)
@@ -46,7 +46,7 @@ def lattice(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def simulate_restoration(
-    slices: Sequence[Slice], seed: int, *, task: str, batch: int = 4, crop: int = 128, heavy: float = 0.6
+    slices: Sequence[Example], seed: int, *, task: str, batch: int = 4, crop: int = 128, heavy: float = 0.6
 ) -> Case:
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 

@@ -1,4 +1,4 @@
-"""Training slices from folders: NIfTI volumes, PNG and JPEG pictures, fastMRI files."""
+"""What a training draws from: slices of volumes and fastMRI files, and photographs, below a folder."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")
 
 
 @dataclass(frozen=True)
-class Slice:
+class Example:
     """One image and how often it is drawn relative to others: a magnitude (rows, cols) whose 99.5th percentile is 1, or a
     photograph (3, rows, cols) in [0, 1], with its really degraded counterpart where there is one.
     """
@@ -60,32 +60,35 @@ def limit_band(image: Tensor, size: int) -> Tensor:
 
 
 def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
-    """Files below `data` of a source {glob, exclude?: globs, split?: [from, to], first?: count, last?: count}, sorted.
+    """Files below `data` of a source {glob: one or several, exclude?: globs, split?: [from, to], first?: count, last?: count,
+    optional?: bool}, sorted.
 
     split: that part of the files in an order shuffled by a fixed seed, so that [0, .7], [.7, .8] and [.8, 1] are disjoint.
-    InputError where nothing is left.
+    InputError where nothing is left, unless it is optional.
     """
+    globs = [source["glob"]] if isinstance(source["glob"], str) else source["glob"]
     excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
-    paths = sorted(set(data.glob(source["glob"])) - excluded)
-    if not paths:
-        raise InputError(f"{data}: nothing matches {source['glob']}; --data must be the folder it is relative to")
+    found = sorted({path for pattern in globs for path in data.glob(pattern)} - excluded)
+    paths = found
     if "split" in source:
         order = np.random.default_rng(0).permutation(len(paths))
         first, end = (round(part * len(paths)) for part in source["split"])
         paths = [paths[index] for index in sorted(order[first:end])]
     paths = paths[: source.get("first", len(paths))][-source.get("last", len(paths)) :]
-    if not paths:
-        raise InputError(f"{data}: {source['glob']} matches too few files for the part {source['split']}")
-    return paths
+    if paths or source.get("optional"):
+        return paths
+    if not found:
+        raise InputError(f"{data}: nothing matches {', '.join(globs)}; --data must be the folder it is relative to")
+    raise InputError(f"{data}: {', '.join(globs)} matches too few files for the part {source.get('split')}")
 
 
-def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
+def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
     """All slices of `sources` below the folder `data`: what `select_files` takes and {weight?, max_size?, central?: count}.
 
     Slices that are nearly empty are left out; central keeps that many around the middle. weight is per file of a source: a
     slice gets weight / slices^(1/2).
     """
-    slices: list[Slice] = []
+    slices: list[Example] = []
     for source in sources:
         for path in select_files(data, source):
             volume = _volume(path)
@@ -100,7 +103,7 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
                 level = float(np.percentile(image.numpy(), 99.5))
                 if level > 0:
                     weight = source.get("weight", 1.0) / len(kept) ** 0.5
-                    slices.append(Slice(image / level, weight, f"{path.name}:{index}"))
+                    slices.append(Example(image / level, weight, f"{path.name}:{index}"))
     return slices
 
 
@@ -116,7 +119,7 @@ def target_of(path: Path, source: dict[str, Any]) -> Path:
     return target
 
 
-def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
+def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
     """All photographs of `sources` below the folder `data`, as `select_files` takes them, with their weight.
 
     A source with `target` (see `target_of`) names degraded pictures; the clean ones are then the images.
@@ -130,7 +133,7 @@ def load_pictures(data: Path, sources: list[dict[str, Any]]) -> list[Slice]:
         for path in select_files(data, source):
             weight = source.get("weight", 1.0)
             if "target" in source:
-                pictures.append(Slice(colour(target_of(path, source)), weight, path.name, colour(path)))
+                pictures.append(Example(colour(target_of(path, source)), weight, path.name, colour(path)))
             else:
-                pictures.append(Slice(colour(path), weight, path.name))
+                pictures.append(Example(colour(path), weight, path.name))
     return pictures

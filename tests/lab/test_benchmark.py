@@ -3,19 +3,32 @@
 import csv
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.image import Image
 from mri_d3gm.lab import benchmark
-from mri_d3gm.lab.benchmark import benchmark_recon, benchmark_restoration, folder_protocol, protocol_of, summarise
-from mri_d3gm.tasks.bundles import shipped
+from mri_d3gm.lab.benchmark import (
+    benchmark_recon,
+    benchmark_restoration,
+    central_slices,
+    folder_protocol,
+    protocol_of,
+    summarise,
+)
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.runs import record
+from mri_d3gm.shipped import shipped
 
 ONE = folder_protocol([4.0], ["phase"])
 
@@ -64,31 +77,16 @@ def test_files_of_one_name_in_two_folders_are_two_rows(tmp_path) -> None:
     assert [row["file"] for row in found] == ["x/a.png", "y/a.png"] and table[0]["files"] == 2
 
 
-def touch(data: Path, out: Path, monkeypatch) -> dict:
-    os.utime(data / "a.h5", ns=(1, 1))
-    return {}
+def weights(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    save_weights(folder / "any.safetensors", Denoiser(options={"blocks": 1, "features": 8}), {"steps": 1})
+    return folder / "any.safetensors"
 
 
-def other_scan(data: Path, out: Path, monkeypatch) -> dict:
-    write_scan(data / "a.h5", fft2c(phantom(2, 32, 32) + 0.01))
-    return {}
-
-
-def other_software(data: Path, out: Path, monkeypatch) -> dict:
-    monkeypatch.setattr(benchmark, "software", lambda: {"mri-d3gm": "99"})
-    return {}
-
-
-def other_weights(data: Path, out: Path, monkeypatch) -> dict:
-    monkeypatch.setattr(benchmark, "weights_record", lambda method, path: {"SHA256": "other"})
-    return {}
-
-
-CHANGES = {
-    "time": touch,
-    "content": other_scan,
-    "software": other_software,
-    "weights": other_weights,
+CHANGES: dict[str, Callable[..., dict]] = {
+    "content": lambda data, _: write_scan(data / "a.h5", fft2c(phantom(2, 32, 32) + 0.01)) and {},
+    "software": lambda _, monkeypatch: monkeypatch.setattr(record, "_installed", lambda name: "99") or {},
+    "weights": lambda data, _: {"weights": weights(data.parent, 1)},
     "options": lambda *_: {"center_fraction": 0.2},
     "protocol": lambda *_: {"protocol": folder_protocol([2.0], ["phase"])},
     "axis": lambda *_: {"protocol": folder_protocol([4.0], ["readout"])},
@@ -98,9 +96,12 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_decides_a_figure_has_it_measured_again_and_its_old_row_kept(change: str, tmp_path, monkeypatch) -> None:
     data, out = scans(tmp_path / "data", "a.h5"), tmp_path / "out"
-    assert len(measured(data, out)) == 1
-    arguments = CHANGES[change](data, out, monkeypatch)
-    assert len(measured(data, out, **arguments)) == 1 and measured(data, out, **arguments) == []
+    same = {"methods": ["regression"], "weights": weights(tmp_path, 0)}
+    assert len(measured(data, out, **same)) == 1
+    os.utime(data / "a.h5", ns=(1, 1))
+    assert measured(data, out, **same, device="cpu", threads=1) == [], "neither a file's time nor where it is done decides"
+    changed = same | CHANGES[change](data, monkeypatch)
+    assert len(measured(data, out, **changed)) == 1 and measured(data, out, **changed) == []
     assert len((out / "rows.jsonl").read_text().splitlines()) == 2
 
 
@@ -139,6 +140,14 @@ def test_a_line_that_was_cut_short_is_measured_again(tmp_path) -> None:
     (out / "rows.jsonl").write_text(text[:-40])
     assert [row["file"] for row in measured(data, out)] == ["b.h5"]
     assert measured(data, out) == []
+
+
+def test_evaluations_are_all_of_a_slice_and_slices_those_around_the_middle(tmp_path) -> None:
+    options = {"steps": 2, "samples": 3, "weights": weights(tmp_path, 0)}
+    (row,) = measured(scans(tmp_path / "data", "a.h5"), tmp_path / "out", ONE, ("d3gm",), trust="fast", **options)
+    assert row["evaluations"] == 2 * 3 + 1
+    source = Image(np.zeros((8, 8, 7), np.float32), np.diag([1.0, 1, 4, 1]), (), "")
+    assert [central_slices(source, count) for count in (3, 4, 9)] == ["2:5", "1:5", "0:9"]
 
 
 def test_an_interval_needs_two_files() -> None:

@@ -8,13 +8,15 @@ from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.lab.charts import missing
 from mri_d3gm.lab.stability import PERTURBATION, discrepancy, growth, measure_stability, open_probe, perturbed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import GRIDS
-from mri_d3gm.tasks.bundles import shipped
+from mri_d3gm.settings import Recon
+from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.recon import reconstruct
 
 SMALL = {"blocks": 1, "features": 8}
@@ -67,7 +69,8 @@ def test_every_table_and_picture_is_written(tmp_path) -> None:
 
 
 def test_the_images_are_those_of_a_reconstruction(probe, tmp_path) -> None:
-    result = reconstruct(write_scan(tmp_path / "a.h5"), accel=4, method="zero-filled", slices="0")
+    settings = Recon(accel=4, method="zero-filled", slices="0")
+    result = reconstruct(open_scan(write_scan(tmp_path / "a.h5")), settings)
     zero_filled, level = result.zero_filled[0], float(probe.mu.abs().max())
     np.testing.assert_allclose(probe.mu[0].abs() / level, zero_filled / zero_filled.max(), atol=1e-4)
     np.testing.assert_allclose(np.percentile(probe.mu[0].abs(), 99), 1, rtol=1e-3)
@@ -112,15 +115,16 @@ def test_a_perturbation_grows_from_where_the_dynamics_starts(probe, dynamics: st
 
 def test_the_perturbation_is_on_measured_samples_and_of_its_size(probe) -> None:
     pair = perturbed(probe, 0)
-    change = pair.kspace[1] - pair.kspace[0]
-    assert float(change.norm() / pair.kspace[0].norm()) == pytest.approx(PERTURBATION, rel=1e-3)
-    assert not bool(change[..., ~pair.mask[0, 0]].any())
+    first, second = pair.measurement.kspace
+    change = second - first
+    assert float(change.norm() / first.norm()) == pytest.approx(PERTURBATION, rel=1e-3)
+    assert not bool(change[..., ~pair.measurement.mask[0, 0]].any())
     assert float((pair.mu[1] - pair.mu[0]).norm()) == pytest.approx(float(change.norm()), rel=1e-3)
 
 
 def test_many_coils_go_in(tmp_path) -> None:
     probe = open_probe(write_scan(tmp_path / "coils.h5", four_coils()), 4.0, None)
-    assert probe.coil_maps is not None and float((probe.x0 - probe.mu).norm()) > 0
+    assert probe.measurement.coil_maps is not None and float((probe.x0 - probe.mu).norm()) > 0
     rows = growth(perturbed(probe, 0), network(), SOLVERS["posterior"], 2)
     assert all(np.isfinite(row["growth"]) for row in rows) and rows[0]["growth"] == pytest.approx(1, abs=1e-3)
 

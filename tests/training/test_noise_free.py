@@ -8,16 +8,16 @@ from scans import phantom
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.methods.diffusion import fold_support
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.physics import Cartesian, Unknown
 from mri_d3gm.pipeline import solve
 from mri_d3gm.settings import Recon, Restore
-from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.simulate import simulate
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 
 
 class Recorder(torch.nn.Module):

@@ -5,12 +5,13 @@ import torch
 from scans import phantom
 
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.training.engine import Trainer, seeded_denoiser
+from mri_d3gm.training.engine import Trainer
+from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, draw_scene
-from mri_d3gm.training.sources import Slice
+from mri_d3gm.training.sources import Example
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 SMALL = partial(draw_scene, batch=2, rows=16, cols=48, crop=24)
 
 

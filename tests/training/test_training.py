@@ -14,14 +14,16 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.physics import Truncation, Unknown
-from mri_d3gm.training.engine import Trainer, optimisers, seeded_denoiser
+from mri_d3gm.training.engine import Trainer
+from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.muon import Muon, orthogonalise
 from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
+from mri_d3gm.training.optimisers import optimisers
 from mri_d3gm.training.simulate import augment, random_mask, random_mask_2d, simulate
 from mri_d3gm.training.simulate_resolution import simulate_resolution
-from mri_d3gm.training.sources import Slice, limit_band, load_slices
+from mri_d3gm.training.sources import Example, limit_band, load_slices
 
-SLICES = [Slice(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
+SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 OPTIONS = {"network": "consistent", "options": {"blocks": 1, "features": 8, "embedding": 16}}
 
 
@@ -185,6 +187,16 @@ def test_initial_weights_grow_into_a_larger_network_that_answers_the_same(tmp_pa
     image, t = torch.randn(1, 16, 24, dtype=torch.complex64), torch.ones(1, dtype=torch.float64)
     before, after = (denoiser.estimates(image, t, image, Unknown(image)).images[-1] for denoiser in (small, grown))
     torch.testing.assert_close(after, before, atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("options", [{"blocks": 1}, {"features": 4}, {"features": 16}, {"deep": False}, {"foretell": False}])
+def test_initial_weights_that_do_not_fit_are_refused_and_no_part_of_them_is_dropped(tmp_path, options: dict) -> None:
+    file = str(tmp_path / "first.safetensors")
+    whole = {"blocks": 2, "features": 8, "embedding": 16, "deep": True, "foretell": True}
+    save_weights(file, seeded_denoiser(0, options=whole), {"steps": 1})
+    with pytest.raises(InputError, match="initial weights"):
+        seeded_denoiser(0, file, options=options)
+    assert seeded_denoiser(0, file, options={}).config["options"] == seeded_denoiser(0, options=whole).config["options"]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

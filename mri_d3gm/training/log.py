@@ -1,0 +1,55 @@
+"""What a training says of each step: log.csv, and events for TensorBoard."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+
+class Log:
+    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew, and lines that a
+    crash filled with zeros are left out.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        path = folder / "log.csv"
+        kept = []
+        if path.exists():
+            with open(path, newline="") as file:
+                whole = csv.DictReader(line for line in file if "\0" not in line)
+                kept = [row for row in whole if int(row["step"]) < step]
+        self.file = open(path, "w", newline="")  # noqa: SIM115
+        self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
+        self.writer.writeheader()
+        self.writer.writerows(kept)
+        self.held: dict[str, Any] | None = None
+        self.loss = math.nan
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        except ImportError:
+            self.board = None
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Keep a row and write the one before, whose loss, a tensor, a GPU has ready by now."""
+        self.flush()
+        self.held = row
+
+    def flush(self) -> None:
+        """Write the row that is kept."""
+        if self.held is None:
+            return
+        row = self.held | {"loss": self.held["loss"].item()}
+        self.held, self.loss = None, row["loss"]
+        self.writer.writerow(row)
+        self.file.flush()
+        if self.board is not None:
+            for name in set(row) - {"step"}:
+                self.board.add_scalar(name, row[name], int(row["step"]))
+
+    def close(self) -> None:
+        self.flush()
+        self.file.close()
+        if self.board is not None:
+            self.board.close()
