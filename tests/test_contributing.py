@@ -34,7 +34,8 @@ from mri_d3gm.physics import MEASUREMENTS, Cartesian, masks
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.settings import Recon
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "extending.md"
 AFFINE = np.array([[0, 0.0, 3, -40], [-1.5, 0, 0, 20], [0, 2.0, 0, 7], [0, 0, 0, 1]])
 
 
@@ -186,3 +187,28 @@ def test_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS[Recon], "zero-filled", shown("windowed"))
     draws = pipeline.solve(measurement, None, Recon(method="zero-filled"))
     assert draws.images.shape == (2, 1, 48, 40) and bool(draws.images.abs().amax() < images.abs().amax())
+
+
+def test_imports_run_downwards_in_the_list_of_folders() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    lines = [re.findall("`([a-z]+)(?:\\.py)?`", line.split("|")[1]) for line in text.splitlines() if line.startswith("| `")]
+    place = {name: number for number, names in enumerate(lines) for name in names}
+    package = ROOT / "mri_d3gm"
+    assert set(place) == {
+        path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    } - {
+        "__init__",
+        "__main__",
+    }
+    for path in package.rglob("*.py"):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        for one, other in re.findall(r"^ *from mri_d3gm(?:\.(\w+))?[\w.]* import (\w+)", path.read_text(), re.MULTILINE):
+            name = one or other
+            if own in place and name in place:
+                assert place[name] <= place[own], f"{path} imports {name}"
+
+
+def test_only_the_command_line_prints_and_io_does_without_torch() -> None:
+    for path in (ROOT / "mri_d3gm").rglob("*.py"):
+        assert " print(" not in path.read_text() or path.parent.name == "cli", path
+        assert "import torch" not in path.read_text() or path.parent.name != "io", path
