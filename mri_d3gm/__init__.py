@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = ["reconstruct", "restore", "superresolve"]
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """numpy's array of an array or tensor, wherever it lies; InputError where it is none."""
+    import numpy as np
+
+    from mri_d3gm.errors import InputError
+
+    try:
+        return np.asarray(value.numpy(force=True) if hasattr(value, "detach") else value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: not an array: {error}") from error
 
 
 def reconstruct(
@@ -51,15 +64,15 @@ def reconstruct(
     if isinstance(coil_maps, str | Path):
         settings["coil_maps"] = coil_maps
     elif coil_maps is not None:
-        maps = np.asarray(coil_maps)
+        maps = _array("coil_maps", coil_maps)
     chosen = Recon.of(settings)
     if isinstance(kspace, str | Path):
-        if mask is not None or noise is not None or voxel_mm != (1.0, 1.0, 1.0):
+        if mask is not None or noise is not None or not np.array_equal(_array("voxel_mm", voxel_mm), (1.0, 1.0, 1.0)):
             raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give k-space as an array")
         scan = open_scan(kspace, chosen.crop)
     else:
-        known = float(noise) if np.isscalar(noise) else None if noise is None else np.asarray(noise)
-        scan = scan_of_array(np.asarray(kspace), None if mask is None else np.asarray(mask), known, voxel_mm)
+        given = [None if value is None else _array(name, value) for name, value in (("mask", mask), ("noise", noise))]
+        scan = scan_of_array(_array("kspace", kspace), *given, _array("voxel_mm", voxel_mm))
     if maps is not None:
         if maps.ndim == 4 and len(maps) != scan.slices:
             raise InputError(f"coil_maps: {len(maps)} sets for {scan.slices} slices; one set for all, or one a slice, is needed")
@@ -70,7 +83,7 @@ def reconstruct(
 
 def superresolve(
     image: np.ndarray | Tensor | str | Path,
-    affine: np.ndarray | None = None,
+    affine: np.ndarray | Tensor | None = None,
     *,
     time_step: float | None = None,
     **settings: Any,
@@ -98,7 +111,12 @@ def superresolve(
             raise InputError(f"{image}: a file holds its own affine and time step; leave them out, or give the image as an array")
         source = open_image(image, chosen.series)
     else:
-        source = make_image("image", np.asarray(image), np.eye(4) if affine is None else affine, (), time_step=time_step)
+        if not (time_step is None or isinstance(time_step, Real)):
+            raise InputError(f"time_step {time_step!r}: a number of seconds is needed")
+        if chosen.series is not None:
+            raise InputError(f"--series {chosen.series} chooses among DICOM series; leave it out for an array")
+        grid = np.eye(4) if affine is None else _array("affine", affine)
+        source = make_image("image", _array("image", image), grid, (), time_step=time_step)  # type: ignore[arg-type]
     return sr.superresolve(source, chosen)
 
 
@@ -111,12 +129,10 @@ def restore(picture: np.ndarray | Tensor | str | Path, **settings: Any) -> Resto
     Returns image, degraded, reference (None if unknown), each (rows, cols, 3) float32 in [0, 1], and the record of how it was made.
     Raises `mri_d3gm.errors.InputError` for what cannot be used.
     """
-    import numpy as np
-
     from mri_d3gm.io.pictures import read_picture
     from mri_d3gm.settings import Restore
     from mri_d3gm.tasks import restore as task
 
     chosen = Restore.of(settings)
-    array = read_picture(picture).array if isinstance(picture, str | Path) else np.asarray(picture)
+    array = read_picture(picture).array if isinstance(picture, str | Path) else _array("picture", picture)
     return task.restore(array, chosen)

@@ -6,6 +6,7 @@ tested against, these classes.
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
@@ -103,7 +104,8 @@ def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
     if kind is str and (whole or isinstance(value, str | Path)):
         value = str(value)
     else:
-        fits = isinstance(value, bool) if kind is bool else whole or (kind is float and isinstance(value, float))
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        fits = isinstance(value, bool) if kind is bool else whole or (kind is float and real)
         if kind is str or not fits:
             name = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}[kind]
             raise InputError(f"{flag} {value!r}: must be {name}")
@@ -186,8 +188,10 @@ def chosen_slices(name: str, count: int, slices: str | None) -> range:
     if slices is None:
         return range(count)
     try:
-        parts = [int(part) if part else None for part in slices.split(":")]
-        index = slice(*parts) if len(parts) > 1 else slice(parts[0], (parts[0] or 0) + 1)
+        if ":" in slices:
+            index = slice(*(int(part) if part else None for part in slices.split(":")))
+        else:
+            index = slice(int(slices), int(slices) + 1 or None)
         chosen = range(count)[index]
     except (ValueError, TypeError) as error:
         raise InputError(f"--slices {slices}: write one number, a:b or a:b:c") from error

@@ -43,6 +43,15 @@ def phantom(slices: int = 2, rows: int = 48, cols: int = 40) -> np.ndarray:
     return np.stack([image * (1 + 0.2 * index) for index in range(slices)])
 
 
+def four_coils(rows: int = 72, cols: int = 64) -> np.ndarray:
+    """K-space (2, 4, rows, cols) of the phantom under smooth coils, with noise."""
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
+    maps = np.stack([np.exp(-((x - a) ** 2 + (y - b) ** 2)) for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1))])
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, 2, 4, rows, cols))
+    image = phantom(2, rows, cols)[:, None] * maps / np.linalg.norm(maps, axis=0) * np.exp(0.5j * x + 0.3j * y)
+    return fft2c(image + noise[0] + 1j * noise[1]).astype(np.complex64)
+
+
 def write_scan(path: Path, kspace: np.ndarray | None = None, xml: str | None = None, **datasets: Any) -> Path:
     """Write kspace (default: the phantom's, one coil, a little noise) with a header and further datasets."""
     if kspace is None:

@@ -19,7 +19,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from scans import fft2c, phantom, write_scan  # noqa: E402
+from scans import fft2c, four_coils, phantom, write_scan  # noqa: E402
 
 from mri_d3gm.cli import main as cli  # noqa: E402
 
@@ -29,15 +29,6 @@ QUICK = ["--steps", "1", "--samples", "2", "--device", "cpu"]
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 PLACES = 48
 TOLERANCE = 1e-5
-
-
-def four_coils(rows: int = 72, cols: int = 64) -> np.ndarray:
-    """K-space (2, 4, rows, cols) of the phantom under smooth coils, with noise."""
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
-    maps = np.stack([np.exp(-((x - a) ** 2 + (y - b) ** 2)) for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1))])
-    noise = np.random.default_rng(0).normal(0, 0.02, (2, 2, 4, rows, cols))
-    image = phantom(2, rows, cols)[:, None] * maps / np.linalg.norm(maps, axis=0) * np.exp(0.5j * x + 0.3j * y)
-    return fft2c(image + noise[0] + 1j * noise[1]).astype(np.complex64)
 
 
 def scan(folder: Path, kind: str) -> Path:

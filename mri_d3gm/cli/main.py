@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from mri_d3gm import __version__
+from mri_d3gm.cli.options import Context
 from mri_d3gm.errors import InputError
 
 COMMANDS = {
@@ -24,6 +25,8 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Commands that are imported when they are called."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of COMMANDS."""

@@ -1,13 +1,45 @@
 """Commands from settings: every option of a task's dataclass becomes one of the command line."""
 
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
 import click
 
 from mri_d3gm.settings import Settings, entries, flag_of, type_of
+
+WIDEST, NARROW = 100, 60
+WHOLE = "\u2011"  # a hyphen that no line is broken at
+
+
+class Formatter(click.HelpFormatter):
+    """Help as wide as the terminal, in which no name is divided."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(width=min(shutil.get_terminal_size().columns - 1, WIDEST))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Names and what they mean; in a narrow terminal long names have lines of their own."""
+        whole = [(name, text.replace("-", WHOLE)) for name, text in rows]
+        super().write_dl(whole, col_max if self.width >= NARROW else 10, col_spacing)
+
+    def getvalue(self) -> str:
+        """The text."""
+        return super().getvalue().replace(WHOLE, "-")
+
+
+class Context(click.Context):
+    """Where help is formatted by `Formatter`."""
+
+    formatter_class = Formatter
+
+
+class Command(click.Command):
+    """A command whose help fits any terminal."""
+
+    context_class = Context
 
 
 def option_of(settings: type[Settings], name: str) -> click.Option:
@@ -35,9 +67,9 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one machine
 def command(
     name: str, run: Callable[..., Any], params: list[click.Parameter], help: str, short_help: str | None = None
 ) -> click.Command:
-    """A command whose help is plain text that fits any terminal."""
-    settings = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-    return click.Command(name, callback=run, params=params, help=help, short_help=short_help, context_settings=settings)
+    """A command whose help is plain text."""
+    settings = {"help_option_names": ["-h", "--help"]}
+    return Command(name, callback=run, params=params, help=help, short_help=short_help, context_settings=settings)
 
 
 def say(text: str) -> None:

@@ -26,8 +26,8 @@ def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 
 
 def _required(option: click.Parameter) -> click.Parameter:
-    if option.name == "task":
-        option.required, option.default = True, None
+    if isinstance(option, click.Option) and option.name == "task":
+        option.required, option.default, option.help = True, None, str(option.help).partition(" (default")[0]
     return option
 
 

@@ -69,10 +69,12 @@ def make_image(
     with np.errstate(over="ignore"):
         data = np.array(data, np.float32, order="C")
     _check_values(name, data)
+    if affine.dtype.kind not in "biuf" or affine.shape != (4, 4):
+        raise InputError(f"{name}: its affine is {affine.dtype} of shape {affine.shape}; 4 x 4 numbers are needed")
     matrix = np.array(affine, np.float64)
     with np.errstate(all="ignore"):
         lengths = np.linalg.norm(matrix[:3, :3], axis=0)
-        usable = matrix.shape == (4, 4) and np.isfinite(matrix).all() and (lengths > 0).all()
+        usable = np.isfinite(matrix).all() and (lengths > 0).all()
         usable = usable and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3
     if not usable:
         raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")

@@ -1,15 +1,15 @@
 """Which reader opens which k-space: files by their content, and arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import sampling_of
 from mri_d3gm.io.scan import Scan
-from mri_d3gm.io.nifti import affine_of
 
 # by format: whether a file's content is of it, and reading it (path, whether readout oversampling is removed)
 SCAN_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, bool], Scan]]] = {"fastMRI": (is_fastmri, read_fastmri)}
@@ -30,7 +30,7 @@ def scan_of_array(
     kspace: np.ndarray,
     mask: np.ndarray | None = None,
     noise: np.ndarray | float | None = None,
-    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    voxel_mm: np.ndarray | Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Scan:
     """The scan of k-space (slices, coils, rows, cols), (slices, rows, cols) of one coil or (rows, cols), complex, rows the
     readout; InputError for other arrays.
@@ -44,17 +44,22 @@ def scan_of_array(
             f"kspace: {data.dtype} of shape {data.shape}; complex (slices, coils, rows, cols), (slices, rows, cols) or "
             "(rows, cols) of at least 8 x 8 is needed"
         )
+    with np.errstate(over="ignore"):
+        data = data.reshape(-1, data.shape[1] if data.ndim == 4 else 1, *data.shape[-2:]).astype(np.complex64)
     if not np.isfinite(data).all():
-        raise InputError("kspace: holds NaN or Inf")
-    data = data.reshape(-1, data.shape[1] if data.ndim == 4 else 1, *data.shape[-2:]).astype(np.complex64)
+        raise InputError("kspace: holds NaN, Inf or numbers too large for complex64")
     rows, cols = data.shape[-2:]
-    if len(voxel_mm) != 3 or not all(0 < size < np.inf for size in voxel_mm):
+    voxel = np.asarray(voxel_mm)
+    if voxel.shape != (3,) or voxel.dtype.kind not in "iuf" or not ((voxel > 0) & (voxel < np.inf)).all():
         raise InputError(f"voxel_mm {voxel_mm}: three positive numbers, row, column and slice spacing in mm, are needed")
+    first, second, third = (float(size) for size in voxel)
     limits = None
     if mask is None and data.any():
         mask, limits = sampling_of(data[[one.any() for one in data]][0], None)
     elif mask is not None:
-        mask = np.atleast_2d(np.asarray(mask) != 0)
+        if (mask := np.asarray(mask)).dtype.kind not in "biuf" or not np.isfinite(mask).all():
+            raise InputError(f"mask: {mask.dtype}; booleans or finite numbers are needed")
+        mask = np.atleast_2d(mask != 0)
         if mask.shape not in ((1, cols), (rows, 1), (rows, cols)) or not mask.any():
             raise InputError(f"mask: shape {mask.shape}, {int(mask.sum())} measured; (cols,), (rows, 1) or {(rows, cols)} is needed")
         mask = None if mask.all() else mask
@@ -68,11 +73,22 @@ def scan_of_array(
         recon_shape=(rows, cols),
         mask=mask,
         limits=limits,
-        voxel_mm=voxel_mm,
-        affine=affine_of(shape, voxel_mm, ""),
+        voxel_mm=(first, second, third),
+        affine=affine_of(shape, (first, second, third), ""),
         oversampled=False,
         warnings=(),
         files=(),
         read=data.__getitem__,
-        noise=noise,
+        noise=None if noise is None else _checked_noise(np.asarray(noise), data.shape[1]),
+    )
+
+
+def _checked_noise(noise: np.ndarray, coils: int) -> np.ndarray | float:
+    """A deviation as a number, or a noise scan; InputError for others."""
+    if noise.ndim == 0 and noise.dtype.kind in "iuf" and 0 <= noise < np.inf:
+        return float(noise)
+    if noise.ndim == 2 and noise.dtype.kind == "c" and len(noise) == coils and noise.size and np.isfinite(noise).all():
+        return noise
+    raise InputError(
+        f"noise: {noise.dtype} of shape {noise.shape}; a deviation, or a noise scan, complex ({coils}, samples), all finite, is needed"
     )

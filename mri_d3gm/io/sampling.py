@@ -5,7 +5,6 @@ import numpy as np
 from mri_d3gm.io.scan import Limits
 
 
-
 def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, Limits]:
     """Mask and encoded columns of k-space (..., rows, cols), given the header's limits (first, end) or None.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.consistency import projection, proximal
-from mri_d3gm.physics.fft import fft2c, mirror
+from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
 from mri_d3gm.physics.operators import adjoint, forward
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase

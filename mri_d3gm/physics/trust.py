@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import center_lines
+from mri_d3gm.physics.measurement import MEASURED
 from mri_d3gm.physics.operators import combine, expand
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def support(image: Tensor, whole: "Cartesian", withheld: "Cartesian") -> Support
     sums = []
     cross, power = (predicted.conj() * withheld.kspace).real, withheld.kspace.abs().square()
     for values in (cross, predicted.abs().square(), power, torch.ones_like(power)):
-        each = (values.double() * withheld.mask[:, None]).sum((0, 1)).cpu()
+        each = (values.double() * (withheld.sampled() == MEASURED)[:, None]).sum((0, 1)).cpu()
         index = bands.expand(each.shape).flatten()
         sums.append(torch.zeros(len(EDGES) - 1, dtype=torch.float64).index_add(0, index, each.flatten()))
     return Support(*sums)

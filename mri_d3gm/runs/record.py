@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
@@ -14,7 +15,7 @@ from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import DIRECTORIES, Restore, Settings
 from mri_d3gm.shipped import shipped
 
-SOFTWARE = ("mri-d3gm", "torch", "fastmri", "nibabel", "numpy")
+LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
 LEARNED = ("d3gm", "regression")
 
 
@@ -53,7 +54,7 @@ def provenance(task: str, settings: Settings, method: str, input_hash: str | Non
     record: dict[str, Any] = {
         "Options": options | {name: Path(value).name for name, value in options.items() if value in files},
         "Weights": None,
-        "Software": {name: _installed(name) for name in SOFTWARE},
+        "Software": {"mri-d3gm": __version__} | {name: _installed(name) for name in LIBRARIES},
     }
     if method in LEARNED:
         weights = weights_file(task, settings)
@@ -78,7 +79,9 @@ def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, 
         ours = record.get("Software", {}).get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
-    raise InputError(f"{existing[0]}: exists and comes from another input, other options or other software; --overwrite replaces it")
+    raise InputError(
+        f"{existing[0]}: exists and comes from another input, other options or other software; --overwrite replaces it"
+    )
 
 
 def _installed(name: str) -> str | None:

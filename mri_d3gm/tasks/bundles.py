@@ -1,13 +1,12 @@
-"""Bundles: where they are, and running one with errors that name the cause."""
+"""MONAI configurations: overlays on a bundle, and a workflow whose errors name the cause."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.shipped import PACKAGE, shipped  # noqa: F401
+from mri_d3gm.shipped import shipped
 
 
 def overlay_file(config: str) -> Path:

@@ -10,7 +10,7 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import FORMATS, Picture, read_picture, write_picture
+from mri_d3gm.io.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
@@ -86,6 +86,10 @@ def colour(picture: np.ndarray) -> torch.Tensor:
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f" or not np.isfinite(array).all():
         raise InputError(f"picture: {array.dtype} of shape {array.shape}; finite floats (rows, cols, 1 or 3) in [0, 1] are needed")
+    if min(array.shape[:2]) < SHORTEST_SIDE:
+        raise InputError(f"picture: {array.shape[0]} x {array.shape[1]} pixels are too small; at least {SHORTEST_SIDE} x {SHORTEST_SIDE}")
+    if array.min() < 0 or array.max() > 1:
+        raise InputError(f"picture: values from {array.min():g} to {array.max():g}; floats in [0, 1] are needed")
     return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32).transpose(2, 0, 1))).expand(3, -1, -1).contiguous()
 
 

@@ -28,7 +28,6 @@ from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import files_hash, finished, provenance, weights_file
 from mri_d3gm.settings import SuperResolve, chosen_slices
 
-
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
 
 

@@ -43,12 +43,10 @@ class LoadPictured(Transform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         d = dict(data) | {"image": _colour(cached_picture(str(data["path"])))}
-        if data.get("target") is not None:
-            d["reference"] = _colour(read_picture(data["target"]))
+        if (target := d.pop("target", None)) is not None:
+            d["reference"] = _colour(read_picture(target))
             if d["reference"].shape != d["image"].shape:
-                raise InputError(
-                    f"{data['target']}: {tuple(d['reference'].shape[1:])} pixels, {data['path']} has others; pair them"
-                )
+                raise InputError(f"{target}: {tuple(d['reference'].shape[1:])} pixels, {data['path']} has others; pair them")
         return d
 
 

@@ -7,11 +7,11 @@ from mri_d3gm.cli import main as cli
 
 @pytest.fixture
 def mri(capsys, monkeypatch):
-    """Runs the command with arguments in a terminal of 40 columns: exit code, stdout, stderr."""
+    """Runs the command with arguments in a terminal, of 40 columns if not said: exit code, stdout, stderr."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
+    def call(*arguments: object, columns: int = 40) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mri-d3gm", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "40")
+        monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as caught:
             cli.main()
         captured = capsys.readouterr()

@@ -17,14 +17,15 @@ def test_recon_writes_four_files_skips_what_is_done_and_refuses_the_rest(mri, tm
     code, text, _ = mri("recon", path, "-o", out, "--accel", 4, "--steps", 1, "--samples", 2, "--json")
     record = json.loads(text)
     assert code == 0 and record["Draws"] == 2 and Path(record["output"]).exists()
-    assert {file.name for file in out.iterdir()} == {"a_recon.nii.gz", "a_std.nii.gz", "a_recon.json", "a_preview.png"}
+    written = {f"a_recon{end}" for end in (".nii.gz", "_std.nii.gz", ".json", "_preview.png")}
+    assert {file.name for file in out.iterdir()} == written
     code, text, error = mri("recon", path, "-o", out, "--accel", 4, "--steps", 1, "--samples", 2)
     assert code == 0 and "already done" in error and text == ""
     code, _, error = mri("recon", path, "-o", out, *QUICK)
     assert code == 2 and "--overwrite" in error
     code, text, _ = mri("recon", path, "-o", out, *QUICK, "--overwrite")
     assert code == 0 and "over zero-filled" in text
-    assert not (out / "a_std.nii.gz").exists(), "a std map of other draws must not stay beside the volume"
+    assert not (out / "a_recon_std.nii.gz").exists(), "a std map of other draws must not stay beside the volume"
 
 
 def test_one_bad_file_does_not_stop_a_folder(mri, tmp_path) -> None:
@@ -58,7 +59,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "mask": [write_scan(folder / "mask.h5", mask=np.ones(7))],
         "must be 1 or more": [good, "--accel", "0.5"],
         "cannot be reached": [good, "--accel", "16"],
-        "no .h5 files": [folder / "empty"],
+        "no .h5 or .hdf5 files": [folder / "empty"],
         "no file matches": [folder / "*.nothing"],
         "no weights there": [good, "--accel", 4, "--weights", folder / "none.safetensors"],
         "not a safetensors file": [good, "--accel", 4, "--weights", folder / "weights.safetensors"],
@@ -71,13 +72,14 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
 
 MESSAGES = [
     *("no such file", "not an HDF5 file", "truncated", "complex", "needed", "NaN or Inf", "all zeros", "mask"),
-    *("must be 1 or more", "cannot be reached", "no .h5 files", "no file matches", "no weights there"),
+    *("must be 1 or more", "cannot be reached", "no .h5 or .hdf5 files", "no file matches", "no weights there"),
     *("not a safetensors file", "no GPU", "unknown; one of", "-o takes a folder", "no such file for --coil-maps"),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_bad_input_is_one_line_exit_2_and_nothing_written(message: str, mri, tmp_path) -> None:
+def test_bad_input_is_one_line_exit_2_and_nothing_written(message: str, mri, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     arguments, out = bad_inputs(tmp_path)[message], tmp_path / "out"
     if "-o" not in arguments:
         arguments = [*arguments, "-o", out]

@@ -24,13 +24,13 @@ def test_sr_writes_four_files_skips_what_is_done_and_refuses_the_rest(mri, tmp_p
     assert code == 0, error
     record = json.loads(text)
     assert record["Matrix"] == [40, 48, 3] and Path(record["output"]).exists()
-    assert {file.name for file in out.iterdir()} == {"a_sr.nii.gz", "a_std.nii.gz", "a_sr.json", "a_preview.png"}
+    assert {file.name for file in out.iterdir()} == {"a_sr.nii.gz", "a_sr_std.nii.gz", "a_sr.json", "a_sr_preview.png"}
     code, text, error = mri("sr", path, "-o", out, *options)
     assert code == 0 and "already done" in error and text == ""
     code, _, error = mri("sr", path, "-o", out, *QUICK)
     assert code == 2 and "--overwrite" in error
     code, text, _ = mri("sr", path, "-o", out, *QUICK, "--overwrite")
-    assert code == 0 and "20x24x3 to 40x48x3" in text and not (out / "a_std.nii.gz").exists()
+    assert code == 0 and "20x24x3 to 40x48x3" in text and not (out / "a_sr_std.nii.gz").exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "enhanced"])
@@ -96,8 +96,8 @@ def bad(folder: Path, kind: str) -> list[object]:
 
 MESSAGES = {
     "missing slice": "after", "mixed series": "differ", "truncated": "pixel", "compressed": "im", "empty folder": "DICOM",
-    "not finite": "NaN", "missing": "no such file", "text": "not an image", "scale": "2 or 4", "operator": "unknown",
-    "method": "unknown; one of", "slices": "leaves none", "slice axis": "0, 1 or 2", "series": "--series 3",
+    "not finite": "NaN", "missing": "no such file", "text": "not an image", "scale": "one of 2, 4", "operator": "unknown",
+    "method": "unknown; one of", "slices": "leaves none", "slice axis": "one of 0, 1, 2", "series": "--series 3",
     "weights": "no weights there", "tau": "tau",
 }  # fmt: skip
 

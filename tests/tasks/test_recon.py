@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -8,16 +9,20 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from scans import fft2c, phantom, write_scan
+from scans import four_coils, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.tasks.bundles import open_bundle, shipped
+from mri_d3gm.settings import Recon
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.demo import run_demo
-from mri_d3gm.tasks.recon import already_done, output_names, reconstruct, slice_items
+from mri_d3gm.tasks.recon import names_of, reconstruct_file
+from mri_d3gm.transforms import slice_items
 
 REAL = Path(__file__).parent.parent / "data" / "brain_se_t1_sag_1ch_256.h5"
 FAST = {"steps": 2, "samples": 2}
+reconstruct = partial(mri_d3gm.reconstruct, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +30,8 @@ def real():
     return reconstruct(REAL, accel=4, **FAST)
 
 
-def multi_coil(path: Path, scale: float = 1.0, rows: int = 64, cols: int = 64) -> Path:
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : cols * 1j]
-    maps = np.stack([np.exp(-((x - a) ** 2 + (y - b) ** 2)) for a, b in ((-1, 0), (1, 0), (0, -1), (0, 1))])
-    maps = maps / np.linalg.norm(maps, axis=0)
-    noise = np.random.default_rng(0).normal(0, 0.02, (2, 2, 4, rows, cols))
-    image = phantom(2, rows, cols)[:, None] * maps * np.exp(0.5j * x) + noise[0] + 1j * noise[1]
-    return write_scan(path, (fft2c(image) * np.float32(scale)).astype(np.complex64))
+def multi_coil(path: Path, scale: float = 1.0) -> Path:
+    return write_scan(path, four_coils() * np.float32(scale))
 
 
 def test_real_kspace_is_reconstructed_in_the_references_units(real) -> None:
@@ -40,22 +40,18 @@ def test_real_kspace_is_reconstructed_in_the_references_units(real) -> None:
     record = real.record
     assert record["Metrics"]["fastmri-volume"]["psnr"] > record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
     assert (
-        record["Evaluations"] == 2
+        record["Evaluations"] == 5  # two of each draw, one of the withheld lines
         and record["Draws"] == 2
         and record["Sampling"]["AccelerationAchieved"] == pytest.approx(4, rel=0.1)
     )
     assert record["Noise"]["Sigma"] > 0 and record["DataResidual"]["RelativeToNoise"] > 0
-    assert abs(np.median(real.volume) / np.median(real.reference) - 1) < 0.5
+    body = real.reference > 0.2 * np.percentile(real.reference, 99)
+    assert np.median(real.volume[body] / real.reference[body]) == pytest.approx(1, abs=0.03)
 
 
-def test_two_runs_are_bit_identical_and_a_draw_does_not_depend_on_its_batch(real) -> None:
+def test_two_runs_are_bit_identical_and_the_std_is_never_below_the_noise(real) -> None:
     again = reconstruct(REAL, accel=4, **FAST)
     assert np.array_equal(real.volume, again.volume) and np.array_equal(real.std, again.std)
-    one = reconstruct(REAL, accel=4, steps=2, samples=1)
-    first = 2 * real.volume - one.volume
-    settings = json.loads(shipped("pipelines", "reconstruction", "configs", "inference.json").read_text())
-    spread = settings["gatherer"]["calibration"]["spread"]
-    assert np.all(real.std[0] > 0.99 * spread * np.abs(one.volume - first)[0] / 2)
     assert np.all(real.std[0] >= 0.99 * real.record["Noise"]["Sigma"])
 
 
@@ -93,16 +89,17 @@ def test_the_scale_of_the_data_does_not_matter(scale: float, tmp_path) -> None:
 @pytest.mark.parametrize("axis", ["phase", "readout"])
 def test_every_method_runs_along_both_axes(method: str, axis: str, tmp_path) -> None:
     result = reconstruct(multi_coil(tmp_path / "a.h5"), accel=3, axis=axis, method=method, center_fraction=0.15)
-    assert (result.std is None) == (method != "regression") and result.volume.shape == (2, 64, 64)
+    assert (result.std is None) == (method != "regression") and result.volume.shape == (2, 72, 64)
     before = result.record["MetricsZeroFilled"]["fastmri-volume"]["psnr"]
     after = result.record["Metrics"]["fastmri-volume"]["psnr"]
     assert after == pytest.approx(before) if method == "zero-filled" else after > before
 
 
 @pytest.mark.parametrize("kind", ["random", "gaussian", "gaussian-2d", "poisson-2d"])
-def test_other_masks_run(kind: str, tmp_path) -> None:
-    result = reconstruct(multi_coil(tmp_path / "a.h5"), accel=4, mask_kind=kind, **FAST)
-    assert np.isfinite(result.volume).all()
+def test_other_masks_gain_over_zero_filling(kind: str, tmp_path) -> None:
+    record = reconstruct(multi_coil(tmp_path / "a.h5"), accel=4, mask_kind=kind, **FAST).record
+    before, after = (record[name]["fastmri-volume"]["psnr"] for name in ("MetricsZeroFilled", "Metrics"))
+    assert after > before + 1
 
 
 def test_an_undersampled_file_is_reconstructed_as_it_is(tmp_path) -> None:
@@ -159,37 +156,36 @@ def test_bundle_metadata_and_training_configuration_are_valid(tmp_path) -> None:
 
 
 def test_demo_makes_kspace_that_the_user_keeps(tmp_path) -> None:
-    source, names, result = run_demo(tmp_path, accel=8, slices="2:3", **FAST)
-    assert h5py.File(source)["kspace"].shape[1] == 8 and all(name.exists() for name in names)
-    metrics = (result.record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
+    source, names, record = run_demo(tmp_path, Recon(accel=8, slices="2:3", device="cpu", **FAST))
+    assert h5py.File(source)["kspace"].shape[1] == 8 and all(name.exists() for name in names.files())
+    metrics = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
     assert next(metrics) > next(metrics)
-    image = nibabel.load(names.volume)
+    image = nibabel.load(names.result)
     assert image.shape[2] == 1 and image.header.get_zooms()[:2] == pytest.approx((0.599, 0.599), abs=0.01)
 
 
 def test_outputs_are_named_done_and_refused(tmp_path) -> None:
     path = multi_coil(tmp_path / "scan.h5")
-    names = output_names(path, tmp_path / "out")
-    assert names.volume == tmp_path / "out" / "scan_recon.nii.gz"
-    assert output_names(path, "x/y.nii.gz").sidecar == Path("x/y.json")
+    names = names_of(path, tmp_path / "out")
+    assert names.result == tmp_path / "out" / "scan_recon.nii.gz" and names.std.name == "scan_recon_std.nii.gz"
+    assert names_of(path, "x/y.nii.gz").sidecar == Path("x/y.json")
     with pytest.raises(InputError, match=r"ends in \.nii\.gz"):
-        output_names(path, "y.nii")
-    options = {"accel": 4, "method": "zero-filled"}
-    assert not already_done(path, names, options)
-    reconstruct(path, output=names, **options)
-    assert already_done(path, names, options)
+        names_of(path, "y.nii")
+    settings = Recon(accel=4, method="zero-filled")
+    record, before = reconstruct_file(path, settings, names)
+    assert not before and reconstruct_file(path, settings, names) == (json.loads(json.dumps(record)), True)
     with pytest.raises(InputError, match="--overwrite"):
-        already_done(path, names, options | {"accel": 2})
+        reconstruct_file(path, Recon(accel=2, method="zero-filled"), names)
     assert not names.std.exists()
 
 
 def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
     path = write_scan(tmp_path / "a.h5")
-    assert [item["slice"] for item in slice_items(str(path), "1")] == [1]
-    assert len(slice_items(str(path), "0:2")) == 2
+    assert [item["slice"] for item in slice_items(str(path), Recon(slices="1"))] == [1]
+    assert len(slice_items(str(path), Recon(slices="0:2"))) == 2
     for wrong in ("9", "a", "2:1"):
         with pytest.raises(InputError, match="--slices"):
-            slice_items(str(path), wrong)
+            slice_items(str(path), Recon(slices=wrong))
     for options in (
         {"colour": 1},
         {"method": "magic"},
@@ -197,7 +193,6 @@ def test_slices_and_unknown_options_are_checked(tmp_path) -> None:
         {"steps": 0},
         {"tau": -1},
         {"device": "tpu"},
-        {"device": "cuda"},
     ):
         with pytest.raises(InputError):
             mri_d3gm.reconstruct(str(path), **options)

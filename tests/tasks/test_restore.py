@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,22 +12,30 @@ from jsonschema import validate
 from photographs import photograph
 from PIL import Image
 
+import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import read_picture
-from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
-from mri_d3gm.tasks.bundles import open_bundle, shipped
-from mri_d3gm.tasks.restore import TASKS, already_done, output_name, restore
-from mri_d3gm.tasks.train import train
+from mri_d3gm.settings import Restore
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
+from mri_d3gm.tasks.restore import names_of, restore_file
 
 FAST = {"steps": 1, "tile": 128}
+restore = partial(mri_d3gm.restore, device="cpu")
 
 
-@pytest.mark.parametrize("task", TASKS)
+def run(path: Path, name: Path, **options: Any) -> dict[str, Any]:
+    """The record of a run that writes."""
+    return restore_file(path, Restore(device="cpu", **options), names_of(path, name))[0]
+
+
+@pytest.mark.parametrize("task", ["derain", "dehaze"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 def test_size_channels_and_depth_stay(task: str, mode: str, tmp_path) -> None:
     path = photograph(tmp_path / "a.png", mode=mode)
     name = tmp_path / "out" / "a.png"
-    result = restore(path, task=task, output=name, **FAST)
+    run(path, name, task=task, **FAST)
+    result = restore(path, task=task, **FAST)
     assert Image.open(name).mode == mode and Image.open(name).size == (56, 40)
     assert result.image.shape == (40, 56, 3) and result.image.min() >= 0 and result.image.max() <= 1
     record = json.loads((tmp_path / "out" / "a.png.json").read_text())
@@ -44,7 +54,7 @@ def test_two_runs_are_identical_and_tiles_do_not_change_the_noise(tmp_path) -> N
 def test_methods_without_a_network_run(method: str, task: str, tmp_path) -> None:
     path = photograph(tmp_path / "a.png", (64, 64))
     result = restore(path, task=task, method=method)
-    assert result.record["Weights"] is None
+    assert run(path, tmp_path / "out" / "a.png", task=task, method=method)["Weights"] is None
     if method == "identity":
         np.testing.assert_allclose(result.image, read_picture(path).array)
 
@@ -61,19 +71,18 @@ def test_a_degraded_picture_is_scored_against_the_clean_one(degrade: str, tmp_pa
 
 def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
     path = photograph(tmp_path / "a.png")
-    assert output_name(path, tmp_path / "out") == tmp_path / "out" / "a.png"
-    assert output_name(path, "b.jpg") == Path("b.jpg")
+    assert names_of(path, tmp_path / "out").result == tmp_path / "out" / "a.png"
+    assert names_of(path, "b.jpg").result == Path("b.jpg")
     with pytest.raises(InputError, match="-o takes a folder"):
-        output_name(path, "b.nii")
-    name, options = tmp_path / "b.png", {"task": "derain", "method": "median"}
-    assert not already_done(path, name, options)
-    restore(path, output=name, **options)
-    assert already_done(path, name, options)
-    for refused in (options | {"method": "identity"}, options | {"task": "dehaze"}):
+        names_of(path, "b.nii")
+    names, settings = names_of(path, tmp_path / "b.png"), Restore(method="median")
+    record, before = restore_file(path, settings, names)
+    assert not before and restore_file(path, settings, names) == (json.loads(json.dumps(record)), True)
+    for refused in (Restore(method="identity"), Restore(method="median", task="dehaze")):
         with pytest.raises(InputError, match="--overwrite"):
-            already_done(path, name, refused)
+            restore_file(path, refused, names)
     with pytest.raises(InputError, match="the input itself"):
-        already_done(path, path, options)
+        restore_file(path, settings, names_of(path, path))
 
 
 def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
@@ -98,7 +107,8 @@ def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path)
     options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "task": "dehaze", **FAST}
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
     subprocess.run(command, check=True, capture_output=True)
-    mine = restore(path, task="dehaze", output=tmp_path / "mine.png", **FAST)
+    run(path, tmp_path / "mine.png", task="dehaze", **FAST)
+    mine = restore(path, task="dehaze", **FAST)
     assert np.array_equal(read_picture(tmp_path / "out" / "a.png").array, read_picture(tmp_path / "mine.png").array)
     assert np.abs(read_picture(tmp_path / "mine.png").array - mine.image).max() < 0.51 / 255
 
@@ -117,6 +127,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("protocol", LAYOUTS)
 def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tmp_path) -> None:
     """Tiny folders named as the downloads are: trained two steps on the training pairs, scored on the test pairs."""
+    from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
+    from mri_d3gm.tasks.train import train
+
     data = tmp_path / "data"
     train_count = {"o-haze": 45, "dense-haze": 55, "nh-haze": 55}.get(protocol, 3)
     for number in range(1, train_count + 1):

@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -10,19 +12,28 @@ import torch
 from jsonschema import validate
 from scans import phantom
 
+import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_image import open_image
-from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
-from mri_d3gm.tasks.bundles import open_bundle, shipped
-from mri_d3gm.tasks.sr import already_done, output_names, slice_items, superresolve
+from mri_d3gm.runs.names import Outputs
+from mri_d3gm.settings import SuperResolve
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.bundles import open_bundle
+from mri_d3gm.tasks.sr import names_of, superresolve_file
 
 FAST = {"steps": 1, "samples": 2}
+superresolve = partial(mri_d3gm.superresolve, device="cpu")
 LPS = np.array([[-0.9, 0.1, 0, 80], [-0.1, -0.9, 0, 90], [0, 0, 5, -20], [0, 0, 0, 1.0]])
 
 
 def write(path: Path, volume: np.ndarray, affine: np.ndarray = LPS) -> Path:
     nibabel.save(nibabel.Nifti1Image(volume.astype(np.float32), affine), path)
     return path
+
+
+def run(path: Path, names: Outputs, **options: Any) -> dict[str, Any]:
+    """The record of a run that writes."""
+    return superresolve_file(path, SuperResolve(device="cpu", **options), names)[0]
 
 
 def landmark(rows: int, cols: int) -> np.ndarray:
@@ -37,11 +48,11 @@ def landmark(rows: int, cols: int) -> np.ndarray:
 @pytest.mark.parametrize("method", ["sinc", "cubic", "nearest"])
 def test_a_landmark_keeps_its_world_position_and_its_intensity(size, scale: int, method: str, tmp_path) -> None:
     path = write(tmp_path / "a.nii.gz", landmark(*size))
-    names = output_names(path, tmp_path)
-    result = superresolve(path, scale=scale, method=method, output=names)
-    written = open_image(names.volume)
+    names = names_of(path, tmp_path)
+    run(path, names, scale=scale, method=method)
+    written = open_image(names.result)
     assert written.array.shape == (scale * size[0], scale * size[1], 3)
-    np.testing.assert_allclose(written.affine, result.affine, atol=1e-4)
+    np.testing.assert_allclose(written.affine, superresolve(path, scale=scale, method=method).affine, atol=1e-4)
     before = LPS @ [11, 7, 1, 1]
     found = np.array(np.unravel_index(written.array.argmax(), written.array.shape))
     if method == "nearest":
@@ -83,9 +94,9 @@ def test_the_time_step_stays(unit: str, step: float, seconds: float | None, tmp_
     image.header.set_xyzt_units("mm", unit)
     image.header["pixdim"][4] = step
     nibabel.save(image, tmp_path / "a.nii.gz")
-    names = output_names(tmp_path / "a.nii.gz", tmp_path)
-    superresolve(tmp_path / "a.nii.gz", scale=2, output=names, **FAST)
-    for name in (names.volume, names.std):
+    names = names_of(tmp_path / "a.nii.gz", tmp_path)
+    run(tmp_path / "a.nii.gz", names, scale=2, **FAST)
+    for name in (names.result, names.std):
         written = nibabel.load(name)
         assert written.shape[3] == 2 and written.header.get_zooms()[3] == np.float32(seconds or 0)
         assert written.header.get_xyzt_units() == ("mm", "sec" if seconds else "unknown")
@@ -98,9 +109,9 @@ def test_the_code_of_the_coordinates_stays(codes: tuple[int, int], kept: int, tm
     image.set_sform(LPS, codes[0])
     image.set_qform(LPS, codes[1])
     nibabel.save(image, tmp_path / "a.nii.gz")
-    names = output_names(tmp_path / "a.nii.gz", tmp_path)
-    superresolve(tmp_path / "a.nii.gz", scale=2, output=names, **FAST)
-    for name in (names.volume, names.std):
+    names = names_of(tmp_path / "a.nii.gz", tmp_path)
+    run(tmp_path / "a.nii.gz", names, scale=2, **FAST)
+    for name in (names.result, names.std):
         header = nibabel.load(name).header
         assert header["sform_code"] == header["qform_code"] == kept
 
@@ -115,19 +126,19 @@ def test_the_slice_axis_may_come_first(tmp_path) -> None:
     np.testing.assert_allclose(np.diag(one.affine), [5, 0.5, 0.5, 1])
     assert superresolve(last, scale=2, method="nearest", slice_axis=0).volume.shape == (16, 40, 6)
     with pytest.raises(InputError, match="--slice-axis"):
-        slice_items(str(last), None, 3, None)
+        superresolve(last, slice_axis=3)
 
 
 def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
     path = write(tmp_path / "scan.nii.gz", landmark(16, 16))
-    names = output_names(path, tmp_path / "out")
-    assert names.volume.name == "scan_sr.nii.gz" and names.sidecar.name == "scan_sr.json"
-    options = {"method": "cubic", "scale": 2}
-    assert not already_done(path, names, options)
-    superresolve(path, output=names, **options)
-    assert already_done(path, names, options) and names.preview.exists() and not names.std.exists()
+    names = names_of(path, tmp_path / "out")
+    assert [name.name for name in names] == ["scan_sr.nii.gz", "scan_sr.json", "scan_sr_std.nii.gz", "scan_sr_preview.png"]
+    settings = SuperResolve(method="cubic", scale=2)
+    record, before = superresolve_file(path, settings, names)
+    assert not before and superresolve_file(path, settings, names) == (json.loads(json.dumps(record)), True)
+    assert names.preview.exists() and not names.std.exists()
     with pytest.raises(InputError, match="--overwrite"):
-        already_done(path, names, options | {"scale": 4})
+        superresolve_file(path, SuperResolve(method="cubic", scale=4), names)
 
 
 def test_unknown_methods_and_scales_are_refused(tmp_path) -> None:
@@ -140,10 +151,10 @@ def test_unknown_methods_and_scales_are_refused(tmp_path) -> None:
 def test_an_interpolated_volume_is_flagged(tmp_path) -> None:
     noise = np.random.default_rng(0).normal(500, 3, (20, 24, 3)) + 300 * phantom(3, 20, 24).transpose(1, 2, 0)
     sharp = write(tmp_path / "a.nii.gz", noise)
-    names = output_names(sharp, tmp_path)
-    blurred = superresolve(sharp, scale=2, method="sinc", output=names)
-    assert not any("interpolated" in warning for warning in blurred.record["Warnings"])
-    again = superresolve(names.volume, scale=2, method="sinc")
+    names = names_of(sharp, tmp_path)
+    blurred = run(sharp, names, scale=2, method="sinc")
+    assert not any("interpolated" in warning for warning in blurred["Warnings"])
+    again = superresolve(names.result, scale=2, method="sinc")
     assert sum("interpolated" in warning for warning in again.record["Warnings"]) == 2
 
 
@@ -173,6 +184,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
         write(tmp_path / f"IXI{number:03d}-HH-1{number:03d}-T2.nii.gz", volume)
     for site in ("Guys", "IOP"):
         write(tmp_path / f"IXI10{len(site)}-{site}-0900-T2.nii.gz", volume)
+    from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
     from mri_d3gm.tasks.train import train
 
     overlay = tmp_path / "tiny.json"

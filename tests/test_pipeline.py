@@ -1,0 +1,153 @@
+"""The pipeline as functions, and that every way in gives the same bits."""
+
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from scans import four_coils, phantom, write_scan
+
+import mri_d3gm
+from mri_d3gm import pipeline
+from mri_d3gm.io.open_scan import scan_of_array
+from mri_d3gm.methods.draws import Draws
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics import masks
+from mri_d3gm.settings import DIRECTORIES, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks import recon, restore, sr
+from mri_d3gm.tasks.bundles import open_bundle
+
+FAST = {"steps": 1, "samples": 2}
+LINES = (np.arange(64) % 3 == 0) | (abs(np.arange(64) - 32) < 6)
+reconstruct = partial(mri_d3gm.reconstruct, device="cpu")
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_an_array_a_file_the_command_and_monai_give_the_same_bits(coils: int, tmp_path) -> None:
+    kspace = four_coils()[:, :coils] * LINES
+    path = write_scan(tmp_path / "a.h5", kspace, mask=LINES)
+    result = reconstruct(kspace, LINES, **FAST)
+    options = ["--device", "cpu", "--steps", "1", "--samples", "2"]
+    subprocess.run([sys.executable, "-m", "mri_d3gm", "recon", path, "-o", tmp_path / "command", *options], check=True)
+    root = shipped("pipelines", "reconstruction")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
+    options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "bundle", **FAST}
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, check=True, capture_output=True)
+    for folder in ("command", "bundle"):
+        for name, array in {"a_recon": result.volume, "a_recon_std": result.std}.items():
+            written = nibabel.load(tmp_path / folder / f"{name}.nii.gz")
+            assert np.array_equal(np.asarray(written.dataobj).transpose(2, 1, 0), array)
+    assert np.array_equal(reconstruct(path, **FAST).volume, result.volume)
+
+
+@pytest.mark.parametrize("options", [{"trust": "full", **FAST}, {"slices": "1", **FAST}, {"method": "regression"}])
+def test_threads_do_not_change_a_bit(options: dict[str, Any]) -> None:
+    one, two, many = (reconstruct(four_coils(), accel=4, threads=count, **options) for count in (1, 2, 3))
+    for other in (two, many):
+        assert np.array_equal(one.volume, other.volume) and np.array_equal(one.std, other.std)
+        assert one.record["Trust"] == other.record["Trust"] and one.record["Noise"] == other.record["Noise"]
+
+
+def test_threads_do_not_change_a_bit_of_superresolution() -> None:
+    image = 300 * phantom(3, 20, 24).transpose(1, 2, 0)
+    for slices in (None, "1"):
+        one, two = (mri_d3gm.superresolve(image, scale=2, slices=slices, threads=n, device="cpu", **FAST) for n in (1, 2))
+        assert np.array_equal(one.volume, two.volume) and np.array_equal(one.std, two.std)
+
+
+def prepared_recon(coils: int) -> tuple[pipeline.Prepared, pipeline.Prepared]:
+    kspace = np.concatenate([four_coils(), 2.5 * four_coils()[:1, :, :, ::-1]])[:, :coils].astype(np.complex64)
+    mask = torch.from_numpy(LINES)[None]
+    kspace = torch.from_numpy(kspace)
+    return pipeline.prepare(kspace, mask), pipeline.prepare(kspace[1:2], mask)
+
+
+def prepared_sr(operator: str) -> tuple[pipeline.Prepared, pipeline.Prepared]:
+    settings = SuperResolve(scale=2, operator=operator)
+    images = torch.from_numpy(300 * phantom(3, 20, 24)).float()
+    return pipeline.prepare_low_resolution(images, settings), pipeline.prepare_low_resolution(images[1:2], settings)
+
+
+def prepared_pictures() -> tuple[pipeline.Prepared, pipeline.Prepared]:
+    pictures = torch.from_numpy(phantom(9, 40, 48)).float().reshape(3, 3, 40, 48) / 8
+    return pipeline.prepare_picture(pictures), pipeline.prepare_picture(pictures[1:2])
+
+
+BATCHES: dict[str, tuple[Any, Any, Settings]] = {
+    "one coil": (recon, lambda: prepared_recon(1), Recon(trust="full", device="cpu", **FAST)),
+    "four coils": (recon, lambda: prepared_recon(4), Recon(trust="full", device="cpu", **FAST)),
+    "two evaluations": (recon, lambda: prepared_recon(4), Recon(steps=2, samples=1, device="cpu", solver="multistep-sde")),
+    "regression": (recon, lambda: prepared_recon(4), Recon(method="regression", device="cpu")),
+    "pocs": (recon, lambda: prepared_recon(4), Recon(method="pocs")),
+    "zero-filled": (recon, lambda: prepared_recon(4), Recon(method="zero-filled")),
+    "truncation": (sr, lambda: prepared_sr("truncation"), SuperResolve(scale=2, device="cpu", **FAST)),
+    "unknown": (sr, lambda: prepared_sr("unknown"), SuperResolve(scale=2, device="cpu", **FAST)),
+    "cubic": (sr, lambda: prepared_sr("truncation"), SuperResolve(scale=2, method="cubic")),
+    "derain": (restore, prepared_pictures, Restore(device="cpu", steps=2, tile=128)),
+    "median": (restore, prepared_pictures, Restore(method="median")),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+def test_a_batch_of_three_is_three_of_one(case: str) -> None:
+    task, prepare, settings = BATCHES[case]
+    network = task.load(settings) if settings.method in ("d3gm", "regression") else None
+    together, alone = (
+        pipeline.finish(pipeline.solve(part.measurement, network, settings, indices), part.scale, part.noise)
+        for part, indices in zip(prepare(), ([4, 7, 9], [7]), strict=True)
+    )
+    for three, one in zip(together, alone, strict=True):
+        assert (three is None) == (one is None)
+        if three is not None:
+            assert len(three) == 3 and one.any()
+            np.testing.assert_allclose(three[1], one[0], rtol=0, atol=1e-5 * np.abs(alone.images).max())
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_without_calibration_the_std_is_that_of_the_draws_or_what_was_foretold(draws: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, draws, 8, 6, dtype=torch.complex64, generator=generator)
+    error = torch.rand(2, 8, 6, generator=generator)
+    scale = np.array([2.0, 3.0])
+    std = pipeline.finish(Draws(images, 1, error=error), scale, calibrate=None).std
+    wanted = error if draws == 1 else images.abs().std(1, correction=0)
+    np.testing.assert_allclose(std, wanted.numpy() * scale[:, None, None], rtol=1e-5)
+    assert (std > 0).all() and (pipeline.finish(Draws(images, 1, error=error), scale).std > 0).all()
+    assert (pipeline.finish(Draws(images, 1), scale, calibrate=None).std is None) == (draws == 1)
+
+
+@pytest.mark.parametrize("trust", ["off", "fast", "full"])
+@pytest.mark.parametrize(("steps", "samples"), [(1, 1), (2, 3)])
+def test_evaluations_are_those_of_the_network(steps: int, samples: int, trust: str, monkeypatch) -> None:
+    calls, evaluate = [], Denoiser.estimates
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(Denoiser, "estimates", counted)
+    told: list[tuple[int, int]] = []
+    settings = Recon(accel=4, steps=steps, samples=samples, trust=trust, slices="0", device="cpu", threads=1)
+    record = recon.reconstruct(scan_of_array(four_coils()), settings, progress=lambda *counts: told.append(counts)).record
+    assert record["Evaluations"] == len(calls) == steps * samples + {"off": 0, "fast": 1, "full": 4}[trust]
+    assert told == [(done, len(calls)) for done in range(1, len(calls) + 1)]
+
+
+@pytest.mark.parametrize("kind", ["poisson-2d", "gaussian"])
+def test_the_mask_of_a_volume_is_drawn_once(kind: str, monkeypatch, tmp_path) -> None:
+    drawn, registry = [], masks.MASKS_2D if kind in masks.MASKS_2D else masks.MASKS_1D
+    draw = registry[kind]
+    monkeypatch.setitem(registry, kind, lambda *arguments: drawn.append(1) or draw(*arguments))
+    options = {"mask_kind": kind, "accel": 4, "method": "zero-filled", "seed": 12345}
+    assert reconstruct(four_coils(), **options).record["Slices"] == 2
+    assert len(drawn) == 1
+    path = write_scan(tmp_path / "a.h5", four_coils(80, 64))
+    root = shipped("pipelines", DIRECTORIES["recon"])
+    open_bundle(root, "inference.json", "inference", dataset_dir=str(path), **options).run()
+    assert len(drawn) == 2
