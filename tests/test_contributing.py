@@ -1,0 +1,214 @@
+"""The steps of docs/extending.md, followed for one of each: the page's own code is registered by one line and run."""
+
+import re
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cascade import Cascade
+from physics import test_masks
+from physics import test_measurement as laws
+from read_cfl import is_cfl, read_cfl
+from read_mgh import is_mgh, read_mgh
+from samplers import test_sample, test_solvers
+from scans import fft2c, phantom
+from voids import Voids
+from write_mgh import write_mgh
+
+import mri_d3gm
+from mri_d3gm import pipeline
+from mri_d3gm.dynamics import DYNAMICS, make_path
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.image import make_image
+from mri_d3gm.io.open_image import READERS, Reader, open_image
+from mri_d3gm.io.open_scan import SCAN_READERS, open_scan
+from mri_d3gm.io.save_image import WRITERS, save_image
+from mri_d3gm.methods import METHODS
+from mri_d3gm.metrics import METRICS, score
+from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
+from mri_d3gm.networks.weights import load_weights, save_weights
+from mri_d3gm.physics import MEASUREMENTS, Cartesian, masks
+from mri_d3gm.samplers import SOLVERS
+from mri_d3gm.settings import Recon
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "extending.md"
+AFFINE = np.array([[0, 0.0, 3, -40], [-1.5, 0, 0, 20], [0, 2.0, 0, 7], [0, 0, 0, 1]])
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line as the page has it."""
+    monkeypatch.setitem(SCAN_READERS, "BART", (is_cfl, read_cfl))
+    monkeypatch.setitem(READERS, "MGH", Reader(is_mgh, read_mgh, (".mgh", ".mgz")))
+    monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
+    monkeypatch.setitem(MEASUREMENTS, "voids", Voids)
+    monkeypatch.setitem(NETWORKS, "cascade", Cascade)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"BART": (is_cfl, read_cfl)',
+        '"MGH": Reader(is_mgh, read_mgh, (".mgh", ".mgz"))',
+        '".mgz": write_mgh',
+        '"voids": Voids',
+        '"cascade": Cascade',
+    ],
+)
+def test_the_page_shows_the_line_and_the_file_that_are_tested(line: str) -> None:
+    text = PAGE.read_text()
+    assert line in text
+    for name in ("read_cfl", "read_mgh", "write_mgh", "voids", "cascade"):
+        assert f'--8<-- "examples/{name}.py"' in text
+
+
+def test_a_reader_of_scans(tmp_path: Path) -> None:
+    kspace = np.stack([fft2c(phantom()), 1j * fft2c(phantom())], 1)  # slices, coils, rows, cols
+    sizes = [1] * 16
+    sizes[0], sizes[1], sizes[3], sizes[13] = 48, 40, 2, 2
+    (tmp_path / "scan.hdr").write_text("# Dimensions\n" + " ".join(map(str, sizes)) + "\n# Creator\nBART\n")
+    (tmp_path / "scan.cfl").write_bytes(kspace.transpose(2, 3, 1, 0).tobytes("F"))
+    for name in ("scan.cfl", "scan.hdr"):
+        scan = open_scan(tmp_path / name)
+        assert (scan.slices, scan.coils, scan.rows, scan.cols, scan.mask) == (2, 2, 48, 40, None)
+        assert np.array_equal(scan.read(1), kspace[1])
+    result = mri_d3gm.reconstruct(tmp_path / "scan.cfl", method="zero-filled", accel=1)
+    np.testing.assert_allclose(result.volume, phantom() * 2**0.5, atol=1e-4)
+    (tmp_path / "scan.cfl").write_bytes(b"short")
+    with pytest.raises(InputError, match="not a whole pair"):
+        open_scan(tmp_path / "scan.cfl")
+
+
+@pytest.mark.parametrize("ending", [".mgh", ".mgz", ""])
+def test_a_reader_of_images(tmp_path: Path, ending: str) -> None:
+    import nibabel
+
+    array = np.random.default_rng(0).random((5, 6, 7), np.float32)
+    nibabel.save(nibabel.MGHImage(array, AFFINE), tmp_path / f"made{ending or '.mgz'}")
+    path = (tmp_path / f"made{ending or '.mgz'}").rename(tmp_path / f"volume{ending}")
+    image = open_image(path)
+    assert np.array_equal(image.array, array) and image.source["format"] == "MGH"
+    np.testing.assert_allclose(image.affine, AFFINE, atol=1e-4)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="volume"):
+        open_image(path)
+
+
+def test_a_writer_of_images(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((5, 6, 7, 3), np.float32)
+    image = make_image("made", array, AFFINE, (), time_step=0.8)
+    save_image(tmp_path / "out.mgz", image, 1, "made here")
+    again = open_image(tmp_path / "out.mgz")
+    assert np.array_equal(again.array, array) and again.time_step == pytest.approx(0.8)
+    np.testing.assert_allclose(again.affine, AFFINE, atol=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mgz"]
+
+
+LAWS = [
+    name for name, law in vars(laws).items() if name.startswith("test_") and list(signature(law).parameters) == ["measurement"]
+]
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_measurement(law: str) -> None:
+    for seed in range(3):
+        for size in ((16, 18), (15, 13)):
+            image = laws.normal((laws.BATCH, *size), seed)
+            getattr(laws, law)(MEASUREMENTS["voids"].simulate(image, torch.Generator().manual_seed(seed)))
+
+
+def measured(batch: int = 2) -> tuple[torch.Tensor, Cartesian]:
+    images = torch.from_numpy(phantom(batch)).to(torch.complex64)
+    mask = (torch.arange(40) % 3 == 0) | (abs(torch.arange(40) - 20) < 4)
+    kspace = torch.from_numpy(fft2c(phantom(batch)))[:, None]
+    return images, Cartesian(kspace, mask[None, None])
+
+
+def test_a_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Denoiser("cascade", {"stages": 2, "features": 8, "embedding": 16})
+    images, measurement = measured()
+    torch.testing.assert_close(network.at_the_end(measurement).images[-1], measurement.prior_mean(), atol=1e-4, rtol=1e-4)
+    optimiser, losses = torch.optim.Adam(network.parameters(), 0.01), []
+    for _ in range(20):
+        loss = (network.at_the_end(measurement).images[-1] - images).abs().mean()
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert losses[-1] < 0.95 * losses[0]
+    together = network.at_the_end(measurement).images[-1]
+    for index in range(2):
+        torch.testing.assert_close(network.at_the_end(measurement[index]).images[-1][0], together[index], atol=1e-4, rtol=1e-4)
+    save_weights(tmp_path / "weights.safetensors", network, {"steps": 20})
+    assert isinstance(load_weights(tmp_path / "weights.safetensors")[0].net, Cascade)
+    kspace, mask = fft2c(phantom()), measurement.mask[0, 0].numpy()
+    result = mri_d3gm.reconstruct(kspace, mask, weights=tmp_path / "weights.safetensors", method="regression")
+    error, before = (np.abs(image - phantom()).mean() for image in (result.volume, result.zero_filled))
+    assert error < before and result.record["Weights"]["File"] == "weights.safetensors"
+
+
+def shown(name: str) -> Any:
+    """What a block of the page defines."""
+    code = next(block for block in re.findall("```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if f"def {name}(" in block)
+    space: dict[str, Any] = {}
+    exec(code, space)
+    return space[name]
+
+
+def test_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOLVERS, "alternating", shown("alternating"))
+    monkeypatch.setitem(test_solvers.ORDERS, "alternating", 1)
+    for dynamics in DYNAMICS:
+        test_sample.test_last_step_is_the_consistent_estimate_and_never_nan(
+            dynamics, "alternating", "log-odds", torch.complex64
+        )
+    test_solvers.test_measured_order_of_convergence(make_path("d3gm"), "alternating")
+
+
+def test_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(masks.MASKS_1D, "golden", shown("golden"))
+    monkeypatch.setattr(masks, "MASKS", (*masks.MASKS, "golden"))
+    test_masks.test_every_mask_is_seeded_has_a_full_centre_and_about_the_acceleration("golden")
+    test_masks.test_axis_readout_undersamples_rows("golden")
+
+
+def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "nrmse", shown("nrmse"))
+    assert score(phantom(), 0.9 * phantom(), "nrmse")["nrmse"] == pytest.approx(0.1)
+
+
+def test_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, measurement = measured()
+    monkeypatch.setitem(METHODS[Recon], "zero-filled", shown("windowed"))
+    draws = pipeline.solve(measurement, None, Recon(method="zero-filled"))
+    assert draws.images.shape == (2, 1, 48, 40) and bool(draws.images.abs().amax() < images.abs().amax())
+
+
+def test_imports_run_downwards_in_the_list_of_folders() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    lines = [re.findall("`([a-z]+)(?:\\.py)?`", line.split("|")[1]) for line in text.splitlines() if line.startswith("| `")]
+    place = {name: number for number, names in enumerate(lines) for name in names}
+    package = ROOT / "mri_d3gm"
+    assert set(place) == {
+        path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    } - {
+        "__init__",
+        "__main__",
+    }
+    for path in package.rglob("*.py"):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        for one, other in re.findall(r"^ *from mri_d3gm(?:\.(\w+))?[\w.]* import (\w+)", path.read_text(), re.MULTILINE):
+            name = one or other
+            if own in place and name in place:
+                assert place[name] <= place[own], f"{path} imports {name}"
+
+
+def test_only_the_command_line_prints_and_io_does_without_torch() -> None:
+    for path in (ROOT / "mri_d3gm").rglob("*.py"):
+        assert " print(" not in path.read_text() or path.parent.name == "cli", path
+        assert "import torch" not in path.read_text() or path.parent.name != "io", path
