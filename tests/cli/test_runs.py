@@ -15,8 +15,8 @@ import pytest
 from photographs import photograph
 from scans import four_coils, phantom, write_scan
 
+from mri_d3gm import settings
 from mri_d3gm.networks.weights import load_weights, save_weights
-from mri_d3gm.settings import DIRECTORIES
 from mri_d3gm.shipped import shipped
 
 FAST = ["--device", "cpu", "--steps", 1, "--samples", 1]
@@ -144,7 +144,7 @@ def replaced_input(task: str, folder: Path) -> tuple[list[Any], Callable[[], Any
 def replaced_weights(task: str, folder: Path) -> tuple[list[Any], Callable[[], Any]]:
     path = folder / "w.safetensors"
     shipped_name = "derain" if task == "restore" else "model"
-    shutil.copy(shipped("pipelines", DIRECTORIES[task], "models", f"{shipped_name}.safetensors"), path)
+    shutil.copy(shipped("pipelines", settings.TASKS[task].bundle, "models", f"{shipped_name}.safetensors"), path)
     options = ["--method", "regression", "--weights", path, "--device", "cpu"]
 
     def replace() -> None:
