@@ -1,10 +1,8 @@
 """Makes the tests' own modules importable and registers the dynamics that the documentation adds: every law must hold it."""
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "examples"))
 
