@@ -64,7 +64,7 @@ def reconstruct(
     coil_maps: np.ndarray | None = None,
     network: Denoiser | None = None,
     progress: Progress | None = None,
-    solve: Callable[..., Draws] = pipeline.solve,
+    solve: Callable[..., Draws] | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan, as many slices at once as settings.threads says.
 
@@ -123,7 +123,7 @@ def reconstruct_slice(
     coil_maps: np.ndarray | None = None,
     threads: int = 1,
     progress: Progress | None = None,
-    solve: Callable[..., Draws] = pipeline.solve,
+    solve: Callable[..., Draws] | None = None,
 ) -> Slice:
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
     data, reference = scan.read(index), read_reference(scan, index)
@@ -131,7 +131,7 @@ def reconstruct_slice(
         return empty_slice(scan, reference)
     prepared = prepare_slice(scan, data, mask, coil_maps)
     measurement = prepared.measurement.to(resolve_device(settings.device))
-    draws = solve(
+    draws = (solve or pipeline.solve)(
         measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
     return finished_slice(scan, prepared, draws, reference)
