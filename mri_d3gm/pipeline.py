@@ -129,7 +129,7 @@ def solve(
 ) -> Draws:
     """Draws of a batch by settings.method.
 
-    indices: one for each of the batch, which its draws depend on beside the seed; 0, 1, ... without. run: what maps a function
+    indices: one for each of the batch, which its draws depend on besides the seed; 0, 1, ... without. run: what maps a function
     over independent parts, such as `threads.in_parallel`. progress is told (done, all).
     """
     method = METHODS[type(settings)][settings.method]  # type: ignore[attr-defined]
@@ -143,10 +143,10 @@ def finish(
     noise: Sequence[NoiseEstimate] = (),
     calibrate: Callable[..., np.ndarray] | None = calibrated_std,
 ) -> Finished:
-    """Mean magnitude over draws in the data's units, and its std where there are several draws or a foretold error.
+    """Mean magnitude over draws in the data's units, and its std where there are several draws or a predicted error.
 
     noise: of each of the batch, as `Prepared` holds it. calibrate: None leaves the deviation of the draws, or of a single
-    draw the foretold error, as it is.
+    draw the predicted error, as it is.
     """
     images, stds = [], []
     for index, (drawn, unit) in enumerate(zip(draws.images, scale, strict=True)):

@@ -16,6 +16,7 @@ METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "
 SR_METHODS = ("d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos")
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama")
+LEARNED = ("d3gm", "regression")  # methods that use the network
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
 TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 QUALITIES: dict[str, dict[str, Any]] = {
@@ -128,12 +129,12 @@ class Recon(Settings):
     accel: float | None = option(None, "Undersample a full file at this R (8 if left out).", least=1)
     mask_kind: str = option("equispaced-fraction", "How it is undersampled.", choices=MASKS, flag="--mask")
     axis: str = option("phase", "Axis that is undersampled.", choices=("phase", "readout"))
-    center_fraction: float | None = option(None, "Part of lines in the full centre (.32 / R if left out).")
+    center_fraction: float | None = option(None, "Part of lines in the full centre (0.32 / R if left out).")
     coil_maps: str | None = option(None, "HDF5 file with dataset coil_maps.")
     method: str = option("d3gm", "How it is reconstructed.", choices=METHODS)
     quality: str = option("default", "Sets steps, samples and trust.", choices=tuple(QUALITIES), decides=False)
     steps: int | None = option(None, "Network evaluations a draw.", least=1)
-    samples: int | None = option(None, "Draws; more than one, or trust, give the std map.", least=1)
+    samples: int | None = option(None, "Draws, whose mean is taken.", least=1)
     trust: str | None = option(None, "Measured lines withheld as a test.", choices=tuple(TRUST_FOLDS))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
     crop: bool = option(True, "Remove readout oversampling.")
@@ -159,7 +160,7 @@ class SuperResolve(Settings):
     )
     method: str = option("d3gm", "How it is done.", choices=SR_METHODS)
     steps: int = option(1, "Network evaluations a draw.", least=1)
-    samples: int = option(4, "Draws; more than one give the std map.", least=1)
+    samples: int = option(4, "Draws, whose mean is taken; more than one give the std map.", least=1)
     series: str | None = option(None, "Number, UID or description of one DICOM series.")
     slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
     slices: str | None = option(None, "a:b, a:b:c or one number.")

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(*parts: str) -> Path:
-    """A folder or file beside the package (checkout) or inside it (wheel), such as shipped("pipelines")."""
+    """A folder or file next to the package (checkout) or inside it (wheel), such as shipped("pipelines")."""
     for root in (PACKAGE, PACKAGE.parent):
         if (root / parts[0]).is_dir():
             return root.joinpath(*parts)

@@ -24,7 +24,7 @@ from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import make_image
 from mri_d3gm.io.open_image import READERS, Reader, open_image
-from mri_d3gm.io.open_scan import SCAN_READERS, open_scan
+from mri_d3gm.io.open_scan import SCAN_READERS, ScanReader, open_scan
 from mri_d3gm.io.save_image import WRITERS, save_image
 from mri_d3gm.methods import METHODS
 from mri_d3gm.metrics import METRICS, score
@@ -42,7 +42,7 @@ AFFINE = np.array([[0, 0.0, 3, -40], [-1.5, 0, 0, 20], [0, 2.0, 0, 7], [0, 0, 0,
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line as the page has it."""
-    monkeypatch.setitem(SCAN_READERS, "BART", (is_cfl, read_cfl))
+    monkeypatch.setitem(SCAN_READERS, "BART", ScanReader(is_cfl, read_cfl, (".cfl",)))
     monkeypatch.setitem(READERS, "MGH", Reader(is_mgh, read_mgh, (".mgh", ".mgz")))
     monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
     monkeypatch.setitem(MEASUREMENTS, "voids", Voids)
@@ -52,7 +52,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '"BART": (is_cfl, read_cfl)',
+        '"BART": ScanReader(is_cfl, read_cfl, (".cfl",))',
         '"MGH": Reader(is_mgh, read_mgh, (".mgh", ".mgz"))',
         '".mgz": write_mgh',
         '"voids": Voids',

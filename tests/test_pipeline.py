@@ -110,7 +110,7 @@ def test_a_batch_of_three_is_three_of_one(case: str) -> None:
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-def test_without_calibration_the_std_is_that_of_the_draws_or_what_was_foretold(draws: int) -> None:
+def test_without_calibration_the_std_is_that_of_the_draws_or_what_was_predicted(draws: int) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, draws, 8, 6, dtype=torch.complex64, generator=generator)
     error = torch.rand(2, 8, 6, generator=generator)

@@ -14,13 +14,13 @@ from mri_d3gm import settings
 from mri_d3gm.cli.main import app
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
-from mri_d3gm.methods import LEARNED, METHODS
+from mri_d3gm.methods import METHODS
 from mri_d3gm.physics.interpolation import INTERPOLATIONS
 from mri_d3gm.physics.masks import MASKS
 from mri_d3gm.runs import record
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.samplers import SOLVERS
-from mri_d3gm.settings import TASKS, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import LEARNED, TASKS, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 
 PYTHON = {"recon": mri_d3gm.reconstruct, "sr": mri_d3gm.superresolve, "restore": mri_d3gm.restore}

@@ -13,7 +13,9 @@ from mri_d3gm.settings import Recon
 def recon(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **options: Any) -> int:
     """Reconstruct the inputs and say what came out; the exit code."""
     settings = Recon.of(options)
-    files = input_files(inputs, (".h5", ".hdf5"))
+    from mri_d3gm.io.open_scan import scan_endings
+
+    files = input_files(inputs, scan_endings())
     from mri_d3gm.tasks import recon as task
 
     def work(file: str, place: str, progress: Any) -> tuple[str, dict[str, Any], bool]:

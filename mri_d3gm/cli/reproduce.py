@@ -36,5 +36,5 @@ COMMAND = command(
         option_of(Recon, "device"),
         MAX_MINUTES,
     ],
-    f"Train and measure as the paper did, and set its figures beside ours; what is done is not repeated. NAME: {NAMES}",
+    f"Train and measure as the paper did, and set its figures next to ours; what is done is not repeated. NAME: {NAMES}",
 )

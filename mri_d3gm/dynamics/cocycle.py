@@ -26,7 +26,7 @@ def own_clock(path: Dynamics) -> tuple[str, Clock]:
 
 
 def last_time(path: Dynamics) -> Tensor:
-    """T, or .99 T where the path starts at a point and its clock does not end."""
+    """T, or 0.99 T where the path starts at a point and its clock does not end."""
     return path.end if path.start()[1] > 0 else 0.99 * path.end
 
 

@@ -15,7 +15,7 @@ class I2SB(Dynamics):
 
     s'^2 and sbar^2 are the integrals of beta from 0 to t and from t to T, S their sum. sqrt(beta) rises linearly from 0 to
     T / 2, aimed at sqrt(beta_max) at T, and falls back in mirror image. beta_min, beta_max: positive, InputError where they
-    are not; the defaults are I2SB's .1 and .3 for images in [-1, 1], a quarter as large on images normalised to 1.
+    are not; the defaults are I2SB's 0.1 and 0.3 for images in [-1, 1], a quarter as large on images normalised to 1.
     """
 
     beta_min: float = 0.025

@@ -15,7 +15,7 @@ from mri_d3gm.errors import InputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, with its ending, that becomes `path` if the block succeeds.
+    """A temporary name next to `path`, with its ending, that becomes `path` if the block succeeds.
 
     The file gets the permissions of any new file, whatever the block's writer sets. Nothing is left behind on any
     exception; what a killed process of this host left in the folder is removed. InputError where the folder cannot be

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,23 @@ from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import sampling_of
 from mri_d3gm.io.scan import Scan
 
-# by format: whether a file's content is of it, and reading it (path, whether readout oversampling is removed)
-SCAN_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, bool], Scan]]] = {"fastMRI": (is_fastmri, read_fastmri)}
+
+class ScanReader(NamedTuple):
+    """A format: whether a file's content is of it, reading it (path, whether readout oversampling is removed), and the endings
+    by which its files are found in folders.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, bool], Scan]
+    endings: tuple[str, ...]
+
+
+SCAN_READERS = {"fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5"))}
+
+
+def scan_endings() -> tuple[str, ...]:
+    """Endings of all formats of scans."""
+    return tuple(ending for reader in SCAN_READERS.values() for ending in reader.endings)
 
 
 def open_scan(path: str | Path, crop: bool = True) -> Scan:
@@ -20,9 +36,9 @@ def open_scan(path: str | Path, crop: bool = True) -> Scan:
 
     crop=False keeps readout oversampling.
     """
-    for recognises, read in SCAN_READERS.values():
-        if recognises(Path(path)):
-            return read(Path(path), crop)
+    for reader in SCAN_READERS.values():
+        if reader.recognises(Path(path)):
+            return reader.read(Path(path), crop)
     return read_fastmri(Path(path), crop)  # which says what is wrong
 
 

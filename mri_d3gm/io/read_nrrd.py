@@ -1,4 +1,4 @@
-"""Reader of NRRD volumes (.nrrd, or .nhdr with its data beside it), by pynrrd."""
+"""Reader of NRRD volumes (.nrrd, or .nhdr with its data next to it), by pynrrd."""
 
 import re
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _data_files(path: Path, header: Mapping[str, Any]) -> tuple[Path, ...]:
     if not target.resolve().is_relative_to(path.parent.resolve()):
         raise InputError(f"{path}: its data file {name} lies outside its folder; put both into one folder")
     if not target.is_file():
-        raise InputError(f"{path}: its data file {name} is missing; put it beside the header")
+        raise InputError(f"{path}: its data file {name} is missing; put it next to the header")
     return (target,)
 
 

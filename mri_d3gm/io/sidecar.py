@@ -1,4 +1,4 @@
-"""JSON beside a volume that says how it was made."""
+"""JSON next to a volume that says how it was made."""
 
 import json
 import math

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO, cast
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
-from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
@@ -50,8 +50,9 @@ def protocol_of(config: str) -> Row:
 
 
 def folder_protocol(accels: Iterable[float], axes: Sequence[str]) -> Row:
-    """The protocol of reconstructing every .h5 file below a folder at every acceleration along every axis."""
-    return {"domains": [{"glob": "**/*.h5", "accel": accel, "axes": list(axes)} for accel in accels]}
+    """The protocol of reconstructing every scan below a folder at every acceleration along every axis."""
+    globs = [f"**/*{ending}" for ending in scan_endings()]
+    return {"domains": [{"glob": globs, "accel": accel, "axes": list(axes)} for accel in accels]}
 
 
 def entries(data: Path, protocol: Row) -> Iterator[tuple[Row, int, Path, Row]]:

@@ -139,7 +139,7 @@ def report(protocol: Row, output: Path, rows: list[Row]) -> str:
 
 def ordering(rows: list[Row]) -> str:
     """What the first PSNR says of the paper's ordering ORDER: differences of neighbours, means over domains, files and seeds,
-    beside their standard deviations over seeds. A difference counts where it is larger than that.
+    next to their standard deviations over seeds. A difference counts where it is larger than that.
     """
     psnr = next((name for name in rows[0] if "psnr" in name), "psnr")
     lines = []
@@ -171,7 +171,7 @@ def compared(first: str, second: str, level: dict[str, dict[int, float]]) -> str
 
 
 def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[str], seed: int, count: int) -> None:
-    """slices.png: the middle slice of the first file by every contender, beside zero-filled and reference."""
+    """slices.png: the middle slice of the first file by every contender, next to zero-filled and reference."""
     entry = protocol["domains"][0]
     path = select_files(data, entry)[0]
     scan = open_scan(path)

@@ -1,4 +1,4 @@
-"""Reproduction: a benchmark or ablation of the paper trained, measured by its protocol, and set beside the paper's figures."""
+"""Reproduction: a benchmark or ablation of the paper trained, measured by its protocol, and set next to the paper's figures."""
 
 import math
 import shlex
@@ -32,7 +32,7 @@ SHOWN = ("variant", "guess", "t0", "domain", "degrade", "accel", "axis", "method
 PAPER = "paper (PSNR / SSIM)"
 STEPS = "train#trainer#steps"
 CORE_SECONDS = {"reconstruction": 0.8, "super_resolution": 0.4, "dehaze": 0.53, "derain": 1.06}  # a step took, on one core
-GPU_CORES = 18  # an H100 took .043 s for a step of reconstruction, with batches 24 times as large
+GPU_CORES = 18  # an H100 took 0.043 s for a step of reconstruction, with batches 24 times as large
 EVALUATION_SECONDS = 0.4
 
 
@@ -97,7 +97,7 @@ def reproduce(
     max_minutes: float | None = None,
     **changes: Any,
 ) -> str:
-    """Train what is missing in OUTPUT, measure on the test split, and write and return report.md; table.csv beside it.
+    """Train what is missing in OUTPUT, measure on the test split, and write and return report.md; table.csv next to it.
 
     max_minutes: of all trainings together; measured is what has been trained by then, and the same call goes on later.
     changes: keys in place of the overlay's. InputError for an unknown name and for data that cannot be used.
@@ -115,7 +115,7 @@ def reproduce(
         if done:
             measured = measure(keys, data, folder, {"weights": str(weights), "device": device}, on_row)
             rows += [({"variant": variant} if variant else {}) | line for line in measured]
-    table = beside_paper(rows, keys)
+    table = next_to_paper(rows, keys)
     output.mkdir(parents=True, exist_ok=True)
     (output / "table.csv").write_text(to_csv(table))
     text = report(name, keys, table, notes)
@@ -139,7 +139,7 @@ def measure(keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[R
     return rows
 
 
-def beside_paper(rows: list[Row], keys: Row) -> list[Row]:
+def next_to_paper(rows: list[Row], keys: Row) -> list[Row]:
     """The protocol's figures of each row and the paper's of its method; then the paper's of methods that are not ours.
 
     The overlay's `paper` holds texts by method, or by domain and method.

@@ -174,7 +174,7 @@ def discrepancy(probe: Probe, seed: int = 0, tell: Callable[[], None] = lambda: 
 def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float = 1.0) -> Row:
     """One row of the table: the path's parameters, both discrepancies at t, and for D3GM at T both prints of Proposition 2.
 
-    There sigma_max = tau lambda, the widest noise of the path, C = d / sigma_max^2, the mean of |score|^2 at T, and delta .05.
+    There sigma_max = tau lambda, the widest noise of the path, C = d / sigma_max^2, the mean of |score|^2 at T, and delta 0.05.
     """
     time = torch.tensor(t, dtype=torch.float64)
     row: Row = {"against": against, "dynamics": name}
@@ -197,7 +197,7 @@ def charted(rows: list[Row]) -> list[Row]:
 
 
 def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:
-    """Magnitudes (rows, cols) at t = 1, .75, .5, .25, 0 of the posterior sampler with x0 known, by dynamics; one noise for
+    """Magnitudes (rows, cols) at t = 1, 0.75, 0.5, 0.25, 0 of the posterior sampler with x0 known, by dynamics; one noise for
     all of them.
     """
     found = {}
@@ -235,7 +235,7 @@ def sensitivity(
     seed: int = 0,
     tell: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Growth |delta x_t| / |delta mu| of a perturbation of the measured samples, by .001 of their norm, along the reverse
+    """Growth |delta x_t| / |delta mu| of a perturbation of the measured samples, by 0.001 of their norm, along the reverse
     process of each network; and with x0 known, which is the dynamics' own.
 
     Perturbed and unperturbed run have the same noise. Where B_T = 1 |delta x_T| = |delta mu|; SGM starts without mu. rate: log

@@ -10,7 +10,6 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 
 Method = Callable[..., Draws]
-LEARNED = ("d3gm", "regression")
 
 METHODS: dict[type[Settings], dict[str, Method]] = {
     Recon: {

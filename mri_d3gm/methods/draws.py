@@ -18,7 +18,7 @@ class Draws(NamedTuple):
     each of the batch, all draws and withheld lines together. residual: RMS of the last estimate's data residual before the
     last agreement, (batch,), None where there is no such step. support: what withheld samples say of the prediction, one for
     each of the batch, None where none were withheld. error: size of the magnitude's error that the network expects before it
-    has drawn anything, (batch, rows, cols), None from networks that foretell none.
+    has drawn anything, (batch, rows, cols), None from networks that predict none.
     """
 
     images: Tensor

@@ -1,4 +1,4 @@
-"""How well a standard deviation map foretells the error."""
+"""How well a standard deviation map predicts the error."""
 
 import numpy as np
 
@@ -12,25 +12,25 @@ def calibrated_std(
     withheld: float | None,
     *,
     drawn: float = 2.0,
-    foretold: float = 1.2,
+    predicted: float = 1.2,
     surprise: float = 0.4,
 ) -> np.ndarray:
     """Standard deviation to expect of the error of a magnitude, (rows, cols), from that of the draws.
 
-    The squares added of drawn x std; of foretold exp(surprise x withheld) x error, the size of the error that the network
-    foretells, where it does; and of the noise of a fully sampled scan. withheld: how much of the withheld samples' energy
+    The squares added of drawn x std; of predicted exp(surprise x withheld) x error, the size of the error that the network
+    predicts, where it does; and of the noise of a fully sampled scan. withheld: how much of the withheld samples' energy
     the prediction missed, on this scan (`Support.error`); None counts as USUAL. The factors are those of the shipped weights,
     found on held-out training slices (docs/trials.md).
     """
     variance = (drawn * std.astype(np.float64)) ** 2 + noise**2
     if error is not None:
         seen = min(max(USUAL if withheld is None else withheld, 0.0), 1.5)
-        variance += (foretold * np.exp(surprise * seen) * error.astype(np.float64)) ** 2
+        variance += (predicted * np.exp(surprise * seen) * error.astype(np.float64)) ** 2
     return np.sqrt(variance).astype(np.float32)
 
 
 def calibration(error: np.ndarray, std: np.ndarray, bins: int = 10) -> dict[str, float]:
-    """coverage_1std, coverage_2std (Gaussian: .683, .954), rank_correlation of |error| and std (Spearman, nan for a
+    """coverage_1std, coverage_2std (Gaussian: 0.683, 0.954), rank_correlation of |error| and std (Spearman, nan for a
     constant map), and expected_calibration_error: mean over bins of equal count in std of |RMS error - RMS std|,
     relative to the RMS error. Both arrays of one shape; ValueError otherwise.
     """

@@ -1,6 +1,6 @@
 """Protocols of deraining and dehazing for colour pictures, by name: arrays (rows, cols, 3) in [0, 1] to psnr (dB) and ssim.
 
-SSIM is Wang's: Gaussian of 11 x 11 and sigma 1.5, K = (.01, .03), averaged over the area where the window fits.
+SSIM is Wang's: Gaussian of 11 x 11 and sigma 1.5, K = (0.01, 0.03), averaged over the area where the window fits.
 """
 
 from collections.abc import Callable

@@ -90,7 +90,7 @@ class ConsistentNet(nn.Module):
     After every block the estimate is brought to agree with the measurement, where that is not exact before the first block
     too: unfolding what the coils can unfold is not the network's task. Where nothing is known of the measurement the blocks
     act alone (phase 1, every sample measured). both_axes: attention along rows and columns in turn whatever the mask, as it is
-    for 2-D masks. deep: see `Block`. foretell: also answer how large the error will be.
+    for 2-D masks. deep: see `Block`. foretell: also predict how large the error will be.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""fastMRI's U-Net and VarNet behind this package's interface, to be trained and measured beside it: regression, no time."""
+"""fastMRI's U-Net and VarNet behind this package's interface, to be trained and measured next to it: regression, no time."""
 
 import torch
 from torch import Tensor, nn

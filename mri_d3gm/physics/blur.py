@@ -10,7 +10,7 @@ from torch.nn import functional
 def random_kernel(factor: int, generator: torch.Generator) -> Tensor:
     """Gaussian of random widths and direction, disturbed voxel by voxel, sum 1; (4 factor + 3, 4 factor + 3).
 
-    Variances are uniform from .175 factor to min(2.5 factor, 10) voxels^2, the disturbance +-25 % (Bell-Kligler et al.,
+    Variances are uniform from 0.175 factor to min(2.5 factor, 10) voxels^2, the disturbance +-25 % (Bell-Kligler et al.,
     NeurIPS 2019).
     """
     size = 4 * factor + 3

@@ -90,7 +90,7 @@ class Cartesian(Measurement):
         return self._agree(estimate, self.map_weight if weight is None else weight, INNER_ITERATIONS)
 
     def conclude(self, estimate: Tensor, sigma_r: float) -> Tensor:
-        """With a weight that grows with the noise, .4 sigma / sigma_r, from the maps' own, or twice that of coarse maps; the
+        """With a weight that grows with the noise, 0.4 sigma / sigma_r, from the maps' own, or twice that of coarse maps; the
         numbers did best on held-out training slices.
         """
         sigma, least = torch.as_tensor(self.sigma), torch.as_tensor(self.map_weight)

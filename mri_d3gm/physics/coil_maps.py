@@ -8,7 +8,7 @@ from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 8
-CROP = 0.6  # .8 cuts into the anatomy when the centre has few lines
+CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
 OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 

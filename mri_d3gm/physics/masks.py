@@ -23,7 +23,7 @@ def _fastmri(kind: str) -> Mask1D:
 
 
 def gaussian(lines: int, accel: float, center_fraction: float, seed: int) -> np.ndarray:
-    """Density that falls as a Gaussian (deviation .35 of the half width) from the full centre."""
+    """Density that falls as a Gaussian (deviation 0.35 of the half width) from the full centre."""
     distance = (np.arange(lines) - lines // 2) / (lines / 2)
     return _by_density(np.exp(-0.5 * (distance / 0.35) ** 2) + 0.02, _centre(lines, center_fraction), accel, seed)
 
@@ -91,7 +91,7 @@ def make_mask(
 ) -> np.ndarray:
     """A mask for k-space of `shape` (rows, cols): (1, cols) for axis phase, (rows, 1) for readout, (rows, cols) for 2-D.
 
-    center_fraction defaults to .32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
+    center_fraction defaults to 0.32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
     InputError for combinations that cannot be.
     """
     if not np.isfinite(accel) or accel < 1:

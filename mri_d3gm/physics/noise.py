@@ -26,7 +26,7 @@ class NoiseEstimate:
 
 
 def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
-    """From the outermost measured lines (|k| > .7), transformed along the full axis: the quietest tenth of positions.
+    """From the outermost measured lines (|k| > 0.7), transformed along the full axis: the quietest tenth of positions.
 
     Rings of |k| are measured apart and the largest is taken, because scanners apodise the rim.
     kspace (coils, rows, cols), mask (1, cols) or (rows, 1); None for 2-D masks or where no such line was measured.

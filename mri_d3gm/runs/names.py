@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
-
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima", ".h5", ".hdf5")
+from mri_d3gm.io.open_image import READERS
+from mri_d3gm.io.open_scan import scan_endings
+from mri_d3gm.io.save_image import WRITERS
 
 
 class Outputs(NamedTuple):
@@ -25,26 +26,33 @@ class Outputs(NamedTuple):
 
 
 def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
-    """Names for an input: a folder gets X_kind.nii.gz and so on, a name ending in .nii.gz is taken as it is."""
+    """Names for an input: a folder gets X_kind.nii.gz and so on, a name with an ending of WRITERS is taken as it is."""
     target = Path(output)
-    if target.name.endswith(".nii.gz"):
-        stem = str(target).removesuffix(".nii.gz")
-    elif target.name.endswith((".nii", ".h5", ".hdf5", ".png", ".json")):
-        raise InputError(f"{output}: -o takes a folder or a name that ends in .nii.gz")
+    written = next((end for end in WRITERS if target.name.lower().endswith(end)), None)
+    if written is not None:
+        stem = str(target)[: -len(written)]
+    elif target.name.lower().endswith((*input_endings(), ".png", ".json")) and not target.is_dir():
+        raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
     else:
-        stem = f"{target / without_ending(Path(path).resolve())}_{kind}"
-    result, sidecar, std, preview = (Path(stem + end) for end in (".nii.gz", ".json", "_std.nii.gz", "_preview.png"))
+        written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(path).resolve())}_{kind}"
+    result, sidecar, std, preview = (Path(stem + end) for end in (written, ".json", f"_std{written}", "_preview.png"))
     return Outputs(result, sidecar, std, preview)
+
+
+def input_endings() -> tuple[str, ...]:
+    """Endings of all formats of scans and images that are read, the longest first."""
+    images = (ending for reader in READERS.values() for ending in reader.endings)
+    return tuple(sorted({*images, *scan_endings()}, key=len, reverse=True))
 
 
 def without_ending(path: Path) -> str:
     """The name of a scan or volume without its ending; that of a picture as it is."""
-    ending = next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+    ending = next((end for end in input_endings() if path.name.lower().endswith(end)), "")
     return path.name[: len(path.name) - len(ending)]
 
 
 def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) -> Outputs:
-    """The picture to write, in a folder under the input's name or under the name given, and X.png.json beside X.png, so that
+    """The picture to write, in a folder under the input's name or under the name given, and X.png.json next to X.png, so that
     X.png and X.jpg do not share one.
     """
     target = Path(output)
@@ -65,11 +73,11 @@ def folders(files: Sequence[str], output: str) -> list[str]:
     if not clashing:
         return [output] * len(files)
     common = os.path.commonpath([path.parent for path in clashing])
-    beside = Counter((path.parent, without_ending(path)) for path in clashing)
+    neighbours = Counter((path.parent, without_ending(path)) for path in clashing)
     places = {}
     for path in clashing:
         name = without_ending(path)
-        ending = path.name[len(name) :].lstrip(".") if beside[path.parent, name] > 1 else ""
+        ending = path.name[len(name) :].lstrip(".") if neighbours[path.parent, name] > 1 else ""
         places[path] = Path(output, path.parent.relative_to(common), ending)
     return [str(places.get(path, output)) for path in paths]
 

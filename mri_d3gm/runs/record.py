@@ -12,11 +12,10 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.runs.names import Outputs, check_writable
-from mri_d3gm.settings import Restore, Settings
+from mri_d3gm.settings import LEARNED, Restore, Settings
 from mri_d3gm.shipped import shipped
 
 LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
-LEARNED = ("d3gm", "regression")
 
 
 def weights_file(settings: Settings) -> str:

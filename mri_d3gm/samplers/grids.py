@@ -1,6 +1,6 @@
 """Decreasing time grids from T over `steps` points, then 0: a solver evaluates the denoiser `steps` times.
 
-Where a path starts at a point the log-SNR and the log-odds are infinite: there their clocks run from .99 T on.
+Where a path starts at a point the log-SNR and the log-odds are infinite: there their clocks run from 0.99 T on.
 """
 
 from collections.abc import Callable

@@ -17,7 +17,6 @@ from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
@@ -27,7 +26,7 @@ from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
 from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import once, provenance, weights_file
-from mri_d3gm.settings import Recon, chosen_slices
+from mri_d3gm.settings import LEARNED, Recon, chosen_slices
 
 POOR_FIT = 0.9
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
@@ -175,6 +174,7 @@ def prepare_slice(scan: Scan, data: np.ndarray, mask: np.ndarray, coil_maps: np.
 def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:
     """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
     mask, warnings = pipeline.sampling(scan, settings)
+    chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     facts = [one.facts for one in slices if one.facts is not None]
     noise = noise_record(facts)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
@@ -202,7 +202,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         },
         "Trust": trust,
         "CoilMaps": maps,
-        "VoxelMillimetres": list(scan.voxel_mm),
+        "VoxelMillimetres": [*scan.voxel_mm[:2], scan.voxel_mm[2] * abs(chosen.step)],
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",

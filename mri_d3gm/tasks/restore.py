@@ -12,14 +12,13 @@ from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.runs.names import Outputs, make_folder, picture_names
 from mri_d3gm.runs.record import once, provenance, weights_file
-from mri_d3gm.settings import Restore
+from mri_d3gm.settings import LEARNED, Restore
 from mri_d3gm.weather.degrade import degraded
 
 

@@ -17,7 +17,6 @@ from mri_d3gm.io.preview import upright, write_preview
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods import LEARNED
 from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
@@ -26,7 +25,7 @@ from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import once, provenance, weights_file
-from mri_d3gm.settings import SuperResolve, chosen_slices
+from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
 
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
 

@@ -225,7 +225,7 @@ class Trainer:
         return optimisation
 
     def _batches(self, step: int) -> Iterable[Case | Scene]:
-        """Batches from `step` to the end of the schedule; beside a GPU the other cores draw them ahead."""
+        """Batches from `step` to the end of the schedule; for a GPU the other cores draw them ahead."""
         batches = Dataset(data=range(step, self.steps), transform=self._batch)
         workers = (os.cpu_count() or 1) - 1 if self._on_gpu else 0
         return DataLoader(batches, batch_size=None, num_workers=workers, worker_init_fn=leave_to_parent)

@@ -28,7 +28,7 @@ def reconstruction_loss(estimates: list[Tensor], target: Tensor, weight: Tensor,
     """Mean over the batch of the root of weight x (error of real and imaginary part + half that of the magnitude).
 
     The root keeps cases with little error, of many coils or low acceleration, from counting next to nothing. estimates: one
-    a block, (batch, rows, cols) complex; those before the last count .2. squared: L2 instead of L1. Real images (batch,
+    a block, (batch, rows, cols) complex; those before the last count 0.2. squared: L2 instead of L1. Real images (batch,
     channels, rows, cols) have the plain error alone, without the root.
     """
 

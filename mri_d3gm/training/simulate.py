@@ -207,7 +207,7 @@ def draw_scene(
 ) -> Scene:
     """One batch that depends on the seed alone.
 
-    15 % of batches have a 2-D mask on a crop x crop image, 25 % fewer columns (.4 to .7) and more rows, 45 % 2, 4, 8 or 16
+    15 % of batches have a 2-D mask on a crop x crop image, 25 % fewer columns (0.4 to 0.7) and more rows, 45 % 2, 4, 8 or 16
     coils, whose maps are the true ones or those that the centre lines show; with more than 5 coils R begins at 2. With
     accel every mask is one-dimensional and has that acceleration. Shapes are few, so that a GPU can replay (`Replayed`).
     """

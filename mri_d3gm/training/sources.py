@@ -63,7 +63,7 @@ def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
     """Files below `data` of a source {glob: one or several, exclude?: globs, split?: [from, to], first?: count, last?: count,
     optional?: bool}, sorted.
 
-    split: that part of the files in an order shuffled by a fixed seed, so that [0, .7], [.7, .8] and [.8, 1] are disjoint.
+    split: that part of the files in an order shuffled by a fixed seed, so that [0, 0.7], [0.7, 0.8] and [0.8, 1] are disjoint.
     InputError where nothing is left, unless it is optional.
     """
     globs = [source["glob"]] if isinstance(source["glob"], str) else source["glob"]
@@ -115,7 +115,7 @@ def target_of(path: Path, source: dict[str, Any]) -> Path:
     pattern, replacement = source["target"]
     target = path.parent.parent / re.sub(pattern, replacement, f"{path.parent.name}/{path.name}")
     if not target.is_file() or target == path:
-        raise InputError(f"{path}: no clean picture {target} beside it; see the protocol's target")
+        raise InputError(f"{path}: no clean picture {target} next to it; see the protocol's target")
     return target
 
 

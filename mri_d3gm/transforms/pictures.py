@@ -67,7 +67,7 @@ class Rainyd(MapTransform):
 class Hazyd(MapTransform):
     """Synthetic haze of the scattering model; depth: a map, or drawn if None; depends on the seed.
 
-    Keeps the transmission (rows, cols) beside the image.
+    Keeps the transmission (rows, cols) next to the image.
     """
 
     def __init__(self, keys: Any = "image", depth: torch.Tensor | None = None, seed: int = 0) -> None:

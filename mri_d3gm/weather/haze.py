@@ -73,7 +73,7 @@ def add_haze(image: Tensor, generator: torch.Generator, depth: Tensor | None = N
     """Hazy picture and its transmission (rows, cols) from a clean one (3, rows, cols) in [0, 1].
 
     depth: (rows, cols), at least 0, any unit; drawn if None: a ramp, smooth fields or guessed from the picture, the
-    nearest not at 0. Mean transmission .15 to .9, airlight .6 to 1 with slight colour. Equal generator states, equal haze.
+    nearest not at 0. Mean transmission 0.15 to 0.9, airlight 0.6 to 1 with slight colour. Equal generator states, equal haze.
     """
     rows, cols = image.shape[-2:]
     if depth is None:

@@ -9,7 +9,7 @@ from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.lab.reproduce import OVERLAYS, PAPER, beside_paper, plan, reproduce
+from mri_d3gm.lab.reproduce import OVERLAYS, PAPER, next_to_paper, plan, reproduce
 from mri_d3gm.tasks.bundles import overlay_keys
 
 BANDS = {"train#simulate#crop": 24, "train#simulate#rows": 16, "train#simulate#cols": 48}
@@ -127,7 +127,7 @@ def test_no_time_left_measures_nothing_and_says_so(tmp_path) -> None:
 def test_figures_of_others_and_of_domains_stand_where_they_belong() -> None:
     keys = {"protocol": "rgb", "paper": {"A d3gm": "1 / 2", "IR-SDE": "3 / 4"}}
     rows = [{"domain": domain, "method": "d3gm", "rgb psnr": 20.0, "y-uint8 psnr": 21.0} for domain in ("A", "B")]
-    assert beside_paper(rows, keys) == [
+    assert next_to_paper(rows, keys) == [
         {"domain": "A", "method": "d3gm", "rgb psnr": 20.0, PAPER: "1 / 2"},
         {"domain": "B", "method": "d3gm", "rgb psnr": 20.0, PAPER: "not known"},
         {"method": "IR-SDE (paper)", PAPER: "3 / 4"},

@@ -91,7 +91,7 @@ def test_shapes_that_differ_are_refused():
 
 def test_the_expected_std_adds_squares_and_grows_with_what_the_scan_contradicts() -> None:
     std, error = np.full((4, 4), 3.0), np.full((4, 4), 2.0)
-    options = {"drawn": 1.0, "foretold": 2.0, "surprise": 0.0}
+    options = {"drawn": 1.0, "predicted": 2.0, "surprise": 0.0}
     np.testing.assert_allclose(calibrated_std(std, error, 12.0, 0.3, **options), 13.0)
     np.testing.assert_allclose(calibrated_std(std, None, 4.0, 0.3, **options), 5.0)
     sizes = [calibrated_std(std, error, 0.0, seen, **options | {"surprise": 1.0})[0, 0] for seen in (0.0, 0.5, None, 1.0, 9.0)]
