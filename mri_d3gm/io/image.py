@@ -54,6 +54,7 @@ def make_image(
     affine: np.ndarray,
     files: tuple[Path, ...],
     description: str = "",
+    *,
     time_step: float | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Image:

@@ -48,7 +48,7 @@ def read_nifti(path: str | Path) -> Image:
     step = float(str(header["pixdim"][4])) * SECONDS_PER_UNIT[time] if time in SECONDS_PER_UNIT else None
     description = bytes(header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
     source = {"format": version, **{name: int(header[name]) for name in ("sform_code", "qform_code")}}
-    return make_image(path, array, affine, (Path(path),), description, step, source)
+    return make_image(path, array, affine, (Path(path),), description, time_step=step, source=source)
 
 
 def _version(head: bytes) -> str | None:

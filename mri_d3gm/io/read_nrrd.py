@@ -51,7 +51,7 @@ def read_nrrd(path: str | Path) -> Image:
     if len(kept) == 2:
         array = array[:, :, None]
     files, content = (Path(path), *data_files), str(header.get("content", ""))
-    return make_image(path, array, affine, files, content, _time_step(header, extra), {"format": "NRRD"})
+    return make_image(path, array, affine, files, content, time_step=_time_step(header, extra), source={"format": "NRRD"})
 
 
 def _time_step(header: Mapping[str, Any], extra: list[int]) -> float | None:

@@ -58,7 +58,7 @@ def d3gm(
 
     def draw(number: int) -> Drawn:
         seeds = [draw_seed(settings.seed, index, number) for index in indices]
-        return one_draw(measurement, network, settings, mu, MIRRORS[number % len(MIRRORS)], seeds, tell)
+        return one_draw(measurement, network, settings, mu, MIRRORS[number % len(MIRRORS)], seeds=seeds, progress=tell)
 
     def fold(number: int) -> list[Support] | None:
         found = fold_support(network, measurement, number)
@@ -84,6 +84,7 @@ def one_draw(
     settings: Recon | SuperResolve,
     mu: Tensor,
     axes: tuple[int, ...],
+    *,
     seeds: Sequence[int],
     progress: Progress,
 ) -> Drawn:

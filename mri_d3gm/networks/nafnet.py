@@ -74,6 +74,7 @@ class NAFNet(nn.Module):
     def __init__(
         self,
         features: int = 32,
+        *,
         levels: int = 3,
         blocks: int = 2,
         embedding: int = 64,

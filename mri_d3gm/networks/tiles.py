@@ -39,6 +39,7 @@ def tiled_estimate(
     mu: Tensor,
     tile: int = 512,
     margin: int = 128,
+    *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """The last x0 estimate of x, mu (batch, channels, rows, cols), without physics; one evaluation of each tile.

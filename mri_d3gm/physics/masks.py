@@ -87,6 +87,7 @@ def make_mask(
     axis: str = "phase",
     center_fraction: float | None = None,
     seed: int = 0,
+    *,
     limits: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """A mask for k-space of `shape` (rows, cols): (1, cols) for axis phase, (rows, 1) for readout, (rows, cols) for 2-D.

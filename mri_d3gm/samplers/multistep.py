@@ -14,7 +14,7 @@ Law = Callable[[Tensor, Tensor], Gaussian]
 
 
 def _multistep(
-    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, noise: Noise, on_x0: Hook, law: Law
+    path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook, law: Law
 ) -> Tensor:
     previous, last_h = None, 0.0
     for later, earlier in pairs(times):
@@ -32,11 +32,11 @@ def multistep(
     path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Deterministic, order 2; see `Solver`."""
-    return _multistep(path, denoise, x, mu, times, noise, on_x0, path.deterministic)
+    return _multistep(path, denoise, x, mu, times, noise=noise, on_x0=on_x0, law=path.deterministic)
 
 
 def multistep_sde(
     path: Dynamics, denoise: Denoise, x: Tensor, mu: Tensor, times: Tensor, *, noise: Noise, on_x0: Hook = identity
 ) -> Tensor:
     """Stochastic (SDE-DPM-Solver++ 2M); see `Solver`."""
-    return _multistep(path, denoise, x, mu, times, noise, on_x0, path.posterior)
+    return _multistep(path, denoise, x, mu, times, noise=noise, on_x0=on_x0, law=path.posterior)

@@ -163,7 +163,7 @@ def test_endings_that_nobody_writes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape, step", [((3, 4, 5), None), ((3, 4, 5, 2), None), ((3, 4, 5, 2), 0.8), ((3, 4, 1, 3), 2.5)])
 def test_what_is_written_comes_back(tmp_path: Path, ending: str, shape: tuple[int, ...], step: float | None) -> None:
     affine = np.array([[-0.8, 1.2, 0, -3], [0.6, 1.6, 0, 5], [0, 0, 4, 11], [0, 0, 0, 1.0]])
-    image = make_image("a", np.random.default_rng(0).normal(size=shape), affine, (), "", step)
+    image = make_image("a", np.random.default_rng(0).normal(size=shape), affine, (), "", time_step=step)
     save_image(tmp_path / f"A{ending.upper()}", image, 1, "a text")
     again = open_image(tmp_path / f"A{ending.upper()}")
     np.testing.assert_array_equal(again.array, image.array)

@@ -55,5 +55,5 @@ def test_a_flat_picture_shows_no_seams() -> None:
 def test_progress_counts_tiles() -> None:
     told: list[tuple[int, int]] = []
     x = torch.rand(1, 3, 300, 200)
-    tiled_estimate(shaken(), x, torch.ones(1, dtype=torch.float64), x, 256, 96, lambda *counts: told.append(counts))
+    tiled_estimate(shaken(), x, torch.ones(1, dtype=torch.float64), x, 256, 96, progress=lambda *counts: told.append(counts))
     assert told == [(1, 2), (2, 2)]
