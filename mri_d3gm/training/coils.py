@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mri_d3gm.physics.coil_maps import CROP, SQUARINGS, normalised, smooth_coil_maps
+from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.training.draws import chance, one_of, uniform
 
 VIRTUAL = 8
@@ -76,10 +77,22 @@ def virtual_maps(numbers: Tensor, compressing: Tensor, rows: int, cols: int) -> 
     return normalised(torch.complex(*fine.unflatten(1, (2, -1)).unbind(1)))
 
 
-def espirit_maps(kspace: Tensor, calibration: tuple[int, int], threshold: float = 0.02, kernel: int = 6) -> Tensor:
+def maps_of_band(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
+    """ESPIRiT's maps of bands of rows (batch, coils, rows, cols), as if nothing lay beyond them.
+
+    By themselves bands go on at their first row after their last one, where maps that are smooth cannot follow.
+    """
+    margin = kspace.shape[2] // 2
+    return espirit_maps(fft2c(functional.pad(ifft2c(kspace), (0, 0, margin, margin))), calibration, margin=margin)
+
+
+def espirit_maps(
+    kspace: Tensor, calibration: tuple[int, int], threshold: float = 0.02, kernel: int = 6, *, margin: int = 0
+) -> Tensor:
     """`physics.coil_maps.espirit` of a batch (batch, coils, rows, cols), so that a GPU waits for nothing.
 
-    The projection on the strong part of the calibration matrix is (G + tau)^-1 G, sharpened, instead of its eigenvectors.
+    margin rows are left out at both ends. The projection on the strong part of the calibration matrix is (G + tau)^-1 G,
+    sharpened, instead of its eigenvectors.
     """
     batch, coils, rows, cols = kspace.shape
     height, width = calibration
@@ -88,7 +101,8 @@ def espirit_maps(kspace: Tensor, calibration: tuple[int, int], threshold: float 
     kh, kw = (min(kernel, max(3, extent // 2)) for extent in calibration)
     patches = centre.unfold(2, kh, 1).unfold(3, kw, 1).permute(0, 2, 3, 1, 4, 5).reshape(batch, -1, coils * kh * kw)
     correlation = _correlation(_strong_part(patches.mH @ patches, threshold).reshape(batch, coils, kh, kw, coils, kh, kw))
-    down, across = _waves(rows, kh, kspace), _waves(cols, kw, kspace)
+    down, across = _waves(rows, kh, kspace)[margin : rows - margin], _waves(cols, kw, kspace)
+    rows = len(down)
     operator = torch.einsum("yp,bpqvw,xq->byxvw", down, correlation, across).reshape(batch, -1, coils, coils)
     for _ in range(SQUARINGS):
         operator = operator @ operator

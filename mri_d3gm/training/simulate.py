@@ -24,7 +24,7 @@ from mri_d3gm.training.coils import (
     draw_coils,
     draw_count,
     draw_mixing,
-    espirit_maps,
+    maps_of_band,
     virtual_maps,
 )
 from mri_d3gm.training.draws import chance, log_uniform, one_of, uniform
@@ -205,7 +205,7 @@ def measure(scene: Scene) -> Case:
     coil_maps = true_maps
     if true_maps is not None and scene.maps != "true":
         found = scene.maps == "espirit"
-        coil_maps = espirit_maps(whole, scene.calibration) if found else low_resolution_maps(whole, scene.calibrating)
+        coil_maps = maps_of_band(whole, scene.calibration) if found else low_resolution_maps(whole, scene.calibrating)
     mu = combine(ifft2c(kspace), coil_maps)
     target = combine(expand(clean, true_maps), coil_maps)
     target = target * (clean.abs() / target.abs().clamp_min(1e-6)).clamp_max(10)

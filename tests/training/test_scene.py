@@ -10,7 +10,7 @@ from scans import phantom
 from mri_d3gm.physics.coil_maps import espirit
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.phase import imaginary_share
-from mri_d3gm.training.coils import COUNTS, compression, draw_coils, espirit_maps, virtual_maps
+from mri_d3gm.training.coils import COUNTS, compression, draw_coils, espirit_maps, maps_of_band, virtual_maps
 from mri_d3gm.training.masks import draw_accel, random_mask, random_mask_2d, regular_mask, without_a_side
 from mri_d3gm.training.phases import draw_phase, phases
 from mri_d3gm.training.simulate import Scene, draw_ghost, draw_scene, ghosts, measure
@@ -108,6 +108,16 @@ def test_maps_of_a_batch_are_those_of_the_product(calibration: tuple[int, int]) 
         overlap = (mine.conj() * product).sum(0)[both & (magnitude[0] > 0)]
         assert float(both.float().mean()) > 0.95 * float((product.abs().sum(0) > 0).float().mean())
         assert float(overlap.mean().abs()) > 0.99
+
+
+def test_maps_of_a_band_know_nothing_of_its_other_end() -> None:
+    numbers = torch.stack([draw_coils(8, seeded(seed)) for seed in range(6)])
+    true = virtual_maps(numbers, torch.eye(8, dtype=torch.complex64).expand(6, -1, -1), 48, 160)
+    kspace = fft2c(true * torch.rand(6, 1, 48, 160, generator=seeded(0)))
+    edges = torch.tensor([0, 1, 46, 47])
+    ours, plain = (maps(kspace, (24, 24)) for maps in (maps_of_band, espirit_maps))
+    missed, known = (float(1 - (true.conj() * maps).sum(1).abs()[:, edges].mean()) for maps in (ours, plain))
+    assert missed < 0.03 and missed < 0.5 * known
 
 
 def test_shares_turn_parts_off() -> None:
