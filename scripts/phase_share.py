@@ -3,7 +3,7 @@
 Usage: python scripts/phase_share.py KSPACE PICTURE.png --data DIR [--config training-data] [--cases 100] [--rough 0.5]
 
 The share is `physics.phase.imaginary_share`. KSPACE is a folder of .h5 files, of which the fully sampled ones are measured
-slice by slice; DIR is the folder that the sources of the configuration are relative to.
+slice by slice. The configuration is a file, or the name of one in `configs/`; its sources are relative to the folder DIR.
 """
 
 import argparse
@@ -40,7 +40,8 @@ def of_file(path: Path) -> list[float]:
 
 def of_training(data: Path, config: str, cases: int, rough: float) -> list[float]:
     """The share of single-coil cases, one of each batch, without noise."""
-    overlay = json.loads((CONFIGS / f"{config}.json").read_text())
+    file = Path(config) if config.endswith(".json") else CONFIGS / f"{config}.json"
+    overlay = json.loads(file.read_text())
     slices = load_slices(data, overlay["sources"])
     found = []
     for seed in range(cases):
