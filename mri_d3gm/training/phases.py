@@ -56,7 +56,7 @@ def draw_phase(generator: torch.Generator, rough: float = 1.0) -> Tensor:
     places[count:] = FAR
     regions = torch.cat([places, uniform(0.2, 2, generator) * torch.randn(REGIONS, 1, generator=generator)], 1)
     echo = [_signed(log_uniform(0.5, 6, generator), generator) for _ in range(2)]
-    air = [log_uniform(0.3, 6, generator), uniform(0, math.pi, generator)]
+    air = [log_uniform(0.15, 2.5, generator), uniform(0, math.pi, generator)]
     if not has[0] and not any(has[1:]):
         has[0] = real
     if not has[0]:
