@@ -12,7 +12,9 @@ from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
-from mri_d3gm.training.simulate import Case, change_contrast, draw, draw_contrast, turn, uniform
+from mri_d3gm.training.anatomy import change_contrast, draw, draw_contrast, turn
+from mri_d3gm.training.draws import uniform
+from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Example
 
 

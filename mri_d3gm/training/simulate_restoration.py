@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mri_d3gm.physics.unknown import Unknown
-from mri_d3gm.training.simulate import Case, draw, uniform
+from mri_d3gm.training.anatomy import draw
+from mri_d3gm.training.draws import uniform
+from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Example
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain

@@ -6,7 +6,8 @@ from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import expand
 from mri_d3gm.physics.trust import Support, discounted, support, weights_of_bands, withheld_samples
-from mri_d3gm.training.simulate import draw_coils, random_mask, random_mask_2d
+from mri_d3gm.training.coils import draw_coils
+from mri_d3gm.training.masks import random_mask, random_mask_2d
 
 KINDS = ("columns", "rows", "planar")
 
@@ -14,7 +15,7 @@ KINDS = ("columns", "rows", "planar")
 def case(kind: str, coils: int = 1):
     generator = torch.Generator().manual_seed(3)
     image = torch.randn(1, 48, 64, dtype=torch.complex64, generator=generator)
-    mask = random_mask_2d(48, 64, generator) if kind == "planar" else random_mask(64, generator, 4.0)
+    mask = random_mask_2d(48, 64, generator, 6.0) if kind == "planar" else random_mask(64, generator, 4.0)
     if kind == "rows":
         mask = random_mask(48, generator, 4.0).T
     maps = smooth_coil_maps(draw_coils(coils, generator)[None], 48, 64) if coils > 1 else None

@@ -3,12 +3,14 @@ from functools import partial
 import pytest
 import torch
 from scans import phantom
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.training.coils import maps_of_band
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.replay import Replayed
-from mri_d3gm.training.simulate import Case, draw_scene
+from mri_d3gm.training.simulate import Case, draw_scene, measure
 from mri_d3gm.training.sources import Example
 
 SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
@@ -31,7 +33,7 @@ def step(device: str):
 
 def test_batches_have_few_shapes() -> None:
     scenes = [SMALL(SLICES, seed) for seed in range(300)]
-    kinds = {(tuple(s.magnitude.shape), tuple(s.mask.shape), None if s.coils is None else s.coils.shape[1]) for s in scenes}
+    kinds = {(s.magnitude.shape, s.mask.shape, None if s.mixing is None else s.mixing.shape[1]) for s in scenes}
     assert 10 < len(kinds) <= 25
 
 
@@ -40,6 +42,28 @@ def test_a_step_reads_nothing_back_from_its_device() -> None:
     for seed in range(12):
         case = SMALL(SLICES, seed).on("cpu").on("meta")
         assert run(*inputs(case)).device.type == "meta"
+
+
+class Waiting(TorchDispatchMode):
+    """Refuses what makes a host wait for its device: numbers read back, and shapes that depend on data."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero), func
+        return func(*args, **(kwargs or {}))
+
+
+def test_measuring_reads_nothing_back_from_its_device() -> None:
+    kinds = set()
+    for seed in range(30):
+        scene = SMALL(SLICES, seed)
+        with Waiting():
+            measure(scene)
+        kinds.add("one" if scene.coils is None else scene.maps)
+    assert kinds >= {"one", "true", "low-resolution"}
+    with Waiting():
+        maps_of_band(torch.randn(2, 4, 24, 32, dtype=torch.complex64), (16, 12))
+    with pytest.raises(AssertionError), Waiting():
+        torch.ones(1).item()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
