@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from mri_d3gm.errors import InputError
 
+Progress = Callable[[int, int], None]  # (done, all)
+Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -47,7 +47,7 @@ def prepare_batch(
 
 
 class Gatherer(ABC):
-    """Keeps what the evaluator gives, batches of one; `result` after the run, written where an output was given."""
+    """Keeps what the evaluator gives; `result` after the run, written where an output was given."""
 
     def __init__(self, path: str, settings: Any, output: str | None = None) -> None:
         self.path, self.settings, self.output, self.started = str(path), settings, output, time.monotonic()
@@ -61,18 +61,16 @@ class Gatherer(ABC):
         engine.add_event_handler(Events.COMPLETED, self.end)
 
     def check(self, _: Engine) -> None:
-        """Whether the output can be written is known before the work."""
-        if self.output is not None:
-            check_writable(self.names())
-
-    def begin(self) -> None:
-        """Refuse an output that could not be written."""
+        """A run begins: whether its output can be written is known before the work."""
+        self.slices, self.started = [], time.monotonic()
         if self.output is not None:
             check_writable(self.names())
 
     def keep(self, engine: Engine) -> None:
-        """One batch."""
-        self.add(engine.state.batch, engine.state.output["pred"])  # type: ignore[arg-type,index,call-overload]
+        """A batch, one after the other."""
+        batch, draws = engine.state.batch, engine.state.output["pred"]  # type: ignore[index,call-overload]
+        for index in range(len(draws.images)):
+            self.add(_one(batch, index), draws.one(index))  # type: ignore[arg-type]
 
     def seconds(self) -> float:
         """Since the run was set up."""
@@ -84,11 +82,16 @@ class Gatherer(ABC):
 
     @abstractmethod
     def add(self, batch: Batch, draws: Draws) -> None:
-        """Keep a batch; an empty slice stays empty, whatever the network made of it."""
+        """Keep a batch of one; an empty slice stays empty, whatever the network made of it."""
 
     @abstractmethod
     def end(self, _: Engine) -> None:
         """Assemble the result, and write it where an output was given."""
+
+
+def _one(batch: Batch, index: int) -> Batch:
+    """One of a collated batch, as a batch of one."""
+    return {name: _one(value, index) if isinstance(value, dict) else value[index : index + 1] for name, value in batch.items()}
 
 
 def _reference(batch: Batch) -> np.ndarray | None:

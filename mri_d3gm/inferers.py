@@ -1,6 +1,7 @@
 """MONAI inferers: `pipeline.solve` with the settings of a task."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from monai.inferers import Inferer
@@ -11,7 +12,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.pipeline import solve
-from mri_d3gm.settings import Settings
+from mri_d3gm.settings import Settings, SlicedSettings
 
 
 class SettingsInferer(Inferer):
@@ -29,5 +30,5 @@ class SettingsInferer(Inferer):
         **_: Any,
     ) -> Draws:
         """inputs: the prior mean, which the measurement knows by itself; indices: as in `pipeline.solve`."""
-        with one_thread():
+        with one_thread() if isinstance(self.settings, SlicedSettings) else nullcontext():
             return solve(measurement, network, self.settings, indices)

@@ -8,29 +8,27 @@ One after the other:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.compute import Map, Progress
 from mri_d3gm.io.scan import Scan
-from mri_d3gm.methods import METHODS
-from mri_d3gm.methods.diffusion import Map, Progress
+from mri_d3gm.methods import METHODS, classical
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian
+from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian, measured
 from mri_d3gm.physics.coil_maps import estimate_coil_maps
-from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.masks import achieved_accel, make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
 from mri_d3gm.physics.normalise import image_scale, normalised_kspace
-from mri_d3gm.physics.operators import rss
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
-from mri_d3gm.settings import Recon, Settings, SuperResolve
+from mri_d3gm.settings import Recon, Settings, SuperResolve, entries, flag_of
 
 
 def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
@@ -38,19 +36,21 @@ def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
     where it has one, else one drawn from the seed.
     """
     if scan.mask is not None:
+        drawn = [entry for entry in entries(Recon) if entry.name in ("mask_kind", "axis", "center_fraction")]
+        flags = ", ".join(flag_of(entry) for entry in drawn if getattr(settings, entry.name) != entry.default)
+        said = [f"the file's own mask is used; {flags} ignored"] if flags else []
         own = achieved_accel(scan.mask, scan.limits)
         if settings.accel is not None and abs(settings.accel / own - 1) > 0.2:
-            return scan.mask, [f"the file's own mask (R = {own:.1f}) is used; --accel {settings.accel:g} is ignored"]
-        return scan.mask, []
-    limits = scan.limits if settings.axis == "phase" else None
+            return scan.mask, [f"the file's own mask (R = {own:.1f}) is used; --accel {settings.accel:g} is ignored", *said]
+        return scan.mask, said
     accel = 8.0 if settings.accel is None else settings.accel
     options = settings.mask_kind, settings.axis, settings.center_fraction, settings.seed
-    return make_mask((scan.rows, scan.cols), accel, *options, limits=limits), []
+    return make_mask((scan.rows, scan.cols), accel, *options, limits=scan.limits), []
 
 
 class Prepared(NamedTuple):
     """A batch ready to be solved: its measurement on normalised images, the scale of each, (batch,), and what was found out of
-    k-space: noise in normalised units, and where the coil maps are from (file, espirit, low-resolution or none).
+    k-space: noise in normalised units, and where the coil maps are from (given, espirit, low-resolution or none).
     """
 
     measurement: Measurement
@@ -80,15 +80,14 @@ def prepare(
     (batch, coils, rows, cols): estimated where there are several coils and none are given. noise: deviation of the noise in
     each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
     """
-    if outside is not None and mask.shape[-1] > 1:
-        mask = mask & ~outside
+    mask = measured(mask, outside)
     items, scales, found, maps, sources = [], [], [], [], []
     for index, one in enumerate(kspace):
         normalised, scale = normalised_kspace(one * mask)
         items.append(normalised)
         scales.append(scale)
         found.append(estimate_noise(normalised, mask, noise, 1 / scale))
-        one_maps, source = None if coil_maps is None else coil_maps[index], "file"
+        one_maps, source = None if coil_maps is None else coil_maps[index], "given"
         if coil_maps is None:
             one_maps, source = estimate_coil_maps(normalised, mask) if len(one) > 1 else (None, "none")
         maps.append(one_maps)
@@ -167,6 +166,6 @@ def finish(
 
 def zero_filled(prepared: Prepared) -> np.ndarray:
     """Root of the sum of squares of the zero-filled coils, (batch, rows, cols) float32 in the data's units."""
-    measurement: Any = prepared.measurement
-    images = rss(ifft2c(measurement.kspace)).cpu().double().numpy()
-    return (images * prepared.scale[:, None, None]).astype(np.float32)
+    measurement = prepared.measurement
+    assert isinstance(measurement, Cartesian)
+    return finish(classical.zero_filled(measurement), prepared.scale).images

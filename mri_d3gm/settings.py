@@ -32,16 +32,17 @@ def option(
     *,
     choices: tuple[Any, ...] = (),
     least: float | None = None,
+    most: float | None = None,
     flag: str = "",
     decides: bool = True,
     shown: bool = True,
 ) -> Any:
     """A field of settings.
 
-    choices: all that it may be; least: the smallest it may be; flag: of the command line, where it is not the name's;
-    decides: whether the result depends on it; shown: whether the command line has it.
+    choices: all that it may be; least, most: the smallest and the largest; flag: of the command line, where it is not the
+    name's; decides: whether the result depends on it; shown: whether the command line has it.
     """
-    about = {"help": help, "choices": choices, "least": least, "flag": flag, "decides": decides, "shown": shown}
+    about = {"help": help, "choices": choices, "least": least, "most": most, "flag": flag, "decides": decides, "shown": shown}
     return field(default=default, metadata=about)
 
 
@@ -52,7 +53,7 @@ def flag_of(entry: "Field[Any]") -> str:
 
 def entries(settings: type) -> "list[Field[Any]]":
     """The options of a task, its own before those that all tasks share, those of the command line before the rest."""
-    shared = {entry.name for entry in fields(Settings)}
+    shared = {entry.name for entry in fields(SlicedSettings)}
     return sorted(fields(settings), key=lambda entry: (not entry.metadata["shown"], entry.name in shared))
 
 
@@ -68,14 +69,11 @@ class Settings:
 
     bundle: ClassVar[str]
 
-    seed: int = option(0, "Seed of everything that is drawn.", least=0)
+    seed: int = option(0, "Seed of everything that is drawn.", least=0, most=2**32 - 1)
     solver: str = option("posterior", "Solver of the reverse process.", choices=SOLVERS)
     tau: float | None = option(None, "Noise of the path; the weights' own if left out.")
     weights: str | None = option(None, "Weights file instead of the shipped one.", decides=False)
     device: str = option("auto", "auto, cpu or cuda.", decides=False)
-    threads: int | None = option(
-        None, "Slices (or draws of one) at a time on a CPU; as many as cores if left out.", least=1, decides=False
-    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -98,7 +96,7 @@ class Settings:
 def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
     """The value of an option in its own type; InputError where it cannot be."""
     kind, flag = type_of(settings, entry.name), flag_of(entry)
-    choices, least = entry.metadata["choices"], entry.metadata["least"]
+    choices, least, most = (entry.metadata[name] for name in ("choices", "least", "most"))
     if value is None:
         if entry.default is None:
             return None
@@ -117,11 +115,22 @@ def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
         raise InputError(f"{flag} {value}: unknown; one of {', '.join(map(str, choices))}")
     if least is not None and not value >= least:
         raise InputError(f"{flag} {value:g}: must be {least:g} or more")
+    if most is not None and not value <= most:
+        raise InputError(f"{flag} {value}: must be {most:.0f} or less")
     return value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recon(Settings):
+class SlicedSettings(Settings):
+    """Options of a task that works on slices, each with one thread, so that results do not depend on how many at a time."""
+
+    threads: int | None = option(
+        None, "Slices (or draws of one) at a time on a CPU; as many as cores if left out.", least=1, decides=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recon(SlicedSettings):
     """Reconstruction. Of steps, samples and trust, what is None is as `quality` says."""
 
     bundle: ClassVar[str] = "reconstruction"
@@ -147,7 +156,7 @@ class Recon(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuperResolve(Settings):
+class SuperResolve(SlicedSettings):
     """Super-resolution in plane."""
 
     bundle: ClassVar[str] = "super_resolution"

@@ -85,7 +85,7 @@ def stability(folder: Path) -> dict[str, Any]:
 
 def train(folder: Path) -> dict[str, Any]:
     write_scan(folder / "a.h5", fft2c(phantom(2, 64, 64)))
-    network = {"_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0, "options": {"blocks": 1, "features": 8}}
+    network = {"_target_": "mri_d3gm.training.grow.seeded_denoiser", "seed": 0, "options": {"blocks": 1, "features": 8}}
     small = {"rows": 16, "cols": 48, "crop": 24}
     settings = {"sources": [{"glob": "*.h5"}], "validation_sources": [{"glob": "*.h5"}], "network_def": network}
     settings |= {f"train#simulate#{name}": size for name, size in small.items()} | {"train#trainer#precision": "float32"}

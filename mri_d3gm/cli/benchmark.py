@@ -10,7 +10,7 @@ import click
 
 from mri_d3gm.cli.options import command, option_of
 from mri_d3gm.errors import InputError
-from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)
 Row = dict[str, Any]
@@ -67,11 +67,11 @@ MAX_MINUTES = click.Option(
 )
 
 
-def trained(protocol: str, data: Path, folder: Path, max_minutes: float | None) -> str:
+def trained(protocol: str, data: Path, folder: Path, device: str, max_minutes: float | None) -> str:
     """Train by a protocol's own sources, going on where `folder` was; its weights."""
     from mri_d3gm.tasks.train import train
 
-    train(protocol, str(data), str(folder), max_minutes=max_minutes)
+    train(protocol, str(data), str(folder), device, max_minutes)
     return str(folder / "weights.safetensors")
 
 
@@ -89,7 +89,7 @@ def sr(data: Path, output: Path, protocol: str, method: str, train: bool, max_mi
     from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
 
     if train:
-        options["weights"] = trained(protocol, data, output / "train", max_minutes)
+        options["weights"] = trained(protocol, data, output / "train", options["device"], max_minutes)
     show(benchmark_sr(data, output, protocol_of(protocol), method.split(","), options, report), output)
 
 
@@ -100,7 +100,7 @@ def restore(
     from mri_d3gm.lab.benchmark import benchmark_restoration, network_size, protocol_of
 
     if train:
-        options["weights"] = trained(protocol, data, output / "train", max_minutes)
+        options["weights"] = trained(protocol, data, output / "train", options["device"], max_minutes)
     keys = protocol_of(protocol)
     show(benchmark_restoration(data, output, keys, method.split(","), options, report), output)
     parameters, operations = network_size(keys["task"], options["weights"])
@@ -109,7 +109,8 @@ def restore(
 
 def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
     """Options of a task that hold for every row."""
-    names = ("solver", "steps", "samples", "tau", *more, "weights", "device", "threads")
+    names = ["solver", "steps", "samples", "tau", *more, "weights", "device"]
+    names += ["threads"] if issubclass(settings, SlicedSettings) else []
     return [option_of(settings, name) for name in names]
 
 

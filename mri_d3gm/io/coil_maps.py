@@ -17,7 +17,7 @@ def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
         with h5py.File(path) as file:
             maps = file["coil_maps"]
             array = maps[index] if maps.ndim == 4 else maps[()]
-    except (OSError, KeyError, ValueError, IndexError) as error:
+    except (OSError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: no readable dataset coil_maps for slice {index}") from error
     return checked_coil_maps(array, scan, str(path))
 

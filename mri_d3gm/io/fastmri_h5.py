@@ -10,7 +10,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import sampling_of
+from mri_d3gm.io.sampling import outside_is_sampled, sampling_of
 from mri_d3gm.io.scan import Limits, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
@@ -66,6 +66,8 @@ def read_fastmri(path: Path, crop: bool = True) -> Scan:
         kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, crop)
         first = _first_signal(kspace, name)
         mask = _mask(file, name, rows, cols)
+        if limits is not None and outside_is_sampled(first, limits):
+            limits = None
         if mask is None or np.broadcast_to(mask, (rows, cols))[:, slice(*(limits or (None,)))].all():
             mask, padded = sampling_of(first, limits)
             if padded not in (None, limits):

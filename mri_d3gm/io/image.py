@@ -1,6 +1,5 @@
 """MRI images: what every reader returns, checked in one place."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -120,13 +119,3 @@ def slice_axis(image: Image) -> int:
     sizes = spacing(image)
     order = np.argsort(sizes)
     return int(order[2]) if sizes[order[2]] > THICK * sizes[order[1]] else 2
-
-
-def image_hash(image: Image) -> str:
-    """sha256 of the bytes of all files of the image, one after the other, hex; InputError where one cannot be read."""
-    digest = hashlib.sha256()
-    for path in image.files:
-        with reading(path), path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -40,14 +40,6 @@ def affine_of(shape: tuple[int, ...], voxel_mm: tuple[float, float, float], acqu
     return affine
 
 
-def write_nifti(
-    path: str | Path, volume: np.ndarray, voxel_mm: tuple[float, float, float], acquisition: str, description: str
-) -> None:
-    """Write (slices, rows, cols) as float32 NIfTI, axes (column, row, slice), in mm, centred at 0 (`affine_of`), code 2."""
-    affine = affine_of(volume.shape, voxel_mm, acquisition)
-    write_nifti_image(path, Image(volume.transpose(2, 1, 0), affine, (), ""), 2, description)
-
-
 def write_nifti_image(path: str | Path, image: Image, code: int, description: str) -> None:
     """Write array, affine and time step as float32 NIfTI.
 

@@ -71,7 +71,7 @@ def scan_of_array(
     first, second, third = (float(size) for size in voxel)
     limits = None
     if mask is None and data.any():
-        mask, limits = sampling_of(data[[one.any() for one in data]][0], None)
+        mask, limits = sampling_of(next(one for one in data if one.any()), None)
     elif mask is not None:
         if (mask := np.asarray(mask)).dtype.kind not in "biuf" or not np.isfinite(mask).all():
             raise InputError(f"mask: {mask.dtype}; booleans or finite numbers are needed")

@@ -15,7 +15,7 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
     rows, cols = kspace.shape[-2:]
     sampled = (np.abs(kspace) > 0).reshape(-1, rows, cols).any(0)
     columns, lines = sampled.any(0), sampled.any(1)
-    if limits is not None and (columns[: limits[0]].any() or columns[limits[1] :].any()):
+    if limits is not None and outside_is_sampled(kspace, limits):
         limits = None
     first, end = limits or (0, cols)
     block, rows_whole = _block(columns, first, end), _block(lines, 0, rows) is not None
@@ -26,6 +26,11 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
         return columns[None], limits
     limits = None if block == (0, cols) else block
     return (None if rows_whole else lines[:, None]), limits
+
+
+def outside_is_sampled(kspace: np.ndarray, limits: tuple[int, int]) -> bool:
+    """Whether k-space (..., rows, cols) has data outside columns first to end, which limits then contradict."""
+    return bool(np.any(kspace[..., : limits[0]]) or np.any(kspace[..., limits[1] :]))
 
 
 def _block(measured: np.ndarray, first: int, end: int) -> tuple[int, int] | None:

@@ -149,6 +149,10 @@ def benchmark_restoration(
         raise InputError(f"{protocol.get('name')}: has no task, derain or dehaze, so it restores nothing")
     jobs = []
     for entry, index, path, name in entries(Path(data), protocol):
+        if not {"target", "degrade"} & entry.keys():
+            raise InputError(
+                f"{protocol.get('name')}: domain {entry.get('domain')} has neither target nor degrade to score against"
+            )
         target = target_of(path, entry) if "target" in entry else None
         same = {"task": protocol["task"], "target": target, "degrade": entry.get("degrade"), "index": index}
         jobs += [Job(path, name | {"method": m}, Restore.of(options | same | {"method": m})) for m in methods]
@@ -202,6 +206,8 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
 
     A row is measured once: see `key_of`. rows.jsonl also keeps those of other runs, which are not used.
     """
+    if not jobs:
+        raise InputError(f"{output}: nothing to measure: no domain has files here")
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     with open(output / "rows.jsonl", "a+") as file:

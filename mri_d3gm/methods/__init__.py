@@ -1,4 +1,6 @@
-"""Methods by task and name: (measurement, network, settings, indices, *, run, progress) -> Draws. A new one is one line here.
+"""Methods by task and name: (measurement, network, settings, indices, *, run, progress) -> Draws.
+
+A new one is one line here, and its name in `settings`.
 
 The network is None for those that use none.
 """
@@ -6,7 +8,7 @@ The network is None for those that use none.
 from collections.abc import Callable
 
 from mri_d3gm.methods import classical, diffusion, pictures, upsampling
-from mri_d3gm.methods.draws import Draws
+from mri_d3gm.methods.draws import Draws, prior_mean
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 
 Method = Callable[..., Draws]
@@ -24,7 +26,7 @@ METHODS: dict[type[Settings], dict[str, Method]] = {
     SuperResolve: {
         "d3gm": diffusion.d3gm,
         "regression": diffusion.regression,
-        "sinc": upsampling.sinc,
+        "sinc": prior_mean,
         "nearest": upsampling.nearest,
         "linear": upsampling.linear,
         "cubic": upsampling.cubic,
@@ -33,7 +35,7 @@ METHODS: dict[type[Settings], dict[str, Method]] = {
     Restore: {
         "d3gm": pictures.tiled,
         "regression": pictures.tiled,
-        "identity": pictures.identity,
+        "identity": prior_mean,
         "dark-channel": pictures.dark_channel,
         "median": pictures.median,
     },

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mri_d3gm.compute import Map, Progress
 from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian
@@ -18,8 +19,6 @@ from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
-Progress = Callable[[int, int], None]
 
 
 class Drawn(NamedTuple):
@@ -74,7 +73,8 @@ def d3gm(
         supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
         assert isinstance(measurement, Cartesian)  # no other has samples to withhold
         images = torch.stack([discounted(images[i], measurement[i], s) for i, s in enumerate(supports) if s is not None])
-    return Draws(images, evaluations, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
+    used = len(tasks) * (settings.steps or 1) + len(found)
+    return Draws(images, used, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
 
 
 @torch.no_grad()

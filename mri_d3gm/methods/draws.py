@@ -1,6 +1,6 @@
 """What every method returns, and what a method that uses the network needs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +27,22 @@ class Draws(NamedTuple):
     support: list[Support | None] | None = None
     error: Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def one(self, index: int) -> "Draws":
+        """Those of one of the batch, as a batch of one."""
+        part = slice(index, index + 1)
+        tensors = (None if value is None else value[part] for value in (self.images, self.residual, self.support, self.error))
+        images, residual, found, error = tensors
+        return Draws(images, self.evaluations, residual, found, error)  # type: ignore[arg-type]
 
 
 def draw_seed(seed: int, index: int, draw: int) -> int:
     """Seed of one draw of one slice, well mixed."""
     return int(np.random.SeedSequence([seed, index, draw]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def prior_mean(measurement: Measurement, *_: Any, **__: Any) -> Draws:
+    """What the measurement shows by itself: the degraded picture, or the zero-filled image, of one component."""
+    return Draws(measurement.prior_mean()[:, None], 0)
 
 
 class Agreement:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mri_d3gm.methods.diffusion import Progress
+from mri_d3gm.compute import Progress
 from mri_d3gm.methods.draws import Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.tiles import tiled_estimate
@@ -52,11 +52,6 @@ def tiled(
         seeds = [draw_seed(settings.seed, index, draw) for index in indices]
         mean += sample(network.path, denoise, mu, SOLVERS[settings.solver], settings.steps, seeds)[0] / settings.samples
     return Draws(mean[:, None], evaluations)
-
-
-def identity(measurement: Measurement, *_: Any, **__: Any) -> Draws:
-    """The degraded picture."""
-    return Draws(measurement.prior_mean()[:, None], 0)
 
 
 def dark_channel(measurement: Measurement, *_: Any, **__: Any) -> Draws:

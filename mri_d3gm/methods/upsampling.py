@@ -12,11 +12,6 @@ from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.settings import SuperResolve
 
 
-def sinc(measurement: Measurement, *_: Any, **__: Any) -> Draws:
-    """Zero-filled k-space."""
-    return Draws(measurement.prior_mean()[:, None], 0)
-
-
 def _interpolated(kind: str) -> Callable[..., Draws]:
     def method(measurement: Measurement, network: Any, settings: SuperResolve, indices: Sequence[int], **_: Any) -> Draws:
         mean, factor = measurement.prior_mean(), settings.scale

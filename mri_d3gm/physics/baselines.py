@@ -10,7 +10,10 @@ def _solve(app: str, kspace: np.ndarray, mask: np.ndarray, coil_maps: np.ndarray
     scale = float(np.abs(kspace).max()) or 1.0
     weights = np.broadcast_to(mask, kspace.shape[-2:]).astype(np.float32)
     function = getattr(sigpy.mri.app, app)
+    state = np.random.get_state()
+    np.random.seed(0)  # sigpy finds step sizes by power iteration from a random start
     image = function(kspace / scale, coil_maps, lamda, weights=weights, show_pbar=False, **options).run()
+    np.random.set_state(state)
     return np.asarray(image) * scale
 
 

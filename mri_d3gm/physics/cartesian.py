@@ -19,6 +19,13 @@ NOISE_SHARE = 0.4
 INNER_ITERATIONS, FINAL_ITERATIONS = 5, 10
 
 
+def measured(mask: Tensor, outside: Tensor | None) -> Tensor:
+    """A mask (..., rows | 1, cols | 1) without what was not encoded, where that leaves it along its own axes."""
+    if outside is None or torch.broadcast_shapes(mask.shape, outside.shape)[-2:] != mask.shape[-2:]:
+        return mask
+    return mask & ~outside
+
+
 @dataclass(frozen=True)
 class Cartesian(Measurement):
     """y = M F S x + n, shapes as in `operators`.
@@ -39,9 +46,7 @@ class Cartesian(Measurement):
     map_weight: Tensor | float = WEIGHT
 
     def __post_init__(self) -> None:
-        batch, device, mask = len(self.kspace), self.kspace.device, self.mask
-        if self.outside is not None and torch.broadcast_shapes(mask.shape, self.outside.shape)[-2:] == mask.shape[-2:]:
-            mask = mask & ~self.outside
+        batch, device, mask = len(self.kspace), self.kspace.device, measured(self.mask, self.outside)
         held: dict[str, Tensor | None] = {"mask": mask.expand(batch, *mask.shape[-2:])}
         for name in ("outside", "coil_maps"):
             value = getattr(self, name)

@@ -107,11 +107,12 @@ def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
 def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> tuple[Tensor, str]:
     """Maps (coils, rows, cols) of undersampled kspace and how they were made: espirit, or low-resolution.
 
-    mask (rows | 1, cols | 1), crop as in `espirit`. Fewer than eight centre lines show too little for ESPIRiT.
+    mask (rows | 1, cols | 1), crop as in `espirit`. Fewer than eight centre lines show too little for ESPIRiT; an
+    empty slice shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
-    if min(height, width) < MINIMUM_LINES:
+    if min(height, width) < MINIMUM_LINES or not bool(kspace.any()):
         return low_resolution_maps(kspace, mask), "low-resolution"
     calibration = min(height, 64), min(width, 64)
     if min(calibration) >= 24:

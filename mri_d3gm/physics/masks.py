@@ -79,7 +79,6 @@ MASKS_2D: dict[str, Mask2D] = {"gaussian-2d": gaussian_2d, "poisson-2d": poisson
 MASKS = (*MASKS_1D, *MASKS_2D)
 
 
-@lru_cache(maxsize=4)
 def make_mask(
     shape: tuple[int, int],
     accel: float,
@@ -95,6 +94,19 @@ def make_mask(
     center_fraction defaults to 0.32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
     InputError for combinations that cannot be.
     """
+    return _drawn(shape, accel, kind, axis, center_fraction, seed, limits).copy()
+
+
+@lru_cache(maxsize=4)
+def _drawn(
+    shape: tuple[int, int],
+    accel: float,
+    kind: str,
+    axis: str,
+    center_fraction: float | None,
+    seed: int,
+    limits: tuple[int, int] | None,
+) -> np.ndarray:
     if not np.isfinite(accel) or accel < 1:
         raise InputError(f"--accel {accel:g}: must be 1 or more")
     if kind not in MASKS:
@@ -109,8 +121,12 @@ def make_mask(
     if center_fraction is not None and round(center_fraction * min(sampled)) < 1:
         raise InputError(f"--center-fraction {center_fraction:g}: leaves no full centre in {min(sampled)} lines")
     if kind in MASKS_2D:
-        fraction = center_fraction or max(4 / min(shape), (0.1 / accel) ** 0.5)
-        return MASKS_2D[kind](shape, accel, fraction, seed)
+        first, end = limits or (0, shape[1])
+        inside = shape[0], end - first
+        fraction = center_fraction or max(4 / min(inside), (0.1 / accel) ** 0.5)
+        plane = np.zeros(shape, bool)
+        plane[:, first:end] = MASKS_2D[kind](inside, accel, fraction, seed)
+        return plane
     first, end = limits if limits is not None and axis == "phase" else (0, shape[1] if axis == "phase" else shape[0])
     lines = end - first
     fraction = center_fraction or max(0.32 / accel, 4 / lines)

@@ -66,11 +66,12 @@ def _bias(powers: int, count: int, freedom: int) -> float:
 
 
 def corners(kspace: Tensor) -> float:
-    """From the quietest of 16 x 16 tiles near the border of a fully sampled image, corrected likewise."""
+    """From the quietest of 16 x 16 tiles, or pixels of a small image, of a fully sampled image, corrected likewise."""
     power = ifft2c(kspace).abs().square().mean(0) / 2
-    tiles = power.unfold(0, 16, 16).unfold(1, 16, 16).mean((-2, -1)).flatten() if min(power.shape) >= 32 else power.flatten()
+    side = 16 if min(power.shape) >= 32 else 1
+    tiles = power.unfold(0, side, side).unfold(1, side, side).mean((-2, -1)).flatten()
     tiles = tiles[tiles > 0]
-    return _quietest(tiles, 2 * 256 * kspace.shape[0]) if len(tiles) else 0.0
+    return _quietest(tiles, 2 * side**2 * kspace.shape[0]) if len(tiles) else 0.0
 
 
 def estimate_noise(kspace: Tensor, mask: Tensor, scan: Tensor | float | None = None, scan_scale: float = 1.0) -> NoiseEstimate:

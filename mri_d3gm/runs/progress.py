@@ -1,9 +1,8 @@
 """Progress of many parts as that of one whole."""
 
-from collections.abc import Callable
 from threading import Lock
 
-Progress = Callable[[int, int], None]
+from mri_d3gm.compute import Progress
 
 
 def told(progress: Progress | None, parts: int) -> Progress | None:

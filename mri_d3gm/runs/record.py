@@ -15,6 +15,7 @@ from mri_d3gm.runs.names import Outputs, check_writable
 from mri_d3gm.settings import LEARNED, Restore, Settings
 from mri_d3gm.shipped import shipped
 
+FILES = ("coil_maps", "target")  # options that name a file
 LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
 
 
@@ -49,10 +50,10 @@ def _hash(names: tuple[str, ...], _: Any) -> str:
 def provenance(settings: Settings, files: Iterable[str | Path]) -> dict[str, Any]:
     """What decides a result: input files, options, the files that options name, software."""
     options = settings.fingerprint()
-    named = [options[name] for name in ("coil_maps", "target") if options.get(name) is not None]
+    named = [options[name] for name in FILES if options.get(name) is not None]
     read = list(files)
     record: dict[str, Any] = {
-        "Options": options | {name: Path(value).name for name, value in options.items() if value in named},
+        "Options": options | {name: Path(value).name for name, value in options.items() if name in FILES and value},
         "Weights": None,
         "Software": {"mri-d3gm": __version__} | {name: _installed(name) for name in LIBRARIES},
     }
@@ -87,13 +88,19 @@ def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, 
     if names.sidecar.exists() and names.result.exists():
         record = read_sidecar(names.sidecar)
         asked = wanted()
-        same = record.get("Input", {}).get("SHA256") == asked.pop("InputSHA256")
-        ours = record.get("Software", {}).get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
+        same = _part(record, "Input").get("SHA256") == asked.pop("InputSHA256")
+        ours = _part(record, "Software").get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
     raise InputError(
         f"{existing[0]}: exists and comes from another input, other options or other software; --overwrite replaces it"
     )
+
+
+def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """A dictionary within a record; empty where another program wrote something else."""
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _installed(name: str) -> str | None:

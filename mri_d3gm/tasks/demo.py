@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm.compute import Progress
 from mri_d3gm.io.demo_kspace import write_demo_kspace
-from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks import recon

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import at_once, in_parallel, resolve_device
+from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import read_coil_maps
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
@@ -17,15 +17,14 @@ from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.masks import achieved_accel, center_lines
 from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
+from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
-from mri_d3gm.runs.record import once, provenance, weights_file
+from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_slices
 
 POOR_FIT = 0.9
@@ -77,7 +76,7 @@ def reconstruct(
     network = load(settings) if network is None and settings.method in LEARNED else network
     each = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
     threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), each)
-    inner = threads if len(chosen) < threads else 1
+    outer = min(threads, len(chosen))
     tell = told(progress, len(chosen))
 
     def one(index: int) -> Slice:
@@ -85,10 +84,10 @@ def reconstruct(
         if coil_maps is not None:
             maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
         return reconstruct_slice(
-            scan, index, mask, settings, network, coil_maps=maps, threads=inner, progress=tell, solve=solve
+            scan, index, mask, settings, network, coil_maps=maps, threads=threads // outer, progress=tell, solve=solve
         )
 
-    slices = list(in_parallel(one, chosen, threads if inner == 1 else 1))
+    slices = list(in_parallel(one, chosen, outer))
     return assemble(scan, settings, slices, time.monotonic() - started)
 
 
@@ -105,11 +104,6 @@ def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: floa
     if reference is not None and reference.any():
         record |= {"Metrics": scores(reference, volume), "MetricsZeroFilled": scores(reference, zero_filled)}
     return Reconstruction(volume, std, zero_filled, reference, slices_of(scan.affine, chosen), record)
-
-
-def load(settings: Recon) -> Denoiser:
-    """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def reconstruct_slice(
@@ -179,7 +173,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     noise = noise_record(facts)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
-    trust = trust_record([fact["support"] for fact in facts], settings.trust or "off")
+    trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
     maps = sorted({fact["coil_maps"] for fact in facts})
     made = provenance(settings, scan.files)
     return {
@@ -202,7 +196,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         },
         "Trust": trust,
         "CoilMaps": maps,
-        "VoxelMillimetres": [*scan.voxel_mm[:2], scan.voxel_mm[2] * abs(chosen.step)],
+        "VoxelMillimetres": np.linalg.norm(slices_of(scan.affine, chosen)[:3, :3], axis=0).tolist(),
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
@@ -239,10 +233,10 @@ def doubts(noise: dict[str, Any], maps: list[str], trust: dict[str, Any]) -> lis
     return found
 
 
-def trust_record(supports: Sequence[Support | None], mode: str) -> dict[str, Any]:
+def trust_record(supports: Sequence[Support | None], mode: str | None) -> dict[str, Any]:
     """The sidecar's word on withheld samples: error of all slices together, |y - p|^2 / |y|^2, and the mean weight by band."""
     found = [support for support in supports if support is not None]
-    record: dict[str, Any] = {"Mode": mode, "WithheldError": None, "WithheldSamples": 0}
+    record: dict[str, Any] = {"Mode": mode or "off", "WithheldError": None, "WithheldSamples": 0}
     if found:
         total = Support(*map(sum, zip(*found, strict=True)))  # type: ignore[arg-type]
         weights = np.mean([weights_of_bands(support).numpy() for support in found], 0)

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import resolve_device
+from mri_d3gm.compute import Progress, resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_network
+from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, make_folder, picture_names
-from mri_d3gm.runs.record import once, provenance, weights_file
+from mri_d3gm.runs.record import files_hash, once, provenance
 from mri_d3gm.settings import LEARNED, Restore
 from mri_d3gm.weather.degrade import degraded
 
@@ -70,14 +69,11 @@ def assemble(
         "Draws": settings.samples if settings.method == "d3gm" else 1,
         "Seconds": round(seconds, 2),
     }
+    made = provenance(settings, [])
+    record = {"Input": {"File": None, "SHA256": made.pop("InputSHA256")}} | made | record
     if clean is not None:
         record["Metrics"], record["MetricsDegraded"] = scores(clean, after), scores(clean, before)
     return Restoration(after, before, clean, record)
-
-
-def load(settings: Restore) -> Denoiser:
-    """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def colour(picture: np.ndarray) -> torch.Tensor:
@@ -136,8 +132,7 @@ def restore_file(
 
 def write(result: Restoration, path: str | Path, source: Picture, settings: Restore, names: Outputs) -> dict[str, Any]:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
-    made = provenance(settings, [path])
-    record = {"Input": {"File": Path(path).name, "SHA256": made.pop("InputSHA256")}} | made | result.record
+    record = result.record | {"Input": {"File": Path(path).name, "SHA256": files_hash([path])}}
     make_folder(names.result)
     write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)
     write_sidecar(names.sidecar, record)

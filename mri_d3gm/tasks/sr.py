@@ -10,21 +10,20 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import at_once, in_parallel, resolve_device
+from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods.diffusion import Progress
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_network
 from mri_d3gm.physics.degrade import degraded
+from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, make_folder, volume_names
 from mri_d3gm.runs.progress import told
-from mri_d3gm.runs.record import once, provenance, weights_file
+from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
 
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
@@ -66,17 +65,18 @@ def superresolve(
     frames = source.array if source.array.ndim == 4 else source.array[..., None]
     network = load(settings) if network is None and settings.method in LEARNED else network
     jobs = [(frame, index) for frame in range(count) for index in chosen]
-    each = frames[..., 0].size / frames.shape[axis] * settings.scale**2 * PIXEL_BYTES
+    grown = 1 if settings.degrade else settings.scale
+    each = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), each)
-    inner = threads if len(jobs) < threads else 1
+    outer = min(threads, len(jobs))
     tell = told(progress, len(jobs))
 
     def one(job: tuple[int, int]) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
         number = job[0] * frames.shape[axis] + job[1]
-        return superresolve_slice(plane, settings, network, job[1], number, threads=inner, progress=tell)
+        return superresolve_slice(plane, settings, network, job[1], number, threads=threads // outer, progress=tell)
 
-    slices = list(in_parallel(one, jobs, threads if inner == 1 else 1))
+    slices = list(in_parallel(one, jobs, outer))
     return assemble(source, settings, slices, time.monotonic() - started)
 
 
@@ -108,11 +108,6 @@ def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
     name = str(source.files[0]) if source.files else "volume"
     chosen = chosen_slices(name, source.array.shape[axis], settings.slices)
     return axis, chosen, source.array.shape[3] if source.array.ndim == 4 else 1
-
-
-def load(settings: SuperResolve) -> Denoiser:
-    """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
 
 
 def superresolve_slice(
@@ -201,9 +196,9 @@ def scores(reference: np.ndarray, volume: np.ndarray, axis: int) -> dict[str, di
 
 
 def interpolated(source: Image, axis: int) -> list[str]:
-    """In-plane axes that were interpolated already, as the middle slice's k-space shows."""
+    """In-plane axes that were interpolated already, as the k-space of the first frame's slices shows."""
     frame = source.array[..., 0] if source.array.ndim == 4 else source.array
-    power = np.abs(np.fft.fft2(np.take(frame, frame.shape[axis] // 2, axis))) ** 2
+    power = np.sum([np.abs(np.fft.fft2(plane)) ** 2 for plane in np.moveaxis(frame, axis, 0)], 0)
     found = []
     for index, name in enumerate(("first", "second")):
         line, place = power.sum(1 - index), np.abs(np.fft.fftfreq(power.shape[index])) * 2

@@ -26,7 +26,6 @@ from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
-from mri_d3gm.training.grow import seeded_denoiser  # noqa: F401  the name of older configurations
 from mri_d3gm.training.interrupt import leave_to_parent, uninterrupted
 from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight

@@ -15,8 +15,6 @@ from mri_d3gm.training.sources import Example
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
 
-TASKS = ("derain", "dehaze")
-
 
 def crop_picture(image: Tensor, size: int, generator: torch.Generator, least_zoom: float = 0.4) -> Tensor:
     """A random crop (channels, size, size), in half of the draws from a smaller picture; flipped in half of the draws."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import slice_axis
+from mri_d3gm.io.image import reading, slice_axis
 from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.physics.fft import fft2c, ifft2c
 
@@ -36,8 +37,7 @@ def _volume(path: Path) -> np.ndarray:
         volume = open_image(path)
         array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
         return np.moveaxis(array, slice_axis(volume), 0)
-    if path.suffix in (".h5", ".hdf5"):
-        from mri_d3gm.io.open_scan import open_scan
+    if path.suffix.lower() in scan_endings():
         from mri_d3gm.io.scan import read_reference
 
         scan = open_scan(path)
@@ -47,7 +47,8 @@ def _volume(path: Path) -> np.ndarray:
         return np.stack([reference for reference in references if reference is not None])
     from PIL import Image
 
-    picture = Image.open(path)
+    with reading(path, "is no image that can be read"):
+        picture = Image.open(path)
     return np.asarray(picture if picture.mode.startswith("I") else picture.convert("L"), np.float32)[None]
 
 

@@ -20,6 +20,7 @@ from mri_d3gm.io.coil_maps import read_coil_maps
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import Scan, read_reference
 from mri_d3gm.io.stamps import Stamp, stamps
+from mri_d3gm.physics.cartesian import measured
 from mri_d3gm.physics.coil_maps import estimate_coil_maps
 from mri_d3gm.physics.noise import estimate_noise
 from mri_d3gm.physics.normalise import normalised_kspace
@@ -76,18 +77,14 @@ class UndersampleKspaced(Transform):
         crop: bool = True,
     ) -> None:
         self.settings = Recon(accel=accel, mask_kind=kind, axis=axis, center_fraction=center_fraction, seed=seed, crop=crop)
-        self.drawn: dict[str, np.ndarray] = {}
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         scan = scan_of(data, self.settings.crop)
-        key = f"{scan.rows} {scan.cols} {scan.limits}"
-        if scan.mask is None and key not in self.drawn:
-            self.drawn[key] = sampling(scan, self.settings)[0]
-        mask, outside = torch.from_numpy(self.drawn[key] if scan.mask is None else scan.mask), scan.outside()
+        mask, outside = torch.from_numpy(sampling(scan, self.settings)[0]), scan.outside()
         d = dict(data)
         if outside is not None:
             d["outside"] = torch.from_numpy(outside)
-            mask = mask & ~d["outside"] if mask.shape[-1] > 1 else mask
+            mask = measured(mask, d["outside"])
         return d | {"mask": mask, "kspace": torch.as_tensor(data["kspace"]) * mask}
 
 
@@ -122,16 +119,18 @@ class NoiseEstimated(Transform):
 
 
 class CoilMapsd(Transform):
-    """kspace and mask to coil_maps, estimated or from `file` (dataset coil_maps, (coils, rows, cols) or per slice)."""
+    """kspace and mask to coil_maps, estimated or from `file` (dataset coil_maps, (coils, rows, cols) or per slice); crop as
+    in `LoadKspaced`.
+    """
 
-    def __init__(self, file: str | None = None) -> None:
-        self.file = file
+    def __init__(self, file: str | None = None, crop: bool = True) -> None:
+        self.file, self.crop = file, crop
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         kspace, d = data["kspace"], dict(data)
         if self.file is not None:
-            maps = read_coil_maps(self.file, scan_of(data), data.get("slice", 0))
-            return d | {"coil_maps": torch.from_numpy(maps), "coil_map_source": "file"}
+            maps = read_coil_maps(self.file, scan_of(data, self.crop), data.get("slice", 0))
+            return d | {"coil_maps": torch.from_numpy(maps), "coil_map_source": "given"}
         if len(kspace) == 1:
             return d | {"coil_map_source": "none"}
         with one_thread():

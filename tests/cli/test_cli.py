@@ -123,7 +123,7 @@ def test_interruption_leaves_no_half_file(mri, tmp_path, monkeypatch) -> None:
 def test_train_runs_a_shipped_configuration_and_refuses_bad_ones(mri, tmp_path) -> None:
     write_scan(tmp_path / "a.h5", fft2c(phantom(2, 64, 64)))
     overlay = tmp_path / "tiny.json"
-    network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0}
+    network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.grow.seeded_denoiser", "seed": 0}
     settings = {"sources": [{"glob": "*.h5"}], "network_def": network, "train#trainer#steps": 2}
     overlay.write_text(json.dumps(settings | {"train#simulate#rows": 16, "train#simulate#cols": 48, "train#simulate#crop": 24}))
     code, _, error = mri("train", overlay, "--data", tmp_path, "-o", tmp_path / "run", "--device", "cpu")

@@ -11,9 +11,10 @@ import pytest
 from dicom_files import slices, write_series
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import image_hash, make_image, slice_axis, spacing
+from mri_d3gm.io.image import make_image, slice_axis, spacing
 from mri_d3gm.io.open_image import READERS, open_image
 from mri_d3gm.io.save_image import WRITERS, save_image
+from mri_d3gm.runs.record import files_hash
 
 DATA = np.arange(1, 61, dtype=np.int16).reshape(3, 4, 5)
 
@@ -95,9 +96,9 @@ def test_hash_is_of_all_bytes_in_order(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name * 5)
     volume = make_image("a", DATA, np.eye(4), (tmp_path / "b", tmp_path / "a"))
-    assert image_hash(volume) == hashlib.sha256(b"bbbbbaaaaa").hexdigest()
+    assert files_hash(volume.files) == hashlib.sha256(b"bbbbbaaaaa").hexdigest()
     (tmp_path / "a").unlink()
-    assert f"{tmp_path / 'a'}: cannot be read" in error_of(image_hash, volume)
+    assert f"{tmp_path / 'a'}: cannot be read" in error_of(files_hash, volume.files)
 
 
 def test_files_are_known_by_ending_or_content(tmp_path: Path) -> None:

@@ -8,10 +8,16 @@ import pytest
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
-from mri_d3gm.io.nifti import affine_of, plane, write_nifti, write_nifti_image
+from mri_d3gm.io.nifti import affine_of, plane, write_nifti_image
 
 SHAPE = (5, 8, 6)
 VOXEL = (1.5, 2.0, 4.0)
+
+
+def write_nifti(path: Path, volume: np.ndarray, voxel_mm: tuple[float, float, float], acquisition: str, text: str) -> None:
+    """Write (slices, rows, cols) as scans are written whose position is not known."""
+    image = Image(volume.transpose(2, 1, 0), affine_of(volume.shape, voxel_mm, acquisition), (), "")
+    write_nifti_image(path, image, 2, text)
 
 
 def landmark(index: tuple[int, int, int]) -> np.ndarray:

@@ -121,7 +121,7 @@ def test_coil_maps_can_be_given(tmp_path) -> None:
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["coil_maps"] = maps
     result = reconstruct(path, accel=4, coil_maps=str(tmp_path / "maps.h5"), **FAST)
-    assert result.record["CoilMaps"] == ["file"]
+    assert result.record["CoilMaps"] == ["given"]
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["coil_maps"] = maps[:2]
     with pytest.raises(InputError, match="must be complex of shape"):

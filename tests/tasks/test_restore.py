@@ -141,7 +141,7 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     overlay = tmp_path / "tiny.json"
     settings = json.loads(shipped("configs", f"{protocol}.json").read_text())
     options = {"features": 8, "levels": 2, "blocks": 1, "channels": 3}
-    network = {"_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0, "network": "nafnet", "options": options}
+    network = {"_target_": "mri_d3gm.training.grow.seeded_denoiser", "seed": 0, "network": "nafnet", "options": options}
     small = {"network_def": network, "train#trainer#steps": 2, "train#simulate#crop": 16}
     overlay.write_text(json.dumps(settings | small))
     train(str(overlay), str(data), str(tmp_path / "run"), "cpu")

@@ -189,7 +189,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
 
     overlay = tmp_path / "tiny.json"
     settings = json.loads(shipped("configs", "ixi-sr.json").read_text())
-    network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.engine.seeded_denoiser", "seed": 0}
+    network = {"options": {"blocks": 1, "features": 8}, "_target_": "mri_d3gm.training.grow.seeded_denoiser", "seed": 0}
     small = {"network_def": network, "train#trainer#steps": 2, "train#simulate#crop": 32}
     overlay.write_text(json.dumps(settings | small))
     train(str(overlay), str(tmp_path), str(tmp_path / "run"), "cpu")
