@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import nibabel
@@ -151,3 +153,49 @@ def test_the_mask_of_a_volume_is_drawn_once(kind: str, monkeypatch, tmp_path) ->
     root = shipped("pipelines", Recon.bundle)
     open_bundle(root, "inference.json", "inference", dataset_dir=str(path), **options).run()
     assert len(drawn) == 2
+
+
+@pytest.mark.parametrize(("slices", "threads", "at_once"), [(6, 4, 4), (3, 8, 6), (1, 4, 4)])
+def test_slices_and_their_draws_fill_the_threads(slices: int, threads: int, at_once: int, monkeypatch) -> None:
+    """Two draws and a withheld fold each: of three slices on eight threads, two parts of each go at a time."""
+    running, most, lock = 0, 0, Lock()
+    evaluate = Denoiser.estimates
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        try:
+            return evaluate(*arguments, **options)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(Denoiser, "estimates", counted)
+    kspace = np.concatenate([four_coils()[:1]] * slices)
+    reconstruct(kspace, accel=4, samples=4, steps=1, device="cpu", threads=threads)
+    assert at_once - 1 <= most <= at_once
+
+
+def test_a_bundle_takes_slices_in_any_batch_and_runs_again(tmp_path) -> None:
+    kspace = np.concatenate([four_coils(), 1.2 * four_coils()[:1]])
+    path, root = write_scan(tmp_path / "a.h5", kspace.astype(np.complex64)), shipped("pipelines", Recon.bundle)
+    results = []
+    for size in (1, 2):
+        overrides = {"dataset_dir": str(path), "accel": 4, "quality": "fast", "dataloader#batch_size": size}
+        workflow = open_bundle(root, "inference.json", "inference", **overrides)
+        for _ in range(2):
+            workflow.run()
+            results.append(workflow.parser.get_parsed_content("gatherer").result)
+    for result in results:
+        assert result.volume.shape == (3, 72, 64) and result.record["Slices"] == 3
+        np.testing.assert_allclose(result.volume, results[0].volume, atol=1e-5 * results[0].volume.max())
+
+
+def test_what_did_not_run_is_not_counted_nor_claimed() -> None:
+    full = reconstruct(four_coils(), accel=1, trust="full", samples=2, steps=1, device="cpu").record
+    assert full["Evaluations"] == 2 and full["Trust"]["WithheldSamples"] == 0
+    for method in ("zero-filled", "regression"):
+        assert reconstruct(four_coils(), accel=4, method=method, device="cpu").record["Trust"]["Mode"] == "off"

@@ -42,6 +42,18 @@ def test_limits_hold_the_mask_and_the_acceleration_inside() -> None:
     assert achieved_accel(mask, (18, 124)) == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.parametrize("kind", MASKS_2D)
+def test_two_dimensional_masks_keep_within_the_limits_too(kind: str) -> None:
+    mask = make_mask((64, 92), 4, kind, limits=(21, 71))
+    assert not mask[:, :21].any() and not mask[:, 71:].any()
+    assert achieved_accel(mask, (21, 71)) == pytest.approx(4, rel=0.1)
+
+
+def test_a_mask_that_is_written_to_does_not_change_the_next() -> None:
+    make_mask((8, 64), 4)[:] = True
+    assert achieved_accel(make_mask((8, 64), 4)) > 3
+
+
 def test_acceleration_one_measures_everything() -> None:
     assert make_mask((8, 8), 1).all()
 

@@ -25,6 +25,14 @@ def test_known_sigma_is_found_whatever_the_unit(coils: int, accel: int, unit: fl
     assert estimate_noise(kspace, mask).sigma == pytest.approx(unit, rel=0.3)
 
 
+@pytest.mark.parametrize("size", [16, 24, 31, 32, 48])
+def test_known_sigma_is_found_in_small_images(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    noise = 0.05 * 2**0.5 * torch.randn(4, size, size, dtype=torch.complex64, generator=generator)
+    noise[:, size // 2, size // 2] += size
+    assert estimate_noise(noise, torch.ones(1, size, dtype=torch.bool)).sigma == pytest.approx(0.05, rel=0.3)
+
+
 @pytest.mark.parametrize("accel", [1, 8])
 def test_a_fermi_filter_does_not_hide_the_noise(accel: int) -> None:
     mask = torch.from_numpy(make_mask((192, 192), accel))

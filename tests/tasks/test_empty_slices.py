@@ -36,11 +36,12 @@ def by_bundle(task: str, path: Path, **options: object):
 
 @pytest.mark.parametrize("zero", [0j, complex(-0.0, -0.0)])
 @pytest.mark.parametrize("empty", [0, 1])
+@pytest.mark.parametrize("accel", [2, 4])
 @pytest.mark.parametrize("coils", [1, 4])
-def test_an_empty_slice_of_kspace(coils: int, empty: int, zero: complex, tmp_path) -> None:
+def test_an_empty_slice_of_kspace(coils: int, empty: int, zero: complex, accel: int, tmp_path) -> None:
     data = kspace(coils, empty, zero)
     path = write_scan(tmp_path / "a.h5", data)
-    result, rest = reconstruct(path), reconstruct(np.delete(data, empty, 0))
+    result, rest = reconstruct(path, accel=accel), reconstruct(np.delete(data, empty, 0), accel=accel)
     for array in (result.volume, result.std, result.zero_filled, result.reference):
         assert not array[empty].any() and np.isfinite(array).all() and all(one.any() for one in np.delete(array, empty, 0))
     record = result.record
@@ -48,7 +49,7 @@ def test_an_empty_slice_of_kspace(coils: int, empty: int, zero: complex, tmp_pat
     assert record["CoilMaps"] == rest.record["CoilMaps"] and record["Warnings"] == rest.record["Warnings"]
     assert (record["Slices"], record["EmptySlices"]) == (3, 1)
     assert np.isfinite([record["Metrics"][name]["psnr"] for name in ("fastmri-volume", "slice-max")]).all()
-    bundle = by_bundle("recon", path, accel=4)
+    bundle = by_bundle("recon", path, accel=accel)
     for name in ("volume", "std", "zero_filled", "reference"):
         assert np.array_equal(getattr(bundle, name), getattr(result, name))
     assert {k: v for k, v in bundle.record.items() if k != "Seconds"} == {k: v for k, v in record.items() if k != "Seconds"}

@@ -73,3 +73,20 @@ def test_nothing_outside_is_measured_or_withheld(coils: int, options: dict[str, 
     assert record["Trust"]["WithheldSamples"] == coils * int(everything.sum())
     fraction = float(measurement.sampled_fraction())
     assert record["Sampling"]["AccelerationAchieved"] == pytest.approx(1 / fraction, rel=1e-3)
+
+
+def test_limits_that_contradict_the_data_are_dropped_with_and_without_a_mask(tmp_path) -> None:
+    lines = np.arange(COLS) % 2 == 0
+    kspace = four_coils(ROWS, COLS) * lines
+    xml = header(ROWS, COLS, last=END - FIRST - 1, centre=COLS // 2 - FIRST)
+    for name, own in {"mask": {"mask": lines}, "lines": {}}.items():
+        scan = open_scan(write_scan(tmp_path / f"{name}.h5", kspace, xml, **own))
+        assert scan.limits is None and scan.mask is not None and int(scan.mask.sum()) == int(lines.sum())
+
+
+def test_options_that_a_mask_of_the_scan_makes_idle_are_said() -> None:
+    lines = (np.arange(COLS) % 3 == 0) | (abs(np.arange(COLS) - COLS // 2) < 6)
+    kspace = four_coils(ROWS, COLS) * lines
+    said = reconstruct(kspace, lines, method="zero-filled", mask_kind="gaussian", center_fraction=0.2).record["Warnings"]
+    assert any("--mask, --center-fraction ignored" in warning for warning in said)
+    assert not any("ignored" in warning for warning in reconstruct(kspace, lines, method="zero-filled").record["Warnings"])
