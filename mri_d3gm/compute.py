@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, TypeVar
 
 import torch
@@ -60,10 +61,12 @@ def at_once(threads: int | None, device: str, bytes_each: float) -> int:
     return max(1, min(cores(), int(memory / 2 / bytes_each)))
 
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None, stop: Event | None = None
+) -> Iterator[Result]:
     """function of each item, in order, `threads` (as many as cores if None) at a time; no more than that are held at once.
 
-    An exception of one ends the rest.
+    An exception of one, or in the main thread, ends the rest; stop is set, for those that are running to look at.
     """
     count = cores() if threads is None else threads
     if count == 1:
@@ -79,6 +82,9 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threa
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:
+        except BaseException:
+            if stop is not None:
+                stop.set()
             for future in waiting:
                 future.cancel()
+            raise

@@ -16,7 +16,7 @@ from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
 from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT
 from mri_d3gm.physics.noise import NoiseEstimate
 from mri_d3gm.pipeline import Prepared
-from mri_d3gm.runs.names import Outputs, check_writable
+from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.transforms.kspace import scan_of
@@ -120,7 +120,8 @@ class ReconGatherer(Gatherer):
         scan = scan_of({"path": self.path}, self.settings.crop)
         self.result = recon.assemble(scan, self.settings, self.slices, self.seconds())
         if self.output is not None:
-            recon.write(self.result, scan, self.names())
+            with whole(self.names()):
+                recon.write(self.result, scan, self.names())
 
 
 class SuperResolveGatherer(Gatherer):
@@ -128,20 +129,25 @@ class SuperResolveGatherer(Gatherer):
 
     settings: SuperResolve
 
+    def signed(self) -> bool:
+        """Whether the volume has negative values."""
+        return bool((cached_volume(self.path, self.settings.series).array < 0).any())
+
     def names(self) -> Outputs:
         return sr.names_of(self.path, str(self.output))
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference, image = _reference(batch), batch["image"][0]
         empty = None if image.any() else sr.empty_slice(image, self.settings.scale, reference)
-        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference))
+        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference, self.signed()))
 
     def end(self, _: Engine) -> None:
         source = cached_volume(self.path, self.settings.series)
         self.result = sr.assemble(source, self.settings, self.slices, self.seconds())
         self.result.record["Input"]["File"] = Path(self.path).resolve().name
         if self.output is not None:
-            sr.write(self.result, source, self.names())
+            with whole(self.names()):
+                sr.write(self.result, source, self.names())
 
 
 class RestoreGatherer(Gatherer):
@@ -158,4 +164,5 @@ class RestoreGatherer(Gatherer):
 
     def end(self, _: Engine) -> None:
         if self.output is not None:
-            restore.write(self.result, self.path, read_picture(self.path), self.settings, self.names())
+            with whole(self.names()):
+                restore.write(self.result, self.path, read_picture(self.path), self.settings, self.names())

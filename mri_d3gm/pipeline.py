@@ -38,10 +38,10 @@ def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
     if scan.mask is not None:
         drawn = [entry for entry in entries(Recon) if entry.name in ("mask_kind", "axis", "center_fraction")]
         flags = ", ".join(flag_of(entry) for entry in drawn if getattr(settings, entry.name) != entry.default)
-        said = [f"the file's own mask is used; {flags} ignored"] if flags else []
+        said = [f"it is undersampled already; {flags} ignored"] if flags else []
         own = achieved_accel(scan.mask, scan.limits)
         if settings.accel is not None and abs(settings.accel / own - 1) > 0.2:
-            return scan.mask, [f"the file's own mask (R = {own:.1f}) is used; --accel {settings.accel:g} is ignored", *said]
+            return scan.mask, [f"it is undersampled already (R = {own:.1f}); --accel {settings.accel:g} is ignored", *said]
         return scan.mask, said
     accel = 8.0 if settings.accel is None else settings.accel
     options = settings.mask_kind, settings.axis, settings.center_fraction, settings.seed
@@ -141,15 +141,19 @@ def finish(
     scale: np.ndarray,
     noise: Sequence[NoiseEstimate] = (),
     calibrate: Callable[..., np.ndarray] | None = calibrated_std,
+    *,
+    signed: bool = False,
 ) -> Finished:
     """Mean magnitude over draws in the data's units, and its std where there are several draws or a predicted error.
+
+    signed: the real part in place of the magnitude, for images that are real and not magnitudes.
 
     noise: of each of the batch, as `Prepared` holds it. calibrate: None leaves the deviation of the draws, or of a single
     draw the predicted error, as it is.
     """
     images, stds = [], []
     for index, (drawn, unit) in enumerate(zip(draws.images, scale, strict=True)):
-        magnitudes = drawn.abs().cpu().double().numpy() * unit
+        magnitudes = (drawn.real if signed else drawn.abs()).cpu().double().numpy() * unit
         images.append(magnitudes.mean(0).astype(np.float32))
         error = None if draws.error is None else draws.error[index].cpu().numpy() * unit
         if len(magnitudes) == 1 and error is None:

@@ -100,7 +100,7 @@ def checked(settings: type, entry: "Field[Any]", value: Any) -> Any:
     if value is None:
         if entry.default is None:
             return None
-        raise InputError(f"{flag} None: a value is needed")
+        raise InputError(f"{flag}: a value is needed" + (f"; one of {', '.join(map(str, choices))}" if choices else ""))
     whole = hasattr(value, "__index__") and not isinstance(value, bool)
     if kind is str and (whole or isinstance(value, str | Path)):
         value = str(value)

@@ -105,7 +105,7 @@ def test_the_table_in_the_docs_is_that_of_the_settings(task: str) -> None:
         ({"accel": float("nan")}, "--accel nan: must be 1 or more"),
         ({"crop": 1}, "--crop 1: must be True or False"),
         ({"quality": "superb"}, "--quality superb: unknown; one of fast, default, best"),
-        ({"seed": None}, "--seed None: a value is needed"),
+        ({"seed": None}, "--seed: a value is needed"),
         ({"method": ["d3gm"]}, "--method"),
     ],
 )

@@ -11,6 +11,7 @@ from mri_d3gm.cli.many import memory_said
 from mri_d3gm.cli.options import Context
 from mri_d3gm.errors import InputError
 
+HELP = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
     "recon": "Undersampled k-space to NIfTI, std map, sidecar and preview.",
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
@@ -44,7 +45,12 @@ class Commands(click.Group):
 
 
 app = click.version_option(__version__, message="mri-d3gm %(version)s")(
-    Commands("mri-d3gm", no_args_is_help=True, help="Undersampled or low-resolution MRI to images you can trust.")
+    Commands(
+        "mri-d3gm",
+        no_args_is_help=True,
+        help="Undersampled or low-resolution MRI to images, and how far to trust them.",
+        context_settings=HELP,
+    )
 )
 
 
@@ -56,6 +62,9 @@ def fail(message: str) -> NoReturn:
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file's name must not end the run
     try:
         with memory_said():
             sys.exit(app.main(prog_name="mri-d3gm", standalone_mode=False) or 0)

@@ -15,10 +15,17 @@ from mri_d3gm.runs.names import folders
 Work = Callable[[str, str, Callable[[int, int], None]], tuple[str, dict[str, Any], bool]]
 
 
+def named(patterns: Sequence[str]) -> Sequence[str]:
+    """The names themselves; InputError where one is empty."""
+    if not all(patterns):
+        raise InputError("an empty name was given; is a variable of the shell unset?")
+    return patterns
+
+
 def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
     """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept, to be reported."""
     files: list[str] = []
-    for pattern in patterns:
+    for pattern in named(patterns):
         path = Path(pattern)
         if path.is_dir():
             found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(tuple(endings)))
@@ -61,15 +68,16 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
         try:
             with memory_said(file):
                 name, record, before = with_progress(Path(file).name, as_json, partial(work, file, place))
-        except InputError as error:
+        except (InputError, OSError) as error:
             if len(files) == 1:
                 raise
             failed += 1
-            print(f"mri-d3gm: {' '.join(str(error).split())}", file=sys.stderr)
+            said = " ".join(str(error).split())
+            print(f"mri-d3gm: {said if file in said else f'{file}: {said}'}", file=sys.stderr)
             continue
         if before:
             print(f"{file}: already done, {name} is up to date", file=sys.stderr)
-        for warning in record.get("Warnings", []):
+        for warning in record.get("Warnings") or []:
             print(f"{file}: warning: {warning}", file=sys.stderr)
         if as_json:
             print(json.dumps({"output": name, **record}))

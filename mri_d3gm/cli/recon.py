@@ -21,7 +21,7 @@ def recon(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, 
     def work(file: str, place: str, progress: Any) -> tuple[str, dict[str, Any], bool]:
         names = task.names_of(file, place)
         record, before = task.reconstruct_file(file, settings, names, overwrite=overwrite, progress=progress)
-        if not record["PositionKnown"] and not before:
+        if not before and not record["PositionKnown"]:
             said = "position and left/right are not in the file; orientation follows fastMRI's convention"
             print(f"{file}: {said}", file=sys.stderr)
         return str(names.result), record, before
@@ -31,7 +31,8 @@ def recon(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, 
 
 def summary(name: str, record: dict[str, Any]) -> str:
     """One line: file, R, and the gain over zero-filled where it is known."""
-    text = f"{name}  R={record['Sampling']['AccelerationAchieved']:g}  {record['Seconds']:.1f} s"
+    size = f"{record['Slices']} slice{'s' * (record['Slices'] > 1)}, {record['Coils']} coil{'s' * (record['Coils'] > 1)}"
+    text = f"{name}  {size}  R={record['Sampling']['AccelerationAchieved']:g}  {record['Seconds']:.1f} s"
     if "Metrics" in record:
         psnr, before = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
         text += f"  PSNR {psnr:.2f} dB ({psnr - before:+.2f} over zero-filled)"

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import run_all
+from mri_d3gm.cli.many import named, run_all
 from mri_d3gm.cli.options import JSON, OVERWRITE, command, options_of
 from mri_d3gm.settings import SuperResolve
 
@@ -19,7 +19,7 @@ def sr(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **o
         record, before = task.superresolve_file(file, settings, names, overwrite=overwrite, progress=progress)
         return str(names.result), record, before
 
-    return run_all(inputs, output, work, summary, as_json)
+    return run_all(named(inputs), output, work, summary, as_json)
 
 
 def summary(name: str, record: dict[str, Any]) -> str:

@@ -27,11 +27,13 @@ def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> 
 
     InputError for other shapes, for real numbers and for NaN or Inf.
     """
+    maps = np.asarray(maps)
     wanted = (scan.coils, scan.rows, scan.cols)
     if maps.shape != wanted or not np.iscomplexobj(maps):
         raise InputError(f"{name}: coil_maps must be complex of shape {wanted}, found {maps.dtype} {maps.shape}")
-    if not np.isfinite(maps).all():
-        raise InputError(f"{name}: coil_maps hold NaN or Inf")
-    maps = maps.astype(np.complex64)
-    size = np.linalg.norm(maps, axis=0)
-    return maps / np.maximum(size, 1e-12) * (size > 0)
+    size = np.linalg.norm(maps, axis=0, keepdims=True)
+    peak = size.max()
+    if not 0 < peak < np.inf:
+        raise InputError(f"{name}: coil_maps hold NaN or Inf, or only zeros")
+    seen = size > 1e-12 * peak
+    return np.where(seen, maps / np.where(seen, size, 1), 0).astype(np.complex64)

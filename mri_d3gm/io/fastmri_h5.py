@@ -10,7 +10,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import outside_is_sampled, sampling_of
+from mri_d3gm.io.sampling import lines_of, outside_is_sampled, sampling_of
 from mri_d3gm.io.scan import Limits, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
@@ -121,7 +121,7 @@ def _geometry(
         if dataset is None:
             raise ValueError("there is none")
         header = parse_header(np.ravel(dataset[()])[0])
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         text = f"ismrmrd_header cannot be used ({error}): voxel size is unknown and set to 1 mm, nothing is cropped"
         return rows, (rows, cols), (1.0, 1.0, 1.0), None, [text]
     encoded, recon = header.encoded, header.recon
@@ -162,12 +162,13 @@ def _mask(file: h5py.File, name: str, rows: int, cols: int) -> np.ndarray | None
         shape = tuple(size for size in shape if size != 1)
     if shape not in ((cols,), (rows, cols), (rows, 1)):
         raise InputError(f"{name}: mask has shape {dataset.shape}, but kspace has {rows} rows and {cols} columns")
-    mask = np.atleast_2d(dataset[()].reshape(shape) != 0)
+    values = np.atleast_2d(dataset[()].reshape(shape))
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
+    mask = values != 0
     if not mask.any():
         raise InputError(f"{name}: mask measures nothing")
-    if (mask == mask[:1]).all():
-        return mask[:1]
-    return mask[:, :1] if (mask == mask[:, :1]).all() else mask
+    return lines_of(mask)
 
 
 def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:

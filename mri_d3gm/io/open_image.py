@@ -52,6 +52,8 @@ def open_image(path: str | Path, series: str | None = None) -> Image:
     if target.is_file():
         with reading(path), target.open("rb"):
             pass
+    elif not target.is_dir():
+        raise InputError(f"{path}: is a device or pipe; give a file or a folder")
     name = target.name.lower()
     for reader in READERS.values():
         if reader.recognises(target):

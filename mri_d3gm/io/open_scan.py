@@ -8,8 +8,9 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.image import reading
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import sampling_of
+from mri_d3gm.io.sampling import lines_of, sampling_of
 from mri_d3gm.io.scan import Scan
 
 
@@ -36,6 +37,9 @@ def open_scan(path: str | Path, crop: bool = True) -> Scan:
 
     crop=False keeps readout oversampling.
     """
+    if Path(path).is_file():
+        with reading(path), open(path, "rb"):
+            pass
     for reader in SCAN_READERS.values():
         if reader.recognises(Path(path)):
             return reader.read(Path(path), crop)
@@ -64,22 +68,24 @@ def scan_of_array(
         data = data.reshape(-1, data.shape[1] if data.ndim == 4 else 1, *data.shape[-2:]).astype(np.complex64)
     if not np.isfinite(data).all():
         raise InputError("kspace: holds NaN, Inf or numbers too large for complex64")
+    if not data.any():
+        raise InputError("kspace: is all zeros")
     rows, cols = data.shape[-2:]
     voxel = np.asarray(voxel_mm)
     if voxel.shape != (3,) or voxel.dtype.kind not in "iuf" or not ((voxel > 0) & (voxel < np.inf)).all():
         raise InputError(f"voxel_mm {voxel_mm}: three positive numbers, row, column and slice spacing in mm, are needed")
     first, second, third = (float(size) for size in voxel)
     limits = None
-    if mask is None and data.any():
+    if mask is None:
         mask, limits = sampling_of(next(one for one in data if one.any()), None)
-    elif mask is not None:
+    else:
         if (mask := np.asarray(mask)).dtype.kind not in "biuf" or not np.isfinite(mask).all():
             raise InputError(f"mask: {mask.dtype}; booleans or finite numbers are needed")
         mask = np.atleast_2d(mask != 0)
         if mask.shape not in ((1, cols), (rows, 1), (rows, cols)) or not mask.any():
             wanted = f"(cols,), (rows, 1) or {(rows, cols)} is needed"
             raise InputError(f"mask: shape {mask.shape}, {int(mask.sum())} measured; {wanted}")
-        mask = None if mask.all() else mask
+        mask = None if mask.all() else lines_of(mask)
     shape = (len(data), rows, cols)
     return Scan(
         name="kspace",

@@ -302,6 +302,8 @@ def picture_files(patterns: list[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for pattern in patterns:
+        if not pattern:
+            raise InputError("an empty name was given; is a variable of the shell unset?")
         path = Path(pattern)
         if path.is_file():
             found[pattern] = None

@@ -28,6 +28,13 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
     return (None if rows_whole else lines[:, None]), limits
 
 
+def lines_of(mask: np.ndarray) -> np.ndarray:
+    """A mask (rows | 1, cols | 1) as (1, cols) or (rows, 1) where it measures whole columns or rows."""
+    if (mask == mask[:1]).all():
+        return mask[:1]
+    return mask[:, :1] if (mask == mask[:, :1]).all() else mask
+
+
 def outside_is_sampled(kspace: np.ndarray, limits: tuple[int, int]) -> bool:
     """Whether k-space (..., rows, cols) has data outside columns first to end, which limits then contradict."""
     return bool(np.any(kspace[..., : limits[0]]) or np.any(kspace[..., limits[1] :]))

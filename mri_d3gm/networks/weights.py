@@ -41,13 +41,18 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
         raise InputError(f"{path}: not a safetensors file ({type(error).__name__}); weights end in .safetensors") from error
     if "config" not in metadata or "record" not in metadata:
         raise InputError(f"{path}: weights of another program: no mri-d3gm configuration inside")
-    record = json.loads(metadata["record"])
+    try:
+        config, record = json.loads(metadata["config"]), json.loads(metadata["record"])
+    except ValueError as error:
+        raise InputError(f"{path}: its configuration is damaged; copy the weights again") from error
+    if not isinstance(config, dict) or not isinstance(record, dict):
+        raise InputError(f"{path}: weights of another program: no mri-d3gm configuration inside")
     if not record.get("steps"):
         raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
     try:
-        denoiser = Denoiser(**json.loads(metadata["config"]))
+        denoiser = Denoiser(**config)
         denoiser.load_state_dict(state)
-    except (RuntimeError, TypeError, KeyError) as error:
+    except (RuntimeError, TypeError, KeyError, InputError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: weights do not fit the network that they name ({first})") from error
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):

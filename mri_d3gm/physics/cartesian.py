@@ -114,7 +114,7 @@ class Cartesian(Measurement):
     def withhold(self, fold: int, folds: int = 4) -> tuple["Cartesian", "Cartesian"] | None:
         """Lines of every `folds`-th distance from the centre, or single samples of a 2-D mask (`trust.withheld_samples`)."""
         lines = withheld_samples(self.mask, fold, folds)
-        if not lines.any():
+        if not lines.any() or not (self.mask & ~lines).flatten(1).any(1).all():
             return None
         return self._sampled_at(self.mask & ~lines), self._sampled_at(lines)
 

@@ -37,6 +37,13 @@ def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
     return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
 
 
+def central(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
+    """The centre of k-space (coils, rows, cols), `calibration` (rows, cols) of it."""
+    (rows, cols), (height, width) = kspace.shape[1:], calibration
+    top, left = rows // 2 - height // 2, cols // 2 - width // 2
+    return kspace[:, top : top + height, left : left + width]
+
+
 def espirit(
     kspace: Tensor,
     calibration: tuple[int, int],
@@ -51,9 +58,7 @@ def espirit(
     fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
     """
     coils, rows, cols = kspace.shape
-    height, width = calibration
-    top, left = rows // 2 - height // 2, cols // 2 - width // 2
-    centre = kspace[:, top : top + height, left : left + width]
+    centre = central(kspace, calibration)
     centre = centre / centre.abs().max()
     kh, kw = (min(size, max(3, extent // 2)) for size, extent in zip(kernel, calibration, strict=True))
     patches = centre.unfold(1, kh, 1).unfold(2, kw, 1).permute(1, 2, 0, 3, 4).reshape(-1, coils * kh * kw)
@@ -108,13 +113,13 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> tupl
     """Maps (coils, rows, cols) of undersampled kspace and how they were made: espirit, or low-resolution.
 
     mask (rows | 1, cols | 1), crop as in `espirit`. Fewer than eight centre lines show too little for ESPIRiT; an
-    empty slice shows nothing.
+    empty centre shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
-    if min(height, width) < MINIMUM_LINES or not bool(kspace.any()):
-        return low_resolution_maps(kspace, mask), "low-resolution"
     calibration = min(height, 64), min(width, 64)
     if min(calibration) >= 24:
         calibration = min(calibration[0], 24), min(calibration[1], 24)
+    if min(calibration) < MINIMUM_LINES or not bool(central(kspace, calibration).any()):
+        return low_resolution_maps(kspace, mask), "low-resolution"
     return espirit(kspace, calibration, crop=crop), "espirit"

@@ -128,7 +128,10 @@ def _drawn(
         plane[:, first:end] = MASKS_2D[kind](inside, accel, fraction, seed)
         return plane
     first, end = limits if limits is not None and axis == "phase" else (0, shape[1] if axis == "phase" else shape[0])
-    lines = end - first
+    middle = (shape[1] if axis == "phase" else shape[0]) // 2
+    half = max(middle - first, end - middle)
+    around = (first, end) if abs((first + end) // 2 - middle) <= 1 else (middle - half, middle + half)
+    lines = around[1] - around[0]  # a block that is off the centre is cut out of one that is not
     fraction = center_fraction or max(0.32 / accel, 4 / lines)
     if fraction * accel >= 1:
         raise InputError(
@@ -139,7 +142,7 @@ def _drawn(
         raise InputError(f"--accel {accel:g}: mask {kind} needs a whole number; mask gaussian takes any")
     line = np.zeros(shape[1] if axis == "phase" else shape[0], bool)
     try:
-        line[first:end] = MASKS_1D[kind](lines, accel, fraction, seed)
+        line[first:end] = MASKS_1D[kind](lines, accel, fraction, seed)[first - around[0] :][: end - first]
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"--accel {accel:g} with --mask {kind} cannot be reached on {lines} lines") from error
     return line[None] if axis == "phase" else line[:, None]

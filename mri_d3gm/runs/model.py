@@ -1,12 +1,21 @@
 """The network of settings."""
 
 from mri_d3gm.compute import resolve_device
+from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_network
 from mri_d3gm.runs.record import weights_file
-from mri_d3gm.settings import Settings
+from mri_d3gm.settings import Restore, Settings
 
 
 def load(settings: Settings) -> Denoiser:
-    """The network of the settings' weights on their device; kept while the file stays as it is."""
-    return load_network(weights_file(settings), resolve_device(settings.device), settings.tau)
+    """The network of the settings' weights on their device; kept while the file stays as it is.
+
+    InputError for weights of photographs in place of complex images, or the other way round.
+    """
+    name = weights_file(settings)
+    network = load_network(name, resolve_device(settings.device), settings.tau)
+    channels, needed = network.config["options"].get("channels", 2), 3 if isinstance(settings, Restore) else 2
+    if channels != needed:
+        raise InputError(f"{name}: weights of another task: {channels} channels, and {needed} are needed")
+    return network

@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     elif target.name.lower().endswith((*input_endings(), ".png", ".json")) and not target.is_dir():
         raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
     else:
-        written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(path).resolve())}_{kind}"
+        written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
     result, sidecar, std, preview = (Path(stem + end) for end in (written, ".json", f"_std{written}", "_preview.png"))
     return Outputs(result, sidecar, std, preview)
 
@@ -48,7 +49,7 @@ def input_endings() -> tuple[str, ...]:
 def without_ending(path: Path) -> str:
     """The name of a scan or volume without its ending; that of a picture as it is."""
     ending = next((end for end in input_endings() if path.name.lower().endswith(end)), "")
-    return path.name[: len(path.name) - len(ending)]
+    return path.name[: len(path.name) - len(ending)] or path.name
 
 
 def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) -> Outputs:
@@ -67,7 +68,7 @@ def folders(files: Sequence[str], output: str) -> list[str]:
     """The output of each input: `output`, but for inputs whose results would share a name a folder below it, named as those
     that they lie in, and as their endings where they lie in one.
     """
-    paths = [Path(file).resolve() for file in files]
+    paths = [Path(os.path.abspath(file)) for file in files]
     names = Counter(map(without_ending, set(paths)))
     clashing = {path for path in paths if names[without_ending(path)] > 1}
     if not clashing:
@@ -94,6 +95,19 @@ def check_writable(names: Outputs) -> None:
     taken = next((name for name in names.files() if name.is_dir()), None)
     if taken is not None:
         raise InputError(f"{taken}: is a folder; choose another place")
+
+
+@contextmanager
+def whole(names: Outputs) -> Iterator[None]:
+    """All files of a run or none: what the block wrote before an exception is removed, and a sidecar that says it is done."""
+    make_folder(names.result)
+    names.sidecar.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        for name in names.files():
+            name.unlink(missing_ok=True)
+        raise
 
 
 def make_folder(name: Path) -> None:

@@ -92,9 +92,8 @@ def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, 
         ours = _part(record, "Software").get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
-    raise InputError(
-        f"{existing[0]}: exists and comes from another input, other options or other software; --overwrite replaces it"
-    )
+        raise InputError(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
+    raise InputError(f"{existing[0]}: is there without its sidecar, from a run that did not end; --overwrite replaces it")
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:

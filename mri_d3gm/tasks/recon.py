@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.masks import achieved_accel, center_lines
 from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, make_folder, volume_names
+from mri_d3gm.runs.names import Outputs, volume_names, whole
 from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_slices
@@ -77,7 +78,8 @@ def reconstruct(
     each = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
     threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), each)
     outer = min(threads, len(chosen))
-    tell = told(progress, len(chosen))
+    stop = Event()
+    tell = told(progress, len(chosen), stop)
 
     def one(index: int) -> Slice:
         maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
@@ -87,7 +89,7 @@ def reconstruct(
             scan, index, mask, settings, network, coil_maps=maps, threads=threads // outer, progress=tell, solve=solve
         )
 
-    slices = list(in_parallel(one, chosen, outer))
+    slices = list(in_parallel(one, chosen, outer, stop))
     return assemble(scan, settings, slices, time.monotonic() - started)
 
 
@@ -120,7 +122,7 @@ def reconstruct_slice(
 ) -> Slice:
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
     data, reference = scan.read(index), read_reference(scan, index)
-    if not data.any():
+    if not (data * mask).any():
         return empty_slice(scan, reference)
     prepared = prepare_slice(scan, data, mask, coil_maps)
     measurement = prepared.measurement.to(resolve_device(settings.device))
@@ -185,6 +187,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
             "AccelerationAchieved": round(achieved_accel(mask, scan.limits), 3),
             "CentreLines": list(center_lines(mask)),
         },
+        "Coils": scan.coils,
         "Slices": len(slices),
         "EmptySlices": len(slices) - len(facts),
         "Evaluations": max((fact["evaluations"] for fact in facts), default=0),
@@ -269,7 +272,8 @@ def reconstruct_file(
 
     def work() -> dict[str, Any]:
         result = reconstruct(scan, settings, network=network, progress=progress)
-        write(result, scan, names)
+        with whole(names):
+            write(result, scan, names)
         return result.record
 
     return once(names, lambda: provenance(settings, scan.files), work, overwrite)
@@ -280,7 +284,6 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     record, volume = result.record, result.volume
     known = "" if scan.position_known else "; position unknown"
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}{known}"
-    make_folder(names.result)
     code = 1 if scan.position_known else 2
 
     def save(name: Path, array: np.ndarray, text: str) -> None:
@@ -291,7 +294,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
         save(names.std, result.std, "expected std of the error; " + description)
     elif names.std is not None:
         names.std.unlink(missing_ok=True)
-    middle = len(volume) // 2
+    filled = np.flatnonzero(volume.any((1, 2)))
+    middle = int(filled[np.abs(filled - len(volume) // 2).argmin()]) if len(filled) else 0
     panels = {"zero-filled": result.zero_filled[middle], record["Method"]: volume[middle]}
     if result.std is not None:
         panels["std"] = result.std[middle]

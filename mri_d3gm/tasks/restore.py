@@ -15,7 +15,7 @@ from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, make_folder, picture_names
+from mri_d3gm.runs.names import Outputs, picture_names, whole
 from mri_d3gm.runs.record import files_hash, once, provenance
 from mri_d3gm.settings import LEARNED, Restore
 from mri_d3gm.weather.degrade import degraded
@@ -125,7 +125,8 @@ def restore_file(
 
     def work() -> dict[str, Any]:
         result = restore(source.array, settings, network=network, progress=progress)
-        return write(result, path, source, settings, names)
+        with whole(names):
+            return write(result, path, source, settings, names)
 
     return once(names, lambda: provenance(settings, [path]), work, overwrite)
 
@@ -133,7 +134,6 @@ def restore_file(
 def write(result: Restoration, path: str | Path, source: Picture, settings: Restore, names: Outputs) -> dict[str, Any]:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
     record = result.record | {"Input": {"File": Path(path).name, "SHA256": files_hash([path])}}
-    make_folder(names.result)
     write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)
     write_sidecar(names.sidecar, record)
     return record

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, make_folder, volume_names
+from mri_d3gm.runs.names import Outputs, volume_names, whole
 from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
@@ -69,14 +70,18 @@ def superresolve(
     each = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), each)
     outer = min(threads, len(jobs))
-    tell = told(progress, len(jobs))
+    stop = Event()
+    tell = told(progress, len(jobs), stop)
+    signed = bool((source.array < 0).any())
 
     def one(job: tuple[int, int]) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
         number = job[0] * frames.shape[axis] + job[1]
-        return superresolve_slice(plane, settings, network, job[1], number, threads=threads // outer, progress=tell)
+        return superresolve_slice(
+            plane, settings, network, job[1], number, signed=signed, threads=threads // outer, progress=tell
+        )
 
-    slices = list(in_parallel(one, jobs, outer))
+    slices = list(in_parallel(one, jobs, outer, stop))
     return assemble(source, settings, slices, time.monotonic() - started)
 
 
@@ -117,12 +122,14 @@ def superresolve_slice(
     place: int,
     number: int,
     *,
+    signed: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Slice:
     """One slice (rows, cols), its draws `threads` at a time; an empty one stays empty.
 
-    place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on.
+    place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on; signed:
+    the volume has negative values, which are kept.
     """
     image, reference = torch.from_numpy(np.ascontiguousarray(plane)), None
     if settings.degrade is not None:
@@ -136,7 +143,7 @@ def superresolve_slice(
     draws = pipeline.solve(
         measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
-    return finished_slice(prepared.scale, draws, reference)
+    return finished_slice(prepared.scale, draws, reference, signed)
 
 
 def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -> Slice:
@@ -144,9 +151,9 @@ def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -
     return Slice(np.zeros([scale * n for n in image.shape], np.float32), None, reference, None, 0)
 
 
-def finished_slice(scale: np.ndarray, draws: Draws, reference: np.ndarray | None) -> Slice:
-    """A solved batch of one; scale as in `pipeline.Prepared`."""
-    images, std = pipeline.finish(draws, scale, calibrate=None)
+def finished_slice(scale: np.ndarray, draws: Draws, reference: np.ndarray | None, signed: bool = False) -> Slice:
+    """A solved batch of one; scale as in `pipeline.Prepared`, signed as in `pipeline.finish`."""
+    images, std = pipeline.finish(draws, scale, calibrate=None, signed=signed)
     residual = None if draws.residual is None else float(draws.residual[0] * scale[0])
     return Slice(images[0], None if std is None else std[0], reference, residual, draws.evaluations)
 
@@ -203,7 +210,7 @@ def interpolated(source: Image, axis: int) -> list[str]:
     for index, name in enumerate(("first", "second")):
         line, place = power.sum(1 - index), np.abs(np.fft.fftfreq(power.shape[index])) * 2
         outer, inner = line[(place > 0.9) & (place < 1)], line[(place > 0.2) & (place < 0.3)]
-        if len(outer) and len(inner) and outer.mean() < 1e-3 * inner.mean():
+        if len(outer) and len(inner) and outer.mean() < 1e-3 * inner.mean() and inner.mean() > 1e-12 * power.max():
             found.append(f"k-space is empty at the border of the {name} in-plane axis: this volume was interpolated before")
     return found
 
@@ -226,7 +233,8 @@ def superresolve_file(
     def work() -> dict[str, Any]:
         result = superresolve(source, settings, network=network, progress=progress)
         result.record["Input"]["File"] = Path(path).resolve().name
-        write(result, source, names)
+        with whole(names):
+            write(result, source, names)
         return result.record
 
     return once(names, lambda: provenance(settings, source.files), work, overwrite)
@@ -239,7 +247,6 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> None:
     description = f"mri-d3gm {record['Method']} x{scale}"
     # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
     code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
-    make_folder(names.result)
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
     if names.std is not None and result.std is not None:
         save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
