@@ -5,10 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from threading import Event
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from mri_d3gm.errors import InputError
 
@@ -29,15 +31,19 @@ def resolve_device(name: str) -> str:
     return name
 
 
+@cache
+def _openmp() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="openmp")
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch with one thread in this block; with several, sums are taken in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """PyTorch with one thread in this block, in the thread that runs it alone; with several, sums are taken in another order.
+
+    `torch.set_num_threads` is of the whole process, and leaves MKL unable to factorise batches once it has been called.
+    """
+    with _openmp().limit(limits=1):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def cores() -> int:
@@ -73,11 +79,16 @@ def in_parallel(
         with one_thread():
             yield from map(function, items)
         return
-    with one_thread(), ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+    def alone(item: Item) -> Result:
+        with one_thread():
+            return function(item)
+
+    with ThreadPoolExecutor(count) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(alone, item))
                 if len(waiting) == count:
                     yield waiting.popleft().result()
             while waiting:

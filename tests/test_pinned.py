@@ -13,7 +13,6 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 HERE = Path(__file__).parent
@@ -22,6 +21,7 @@ sys.path.insert(0, str(HERE))
 from scans import fft2c, four_coils, phantom, write_scan  # noqa: E402
 
 from mri_d3gm.cli import main as cli  # noqa: E402
+from mri_d3gm.compute import one_thread  # noqa: E402
 
 PINNED = HERE / "data" / "pinned.json"
 REAL = HERE / "data" / "brain_se_t1_sag_1ch_256.h5"
@@ -138,15 +138,13 @@ CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
 def command(*arguments: object) -> None:
     """Run mri-d3gm with arguments; AssertionError where it does not end well."""
     held, sys.argv = sys.argv, ["mri-d3gm", *map(str, arguments)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        cli.main()
+        with one_thread():
+            cli.main()
     except SystemExit as end:
         assert not end.code, f"{sys.argv}: exit code {end.code}"
     finally:
         sys.argv = held
-        torch.set_num_threads(threads)
 
 
 def sampled(array: np.ndarray) -> dict[str, Any]:
