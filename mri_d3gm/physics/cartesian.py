@@ -11,7 +11,7 @@ from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
 from mri_d3gm.physics.operators import adjoint, forward
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase
-from mri_d3gm.physics.trust import withheld_samples
+from mri_d3gm.physics.withheld import withheld_samples
 
 WEIGHT = 0.01  # of an estimate against the data, where coil maps are good
 COARSE_WEIGHT = 0.1  # where they are of low resolution
@@ -112,7 +112,7 @@ class Cartesian(Measurement):
         return data_residual(estimate, self.kspace, self.sampled() == MEASURED, self.coil_maps)
 
     def withhold(self, fold: int, folds: int = 4) -> tuple["Cartesian", "Cartesian"] | None:
-        """Lines of every `folds`-th distance from the centre, or single samples of a 2-D mask (`trust.withheld_samples`)."""
+        """Lines of every `folds`-th distance from the centre, or single samples of a 2-D mask (`withheld.withheld_samples`)."""
         lines = withheld_samples(self.mask, fold, folds)
         if not lines.any() or not (self.mask & ~lines).flatten(1).any(1).all():
             return None

@@ -1,18 +1,16 @@
 """How far a scan supports what is predicted of its k-space: measured samples that were withheld from the prediction."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.measurement import MEASURED
 from mri_d3gm.physics.operators import combine, expand
-
-if TYPE_CHECKING:
-    from mri_d3gm.physics.cartesian import Cartesian
 
 EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
@@ -31,34 +29,6 @@ class Support(NamedTuple):
         return float((self.measured - 2 * self.cross + self.predicted).sum()) / total if total > 0 else 1.0
 
 
-def centre(mask: np.ndarray) -> np.ndarray:
-    """The fully sampled run through the centre of mask (rows | 1, cols | 1), of its shape; a rectangle for 2-D masks."""
-    sizes = center_lines(mask)
-    inside = [np.abs(np.arange(n) - n // 2) <= (size // 2 if n > 1 else 0) for n, size in zip(mask.shape, sizes, strict=True)]
-    return mask & inside[0][:, None] & inside[1][None]
-
-
-def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
-    """Samples of mask (batch, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
-
-    Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
-    would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
-    together are all samples outside the centre.
-    """
-    return torch.stack([torch.from_numpy(_fold(one, fold, folds)) for one in mask.cpu().numpy()]).to(mask.device)
-
-
-def _fold(mask: np.ndarray, fold: int, folds: int) -> np.ndarray:
-    outer = np.flatnonzero(mask & ~centre(mask))
-    if min(mask.shape) > 1:
-        order = np.random.default_rng(0).permutation(outer.size)
-    else:
-        order = np.unique(np.abs(outer - mask.size // 2), return_inverse=True)[1]
-    chosen = np.zeros(mask.size, bool)
-    chosen[outer[order % folds == fold]] = True
-    return chosen.reshape(mask.shape)
-
-
 def radius(mask: Tensor) -> Tensor:
     """Distance from the edge of the centre, 0, to the end of k-space, 1, for every sample of one mask (rows | 1, cols | 1)."""
     array = mask.cpu().numpy()
@@ -70,7 +40,7 @@ def radius(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(total).clip(0, 1)).to(mask.device)
 
 
-def support(image: Tensor, whole: "Cartesian", withheld: "Cartesian") -> Support:
+def support(image: Tensor, whole: Cartesian, withheld: Cartesian) -> Support:
     """What the samples of `withheld`, kept from the prediction image (1, rows, cols), say of it; batches of one."""
     predicted = fft2c(expand(image, whole.coil_maps))
     bands = torch.bucketize(radius(whole.mask[0]).cpu(), torch.tensor(EDGES[1:-1]))
@@ -83,7 +53,7 @@ def support(image: Tensor, whole: "Cartesian", withheld: "Cartesian") -> Support
     return Support(*sums)
 
 
-def discounted(images: Tensor, measurement: "Cartesian", found: Support) -> Tensor:
+def discounted(images: Tensor, measurement: Cartesian, found: Support) -> Tensor:
     """Images (draws, rows, cols) whose unmeasured k-space is multiplied by the weights that `found` supports; batch of one."""
     mask = measurement.mask[0]
     change = fft2c(expand(images, measurement.coil_maps)) * ((band_weights(found, mask) - 1) * ~mask).to(images.real.dtype)

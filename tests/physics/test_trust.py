@@ -5,7 +5,8 @@ from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.operators import expand
-from mri_d3gm.physics.trust import Support, discounted, support, weights_of_bands, withheld_samples
+from mri_d3gm.physics.trust import Support, discounted, support, weights_of_bands
+from mri_d3gm.physics.withheld import withheld_samples
 from mri_d3gm.training.coils import draw_coils
 from mri_d3gm.training.masks import random_mask, random_mask_2d
 

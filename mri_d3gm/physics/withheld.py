@@ -1,0 +1,35 @@
+"""Which measured samples are withheld from a prediction, to test it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_d3gm.physics.masks import center_lines
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    """The fully sampled run through the centre of mask (rows | 1, cols | 1), of its shape; a rectangle for 2-D masks."""
+    sizes = center_lines(mask)
+    inside = [np.abs(np.arange(n) - n // 2) <= (size // 2 if n > 1 else 0) for n, size in zip(mask.shape, sizes, strict=True)]
+    return mask & inside[0][:, None] & inside[1][None]
+
+
+def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
+    """Samples of mask (batch, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
+
+    Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
+    would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
+    together are all samples outside the centre.
+    """
+    return torch.stack([torch.from_numpy(_fold(one, fold, folds)) for one in mask.cpu().numpy()]).to(mask.device)
+
+
+def _fold(mask: np.ndarray, fold: int, folds: int) -> np.ndarray:
+    outer = np.flatnonzero(mask & ~centre(mask))
+    if min(mask.shape) > 1:
+        order = np.random.default_rng(0).permutation(outer.size)
+    else:
+        order = np.unique(np.abs(outer - mask.size // 2), return_inverse=True)[1]
+    chosen = np.zeros(mask.size, bool)
+    chosen[outer[order % folds == fold]] = True
+    return chosen.reshape(mask.shape)
