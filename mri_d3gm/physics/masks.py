@@ -94,7 +94,8 @@ def make_mask(
     center_fraction defaults to 0.32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
     InputError for combinations that cannot be.
     """
-    return _drawn(shape, accel, kind, axis, center_fraction, seed, limits).copy()
+    options = {"axis": axis, "center_fraction": center_fraction, "seed": seed, "limits": limits}
+    return _drawn(shape, accel, kind, **options).copy()  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4)
@@ -102,6 +103,7 @@ def _drawn(
     shape: tuple[int, int],
     accel: float,
     kind: str,
+    *,
     axis: str,
     center_fraction: float | None,
     seed: int,
