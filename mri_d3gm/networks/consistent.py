@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
-from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
+from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding, zeroed
 from mri_d3gm.physics.measurement import Measurement
 
 
@@ -18,9 +18,7 @@ class Deep(nn.Module):
         self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
         self.before, self.after = ResidualBlock(2 * features, embedding), ResidualBlock(2 * features, embedding)
         self.attention = AxisAttention(2 * features)
-        self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)  # type: ignore[arg-type]
+        self.up = zeroed(nn.ConvTranspose2d(2 * features, features, 2, stride=2))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return x + self.up(self.after(self.attention(self.before(self.down(x), embedding)), embedding))
@@ -42,9 +40,7 @@ class Block(nn.Module):
         self.attention = nn.ModuleList(AxisAttention(2 * features) for _ in range(2))
         self.deep = Deep(2 * features, embedding) if deep else None
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
-        self.last = nn.Conv2d(features, 8, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.last = zeroed(nn.Conv2d(features, 8, 3, padding=1))
 
     def forward(self, x: Tensor, hidden: Tensor | None, embedding: Tensor, both_axes: bool) -> tuple[Tensor, Tensor]:
         rows, cols = x.shape[-2:]
@@ -72,8 +68,7 @@ class ErrorHead(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(features + 4, features, 3, padding=1)
         self.block = ResidualBlock(features, embedding)
-        self.last = nn.Conv2d(features, 4, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
+        self.last = zeroed(nn.Conv2d(features, 4, 3, padding=1))
         nn.init.constant_(self.last.bias, -3.0)  # type: ignore[arg-type]
 
     def forward(self, hidden: Tensor, magnitude: Tensor, embedding: Tensor) -> Tensor:
@@ -91,6 +86,7 @@ class ConsistentNet(nn.Module):
     too: unfolding what the coils can unfold is not the network's task. Where nothing is known of the measurement the blocks
     act alone (phase 1, every sample measured). both_axes: attention along rows and columns in turn whatever the mask, as it is
     for 2-D masks. deep: see `Block`. foretell: also predict how large the error will be.
+    conditioned: told the measurement's `conditions`, from which it learns how much an estimate weighs in each agreement.
     """
 
     def __init__(
@@ -101,12 +97,15 @@ class ConsistentNet(nn.Module):
         both_axes: bool = False,
         deep: bool = False,
         foretell: bool = False,
+        conditioned: bool = False,
     ) -> None:
         super().__init__()
         self.both_axes = both_axes
         self.time = TimeEmbedding(embedding)
         self.blocks = nn.ModuleList(Block(7, features, embedding, deep) for _ in range(blocks))
         self.error = ErrorHead(features, embedding) if foretell else None
+        self.conditions = zeroed(nn.Linear(3, embedding)) if conditioned else None
+        self.weights = zeroed(nn.Linear(3, blocks)) if conditioned else None
 
     def forward(
         self,
@@ -128,9 +127,14 @@ class ConsistentNet(nn.Module):
         phase = measurement.phase()
         log_fraction = measurement.sampled_fraction().log()[:, None, None, None].expand(-1, 1, *mu.shape[-2:])
         both_axes = self.both_axes or -2 in measurement.masked_axes
-        embedding = self.time(log_snr)
+        embedding, weights = self.time(log_snr), [measurement.weight()] * len(self.blocks)
+        if self.conditions is not None and self.weights is not None:
+            conditions = measurement.conditions()
+            embedding = embedding + self.conditions(conditions)
+            factors = self.weights(conditions).float().exp().unbind(1)
+            weights = [None if weight is None else weight * factor for weight, factor in zip(weights, factors, strict=True)]
         if not measurement.exact:
-            image = measurement.agree(image)
+            image = measurement.agree(image, weights[0])
         for index, block in enumerate(self.blocks):
             seen = torch.cat([to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)], 1)
             residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
@@ -138,6 +142,6 @@ class ConsistentNet(nn.Module):
             image = image + (change if phase is None else change * phase)
             magnitude = image.abs()
             if close or index < len(self.blocks) - 1:
-                image = measurement.agree(image)
+                image = measurement.agree(image, weights[min(index + 1, len(weights) - 1)])
             images.append(image)
         return Estimates(images, None if self.error is None else self.error(hidden, magnitude, embedding))

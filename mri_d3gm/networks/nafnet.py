@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
-from mri_d3gm.networks.layers import TimeEmbedding
+from mri_d3gm.networks.layers import TimeEmbedding, zeroed
 
 
 def simple_gate(x: Tensor) -> Tensor:
@@ -46,16 +46,13 @@ class NAFBlock(nn.Module):
         super().__init__()
         self.reach = reach
         self.norm1, self.norm2 = PixelNorm(channels), PixelNorm(channels)
-        self.modulation = nn.Linear(embedding, 2 * channels)
+        self.modulation = zeroed(nn.Linear(embedding, 2 * channels))
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.depthwise = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.squeeze = nn.Conv2d(channels, channels, 1)
-        self.project = nn.Conv2d(channels, channels, 1)
+        self.project = zeroed(nn.Conv2d(channels, channels, 1))
         self.feed = nn.Conv2d(channels, 2 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        for layer in (self.modulation, self.project, self.out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
@@ -93,9 +90,7 @@ class NAFNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
         self.up = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1) for w in widths[:-1])
         self.decode = nn.ModuleList(NAFBlock(w, embedding, r) for w, r in stages[:-1])
-        self.last = nn.Conv2d(features, channels * unshuffle**2, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.last = zeroed(nn.Conv2d(features, channels * unshuffle**2, 3, padding=1))
 
     def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
         """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, the measurement unused."""

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
-from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding
+from mri_d3gm.networks.layers import AxisAttention, ResidualBlock, TimeEmbedding, zeroed
 
 
 class UNet(nn.Module):
@@ -22,9 +22,7 @@ class UNet(nn.Module):
         self.attention = AxisAttention(widths[-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
         self.decode = nn.ModuleList(ResidualBlock(width, embedding) for width in widths)
-        self.last = nn.Conv2d(features, 2, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.last = zeroed(nn.Conv2d(features, 2, 3, padding=1))
 
     def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
         """One estimate of x0, (batch, rows, cols) complex; arguments as in `ConsistentNet`, the measurement unused."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.coil_maps import smooth_coil_maps
+from mri_d3gm.physics.coil_maps import smooth_coil_maps, unexplained
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
@@ -136,6 +136,12 @@ class Cartesian(Measurement):
     def phase(self) -> Tensor:
         """From the Hann-windowed centre of k-space, coils combined."""
         return low_resolution_phase(self.kspace, self.known, self.coil_maps)
+
+    def weight(self) -> Tensor | None:
+        return None if self.exact else torch.as_tensor(self.map_weight)
+
+    def faults(self) -> tuple[Tensor, Tensor]:
+        return torch.as_tensor(self.sigma), unexplained(self.kspace, self.known, self.coil_maps)
 
     def mirrored(self, axes: tuple[int, ...]) -> "Cartesian":
         return self.with_tensors({name: mirror(tensor, axes) for name, tensor in self._images().items()})

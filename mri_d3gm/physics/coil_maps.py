@@ -26,6 +26,21 @@ def low_resolution_maps(kspace: Tensor, mask: Tensor) -> Tensor:
     return normalised(ifft2c(kspace * window.unsqueeze(-3)))
 
 
+def unexplained(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None) -> Tensor:
+    """Share of the energy of the Hann-windowed centre that no image explains through the maps, (batch,); shapes as in
+    `operators`.
+
+    0 for one coil. Good maps leave the noise and the object's border, some hundredths; maps of a field of view that wraps
+    around leave what is wrapped.
+    """
+    if coil_maps is None:
+        return torch.zeros(len(kspace), device=kspace.device)
+    images = ifft2c(kspace * centre_window(mask, (kspace.shape[-2], kspace.shape[-1])).unsqueeze(-3))
+    left = images - coil_maps * (coil_maps.conj() * images).sum(-3, keepdim=True)
+    energy, whole = (part.abs().square().sum((-3, -2, -1)) for part in (left, images))
+    return energy / whole.clamp_min(torch.finfo(whole.dtype).tiny)
+
+
 def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
     """Synthetic sensitivities S^H S = 1, (batch, coils, rows, cols), from six numbers a coil, (batch, coils, 6): its place
     (down, across; the field of view reaches from -1 to 1), the height of the field of view, falloff, phase and slope.

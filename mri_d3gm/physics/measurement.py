@@ -77,6 +77,23 @@ class Measurement(ABC):
         """Unit-modulus phase factor of the image at low resolution, (batch, rows, cols) complex; None where unknown."""
         return None
 
+    def weight(self) -> Tensor | None:
+        """That of an estimate in `agree` if none is given, (batch,); None where agreement is exact."""
+        return None
+
+    def conditions(self) -> Tensor:
+        """What a network is told of the measurement as a whole, (batch, 3) float32 of order one.
+
+        Logarithms of the sampled fraction, of the noise, and of the share of the centre that the coil maps leave unexplained.
+        """
+        numbers = self.sampled_fraction().log(), *(part.clamp_min(1e-4).log() + 5 for part in self.faults())
+        return torch.stack(numbers, 1)
+
+    def faults(self) -> tuple[Tensor, Tensor]:
+        """Deviation of the noise and unexplained share of the centre's energy, both (batch,); zeros where unknown."""
+        nothing = torch.zeros_like(self.sampled_fraction())
+        return nothing, nothing
+
     def mirrored(self, axes: tuple[int, ...]) -> Self:
         """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""
         return self

@@ -53,7 +53,8 @@ class Scene:
     """A batch before it is measured: magnitudes (batch, rows, cols), and the numbers behind contrast, phase, ghosts, coils.
 
     coils, compression and mixing are None for one coil (see `training.coils`); mask, and the lines that calibrate the maps,
-    which are the mask's unless they are apart; levels of noise (batch,); the noise's seed. maps: true, low-resolution, or
+    which are the mask's unless they are apart; levels of noise, and what a scan would estimate them to be,
+    (batch,); the noise's seed. maps: true, low-resolution, or
     espirit from a centre of size `calibration`; weight: theirs (`Cartesian`).
     """
 
@@ -67,6 +68,7 @@ class Scene:
     mask: Tensor
     calibrating: Tensor
     level: Tensor
+    estimated: Tensor
     seed: int
     maps: str
     calibration: tuple[int, int]
@@ -152,8 +154,9 @@ def draw_scene(
     maps = draw_maps(min(calibration) >= MINIMUM_LINES, generator)
     weight = log_uniform(0.05, 0.5, generator) if maps == "low-resolution" else log_uniform(0.003, 0.09, generator)
     noise_seed = int(torch.randint(2**62, (), generator=generator))
-    array = coils, compressing, mixing
-    return Scene(magnitude, contrast, phase, ghost, *array, mask, lines, level, noise_seed, maps, calibration, weight)
+    estimated = level * torch.tensor([log_uniform(0.7, 1.4, generator) for _ in range(batch)])
+    array, noise = (coils, compressing, mixing), (level, estimated, noise_seed)
+    return Scene(magnitude, contrast, phase, ghost, *array, mask, lines, *noise, maps, calibration, weight)
 
 
 def draw_mask(
@@ -211,7 +214,7 @@ def measure(scene: Scene) -> Case:
     target = target * (clean.abs() / target.abs().clamp_min(1e-6)).clamp_max(10)
     scale = mu.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-6)
     one, several = scale[:, None, None], scale[:, None, None, None]
-    measurement = Cartesian(kspace / several, scene.mask, coil_maps, map_weight=scene.weight)
+    measurement = Cartesian(kspace / several, scene.mask, coil_maps, sigma=scene.estimated / scale, map_weight=scene.weight)
     return Case(target / one, mu / one, measurement)
 
 
