@@ -34,7 +34,9 @@ def measurement_of(batch: Batch) -> Measurement:
     weights = [COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in batch["coil_map_source"]]
     maps, outside = batch.get("coil_maps"), batch.get("outside")
     sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
-    return Cartesian(batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights))
+    second = batch.get("second_maps")
+    second = None if second is None or not second.any() else second
+    return Cartesian(batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights), second)
 
 
 def prepare_batch(

@@ -7,7 +7,7 @@ One after the other:
     finished = finish(draws, prepared.scale)               # Draws to magnitudes
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian, measured
-from mri_d3gm.physics.coil_maps import estimate_coil_maps
+from mri_d3gm.physics.coil_maps import CoilMaps, estimate_coil_maps
 from mri_d3gm.physics.masks import achieved_accel, make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
@@ -81,26 +81,34 @@ def prepare(
     each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
     """
     mask = measured(mask, outside)
-    items, scales, found, maps, sources = [], [], [], [], []
+    items, scales, found, maps = [], [], [], []
     for index, one in enumerate(kspace):
         normalised, scale = normalised_kspace(one * mask)
         items.append(normalised)
         scales.append(scale)
         found.append(estimate_noise(normalised, mask, noise, 1 / scale))
-        one_maps, source = None if coil_maps is None else coil_maps[index], "given"
-        if coil_maps is None:
-            one_maps, source = estimate_coil_maps(normalised, mask) if len(one) > 1 else (None, "none")
-        maps.append(one_maps)
-        sources.append(source)
+        if coil_maps is not None:
+            maps.append(CoilMaps(coil_maps[index], "given"))
+        else:
+            maps.append(estimate_coil_maps(normalised, mask) if len(one) > 1 else CoilMaps(None, "none"))
+    sources = [one.source for one in maps]
     measurement = Cartesian(
         torch.stack(items),
         mask[None],
-        None if maps[0] is None else torch.stack(maps),  # type: ignore[arg-type]
+        _stacked(one.maps for one in maps),
         None if outside is None else outside[None],
         torch.tensor([estimate.sigma for estimate in found]),
         torch.tensor([COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in sources]),
+        _stacked(one.second for one in maps),
     )
     return Prepared(measurement, np.array(scales), found, sources)
+
+
+def _stacked(maps: Iterable[Tensor | None]) -> Tensor | None:
+    """Maps of a batch, zeros where only some have any, None where none has."""
+    every = list(maps)
+    like = next((one for one in every if one is not None), None)
+    return None if like is None else torch.stack([torch.zeros_like(like) if one is None else one for one in every])
 
 
 def prepare_low_resolution(images: Tensor, settings: SuperResolve) -> Prepared:

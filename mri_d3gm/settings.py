@@ -20,7 +20,7 @@ LEARNED = ("d3gm", "regression")  # methods that use the network
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
 TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 QUALITIES: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 1, "samples": 1, "trust": "off"},
+    "fast": {"steps": 1, "samples": 1, "trust": "fast"},
     "default": {"steps": 1, "samples": 4, "trust": "fast"},
     "best": {"steps": 4, "samples": 8, "trust": "full"},
 }

@@ -13,7 +13,7 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.physics.trust import Support, discounted, support
+from mri_d3gm.physics.trust import Support, band_weights, support
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
@@ -71,8 +71,7 @@ def d3gm(
     supports: list[Support | None] | None = None
     if found:
         supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
-        assert isinstance(measurement, Cartesian)  # no other has samples to withhold
-        images = torch.stack([discounted(images[i], measurement[i], s) for i, s in enumerate(supports) if s is not None])
+    images = torch.stack([shown(images[i], measurement[i], s) for i, s in enumerate(supports or [None] * len(images))])
     used = len(tasks) * (settings.steps or 1) + len(found)
     return Draws(images, used, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
 
@@ -114,16 +113,25 @@ def fold_support(network: Denoiser, measurement: Measurement, fold: int) -> list
     kept, withheld = parts
     estimate = Agreement(network, kept).first(kept.prior_mean())
     return [
-        support(estimate[i : i + 1], measurement[i], withheld[i])  # type: ignore[arg-type]
+        support(estimate[i : i + 1], kept[i], withheld[i])  # type: ignore[arg-type]
         for i in range(len(measurement))
     ]
+
+
+@torch.no_grad()
+def shown(images: Tensor, measurement: Measurement, found: Support | None) -> Tensor:
+    """Draws (draws, rows, cols) of one image as they are given: what was not measured as far as `found` supports it."""
+    if isinstance(measurement, Cartesian) and found is not None:
+        weight = band_weights(found, measurement.mask[0]).to(images.real.dtype)
+        return torch.cat([measurement.shown(image[None], weight) for image in images])
+    return torch.cat([measurement.shown(image[None]) for image in images])
 
 
 @torch.no_grad()
 def regression(measurement: Measurement, network: Denoiser, *_: Any, **__: Any) -> Draws:
     """The same network, one evaluation at T without noise, then agreement."""
     agree = Agreement(network, measurement)
-    images = agree.restore(agree.first(measurement.prior_mean()))
+    images = measurement.shown(agree.restore(agree.first(measurement.prior_mean())))
     return Draws(images[:, None], 1, agree.residual, error=agree.error)
 
 

@@ -1,5 +1,7 @@
 """Coil sensitivity maps from the centre of k-space: ESPIRiT with a rectangular calibration region, or low resolution."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 8
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
+SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
+WRAPPED = 0.002  # share of the centre's energy from which on a second set is needed
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
 OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 
@@ -26,18 +30,18 @@ def low_resolution_maps(kspace: Tensor, mask: Tensor) -> Tensor:
     return normalised(ifft2c(kspace * window.unsqueeze(-3)))
 
 
-def unexplained(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None) -> Tensor:
-    """Share of the energy of the Hann-windowed centre that no image explains through the maps, (batch,); shapes as in
+def explained(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None) -> Tensor:
+    """Share of the energy of the Hann-windowed centre that an image explains through the maps, (batch,); shapes as in
     `operators`.
 
-    0 for one coil. Good maps leave the noise and the object's border, some hundredths; maps of a field of view that wraps
-    around leave what is wrapped.
+    1 for one coil. Good maps leave the noise and the object's border, some hundredths; one set of maps of a field of view that
+    wraps around leaves what is wrapped.
     """
     if coil_maps is None:
-        return torch.zeros(len(kspace), device=kspace.device)
+        return torch.ones(len(kspace), device=kspace.device)
     images = ifft2c(kspace * centre_window(mask, (kspace.shape[-2], kspace.shape[-1])).unsqueeze(-3))
-    left = images - coil_maps * (coil_maps.conj() * images).sum(-3, keepdim=True)
-    energy, whole = (part.abs().square().sum((-3, -2, -1)) for part in (left, images))
+    within = (coil_maps.conj() * images).sum(-3)
+    energy, whole = (part.abs().square().flatten(1).sum(1) for part in (within, images))
     return energy / whole.clamp_min(torch.finfo(whole.dtype).tiny)
 
 
@@ -66,8 +70,12 @@ def espirit(
     threshold: float = 0.02,
     crop: float = CROP,
     iterations: int = 6,
+    sets: int = 1,
 ) -> Tensor:
-    """Sensitivity maps (coils, rows, cols) complex64, S^H S = 1 where the eigenvalue is above `crop`, else 0.
+    """Sensitivity maps (sets, coils, rows, cols) complex64.
+
+    The first set has S^H S = 1 where the eigenvalue is above `crop`, else 0; further ones the share of the eigenvalue above 0.8
+    of what is left to 1: they are empty where one set explains the data.
 
     kspace (coils, rows, cols) with a fully sampled centre of at least `calibration` (rows, cols); kernels are shrunk to
     fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
@@ -81,15 +89,17 @@ def espirit(
     values, vectors = torch.linalg.eigh(gram)
     kept = values.clamp_min(0).sqrt() > threshold * values[-1].clamp_min(0).sqrt()
     kernels = vectors[:, kept].T.reshape(-1, coils, kh, kw)
-    maps, eigenvalue = _leading_eigenvectors(kernels, rows, cols, iterations)
+    maps, eigenvalue = _leading_eigenvectors(kernels, rows, cols, iterations, sets)
     reference = torch.linalg.eigh(torch.einsum("ahw,bhw->ab", centre, centre.conj()))[1][:, -1]
-    phase = torch.einsum("c,chw->hw", reference.conj(), maps)
-    maps = maps * torch.where(phase.abs() > 1e-12, phase.conj() / phase.abs().clamp_min(1e-12), torch.ones_like(phase))
-    return torch.where(eigenvalue > crop, maps, torch.zeros_like(maps))
+    phase = torch.einsum("c,schw->shw", reference.conj(), maps)
+    maps = maps * torch.polar(torch.ones_like(phase.real), -phase.angle())[:, None]
+    share = ((eigenvalue - SECOND_CROP) / (1 - SECOND_CROP)).clamp(0, 1).sqrt()
+    share[0] = eigenvalue[0] > crop
+    return maps * share[:, None]
 
 
-def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int) -> tuple[Tensor, Tensor]:
-    """Maps (coils, rows, cols) of the pointwise operator and their eigenvalues (rows, cols), by power iteration.
+def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int, sets: int) -> tuple[Tensor, Tensor]:
+    """Maps (sets, coils, rows, cols) of the pointwise operator and their eigenvalues (sets, rows, cols), by power iteration.
 
     The kernels' correlations are summed in k-space, where they are small; a few rows at a time are transformed.
     """
@@ -99,21 +109,23 @@ def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int
     correlation = torch.fft.fftshift(torch.fft.ifft2(product), dim=(-2, -1)) / (kh * kw)
     along_cols = torch.einsum("abpq,cq->pcab", correlation, _waves(cols, kw, kernels)).reshape(2 * kh - 1, -1)
     waves = _waves(rows, kh, kernels)
-    maps = kernels.new_empty(rows, cols, coils)
-    eigenvalue = kernels.new_empty(rows, cols, dtype=torch.float32)
+    maps = kernels.new_empty(sets, rows, cols, coils)
+    eigenvalue = kernels.new_empty(sets, rows, cols, dtype=torch.float32)
     step = max(1, OPERATOR_ENTRIES // (cols * coils**2))
     for first in range(0, rows, step):
         operator = (waves[first : first + step] @ along_cols).reshape(-1, coils, coils)
         for _ in range(SQUARINGS):
             operator = operator @ operator
-        vector = operator.new_ones(len(operator), coils, 1) / coils**0.5
-        for _ in range(iterations):
-            vector = operator @ vector
-            size = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
-            vector = vector / size.clamp_min(1e-20)
-        maps[first : first + step] = vector.reshape(-1, cols, coils)
-        eigenvalue[first : first + step] = size.reshape(-1, cols) ** (0.5**SQUARINGS)
-    return maps.permute(2, 0, 1).contiguous(), eigenvalue
+        for number in range(sets):
+            vector = operator.new_ones(len(operator), coils, 1) / coils**0.5
+            for _ in range(iterations):
+                vector = operator @ vector
+                size = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+                vector = vector / size.clamp_min(1e-20)
+            maps[number, first : first + step] = vector.reshape(-1, cols, coils)
+            eigenvalue[number, first : first + step] = size.reshape(-1, cols) ** (0.5**SQUARINGS)
+            operator = operator - size * vector @ vector.mH
+    return maps.permute(0, 3, 1, 2).contiguous(), eigenvalue
 
 
 def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
@@ -124,11 +136,20 @@ def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle).to(like.dtype)
 
 
-def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> tuple[Tensor, str]:
-    """Maps (coils, rows, cols) of undersampled kspace and how they were made: espirit, or low-resolution.
+class CoilMaps(NamedTuple):
+    """Maps (coils, rows, cols) of the first set, how they were made (espirit or low-resolution), and those of a second set
+    where the scan needs one: where it wraps around, two places of the object lie in one pixel. maps None: there is one coil.
+    """
 
-    mask (rows | 1, cols | 1), crop as in `espirit`. Fewer than eight centre lines show too little for ESPIRiT; an
-    empty centre shows nothing.
+    maps: Tensor | None
+    source: str
+    second: Tensor | None = None
+
+
+def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> CoilMaps:
+    """Maps of undersampled kspace (coils, rows, cols) under a mask (rows | 1, cols | 1); crop as in `espirit`.
+
+    Fewer than eight centre lines show too little for ESPIRiT; an empty centre shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
@@ -136,5 +157,7 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> tupl
     if min(calibration) >= 24:
         calibration = min(calibration[0], 24), min(calibration[1], 24)
     if min(calibration) < MINIMUM_LINES or not bool(central(kspace, calibration).any()):
-        return low_resolution_maps(kspace, mask), "low-resolution"
-    return espirit(kspace, calibration, crop=crop), "espirit"
+        return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
+    maps, second = espirit(kspace, calibration, crop=crop, sets=2)
+    needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
+    return CoilMaps(maps, "espirit", second if needed else None)

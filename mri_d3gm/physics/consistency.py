@@ -18,7 +18,8 @@ def proximal(
 ) -> Tensor:
     """argmin_x |M F S x - y|^2 + weight |x - image|^2 by conjugate gradients from `image`.
 
-    weight is the variance of the noise over that of the estimate, a scalar or (batch, 1, 1); one coil has a closed form.
+    weight is the variance of the noise over that of the estimate, a scalar or (batch, 1, 1), with another 1 where there are
+    sets of maps; one coil has a closed form.
     """
     if coil_maps is None:
         predicted, measured = fft2c(image), kspace.squeeze(-3)
@@ -30,7 +31,7 @@ def proximal(
         return measure(x) + weight * x
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a.conj() * b).real.sum((-2, -1), keepdim=True)
+        return (a.conj() * b).real.sum(tuple(range(1, a.ndim)), keepdim=True)
 
     x = image
     residual = adjoint(kspace, mask, coil_maps) - measure(x)

@@ -40,11 +40,15 @@ class Measurement(ABC):
         """As `agree`, for the estimate that a network of residuals of deviation sigma_r ends with: as far as the data go."""
         return self.agree(estimate)
 
+    def shown(self, estimate: Tensor) -> Tensor:
+        """The image to give of an estimate that agrees with the measurement."""
+        return estimate
+
     def residual(self, estimate: Tensor) -> Tensor | None:
         """RMS of forward(estimate) - data per measured real or imaginary sample, (batch,); None where nothing is known."""
         return None
 
-    def withhold(self, fold: int, folds: int = 4) -> tuple[Self, Self] | None:
+    def withhold(self, fold: int, folds: int | None = None) -> tuple[Self, Self] | None:
         """The measurement without one fold of its samples, and that fold alone; None where none can be spared."""
         return None
 
@@ -93,6 +97,10 @@ class Measurement(ABC):
         """Deviation of the noise and unexplained share of the centre's energy, both (batch,); zeros where unknown."""
         nothing = torch.zeros_like(self.sampled_fraction())
         return nothing, nothing
+
+    def explained(self) -> list[float]:
+        """Share of the centre's energy that each set of coil maps explains, of a batch of one; empty without maps."""
+        return []
 
     def mirrored(self, axes: tuple[int, ...]) -> Self:
         """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""

@@ -2,7 +2,8 @@
 
 Shapes throughout: image (batch, rows, cols), kspace (batch, coils, rows, cols), both complex; mask bool,
 broadcastable to (batch, rows, cols); coil_maps (batch, coils, rows, cols) with S^H S = 1 on the support,
-or None for one coil of uniform sensitivity.
+or None for one coil of uniform sensitivity. Of several sets of maps, (batch, sets, coils, rows, cols), there is an image
+each, (batch, sets, rows, cols), and their coil images add up.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,17 @@ from mri_d3gm.physics.fft import fft2c, ifft2c
 
 def expand(image: Tensor, coil_maps: Tensor | None) -> Tensor:
     """S: one image to coil images (batch, coils, rows, cols)."""
-    return image.unsqueeze(-3) if coil_maps is None else coil_maps * image.unsqueeze(-3)
+    if coil_maps is None:
+        return image.unsqueeze(-3)
+    coil_images = coil_maps * image.unsqueeze(-3)
+    return coil_images.sum(-4) if coil_maps.ndim == 5 else coil_images
 
 
 def combine(coil_images: Tensor, coil_maps: Tensor | None) -> Tensor:
     """S^H: coil images to one image (batch, rows, cols)."""
-    return coil_images.squeeze(-3) if coil_maps is None else (coil_maps.conj() * coil_images).sum(-3)
+    if coil_maps is None:
+        return coil_images.squeeze(-3)
+    return (coil_maps.conj() * (coil_images.unsqueeze(-4) if coil_maps.ndim == 5 else coil_images)).sum(-3)
 
 
 def forward(image: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.physics.cartesian import Cartesian
-from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.measurement import MEASURED
-from mri_d3gm.physics.operators import combine, expand
 
 EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
@@ -40,10 +38,10 @@ def radius(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(total).clip(0, 1)).to(mask.device)
 
 
-def support(image: Tensor, whole: Cartesian, withheld: Cartesian) -> Support:
-    """What the samples of `withheld`, kept from the prediction image (1, rows, cols), say of it; batches of one."""
-    predicted = fft2c(expand(image, whole.coil_maps))
-    bands = torch.bucketize(radius(whole.mask[0]).cpu(), torch.tensor(EDGES[1:-1]))
+def support(estimate: Tensor, kept: Cartesian, withheld: Cartesian) -> Support:
+    """What the samples of `withheld`, kept from the estimate (1, rows, cols), say of it; batches of one."""
+    predicted = kept.whole_kspace(estimate)
+    bands = torch.bucketize(radius((kept.mask | withheld.mask)[0]).cpu(), torch.tensor(EDGES[1:-1]))
     sums = []
     cross, power = (predicted.conj() * withheld.kspace).real, withheld.kspace.abs().square()
     for values in (cross, predicted.abs().square(), power, torch.ones_like(power)):
@@ -51,13 +49,6 @@ def support(image: Tensor, whole: Cartesian, withheld: Cartesian) -> Support:
         index = bands.expand(each.shape).flatten()
         sums.append(torch.zeros(len(EDGES) - 1, dtype=torch.float64).index_add(0, index, each.flatten()))
     return Support(*sums)
-
-
-def discounted(images: Tensor, measurement: Cartesian, found: Support) -> Tensor:
-    """Images (draws, rows, cols) whose unmeasured k-space is multiplied by the weights that `found` supports; batch of one."""
-    mask = measurement.mask[0]
-    change = fft2c(expand(images, measurement.coil_maps)) * ((band_weights(found, mask) - 1) * ~mask).to(images.real.dtype)
-    return images + combine(ifft2c(change), measurement.coil_maps)
 
 
 def weights_of_bands(found: Support) -> Tensor:

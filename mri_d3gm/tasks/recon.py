@@ -28,7 +28,7 @@ from mri_d3gm.runs.progress import told
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_slices
 
-POOR_FIT = 0.9
+POOR_FIT, POOR_MAPS = 0.9, 0.9
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
 ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
@@ -147,6 +147,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
         "coil_maps": prepared.map_sources[0],
+        "explained": prepared.measurement.explained(),
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
     }
@@ -177,6 +178,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
     trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
     maps = sorted({fact["coil_maps"] for fact in facts})
+    fit: list[float] = min((fact["explained"] for fact in facts), key=sum, default=[])
     made = provenance(settings, scan.files)
     return {
         "Method": settings.method,
@@ -199,11 +201,13 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         },
         "Trust": trust,
         "CoilMaps": maps,
+        "CoilMapSets": max((len(fact["explained"]) for fact in facts), default=0),
+        "CentreExplained": [round(share, 4) for share in fit],
         "VoxelMillimetres": np.linalg.norm(slices_of(scan.affine, chosen)[:3, :3], axis=0).tolist(),
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [*warnings, *doubts(noise, maps, trust), *scan.warnings],
+        "Warnings": [*warnings, *doubts(noise, maps, fit, trust), *scan.warnings],
     }
 
 
@@ -219,8 +223,8 @@ def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def doubts(noise: dict[str, Any], maps: list[str], trust: dict[str, Any]) -> list[str]:
-    """What a user should know of a result."""
+def doubts(noise: dict[str, Any], maps: list[str], fit: list[float], trust: dict[str, Any]) -> list[str]:
+    """What a user should know of a result; fit: share of the centre that each set of maps explains, in the worst slice."""
     found = []
     if noise["Source"] == "floor":
         found.append("the noise could not be estimated from this sampling: a floor stands for it")
@@ -228,6 +232,16 @@ def doubts(noise: dict[str, Any], maps: list[str], trust: dict[str, Any]) -> lis
         found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     if "low-resolution" in maps:
         found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
+    if len(fit) > 1:
+        found.append(
+            "the field of view is smaller than the object, or something else lets two places share a pixel: "
+            f"two sets of coil maps explain {100 * sum(fit):.1f} % of the centre lines, one {100 * fit[0]:.1f} %"
+        )
+    if fit and sum(fit) < POOR_MAPS:
+        found.append(
+            f"the coil maps explain only {100 * sum(fit):.0f} % of the energy of the centre lines: look for a broken coil, "
+            "coil maps of another scan, or motion"
+        )
     if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:
         found.append(
             f"of the lines withheld to test it, the prediction missed {100 * trust['WithheldError']:.0f} % of the energy "

@@ -120,7 +120,7 @@ class NoiseEstimated(Transform):
 
 class CoilMapsd(Transform):
     """kspace and mask to coil_maps, estimated or from `file` (dataset coil_maps, (coils, rows, cols) or per slice); crop as
-    in `LoadKspaced`.
+    in `LoadKspaced`. Estimated ones come with second_maps, zeros where one set explains the scan.
     """
 
     def __init__(self, file: str | None = None, crop: bool = True) -> None:
@@ -134,8 +134,9 @@ class CoilMapsd(Transform):
         if len(kspace) == 1:
             return d | {"coil_map_source": "none"}
         with one_thread():
-            d["coil_maps"], d["coil_map_source"] = estimate_coil_maps(kspace, data["mask"])
-        return d
+            found = estimate_coil_maps(kspace, data["mask"])
+        second = torch.zeros_like(kspace) if found.second is None else found.second
+        return d | {"coil_maps": found.maps, "coil_map_source": found.source, "second_maps": second}
 
 
 class ZeroFilledd(Transform):

@@ -3,9 +3,9 @@ import torch
 
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.coil_maps import smooth_coil_maps
-from mri_d3gm.physics.fft import fft2c
-from mri_d3gm.physics.operators import expand
-from mri_d3gm.physics.trust import Support, discounted, support, weights_of_bands
+from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.operators import expand, rss
+from mri_d3gm.physics.trust import Support, band_weights, support, weights_of_bands
 from mri_d3gm.physics.withheld import withheld_samples
 from mri_d3gm.training.coils import draw_coils
 from mri_d3gm.training.masks import random_mask, random_mask_2d
@@ -24,12 +24,12 @@ def case(kind: str, coils: int = 1):
 
 
 def parts(kind: str, coils: int = 1) -> tuple[torch.Tensor, Cartesian, Cartesian]:
-    """An image, its measurement, and the first fold of that."""
+    """An image, the measurement without its first fold, and that fold."""
     image, mask, maps, kspace = case(kind, coils)
     whole = Cartesian(kspace, mask, maps)
     withheld = whole.withhold(0)
     assert withheld is not None
-    return image, whole, withheld[1]
+    return image, *withheld
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,13 +71,21 @@ def test_support_knows_a_perfect_a_scaled_and_an_empty_prediction(kind: str, coi
     assert support(0 * image, whole, withheld).error() == 1
 
 
+@pytest.mark.parametrize("coils", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_discounting_to_nothing_is_zero_filling_and_by_one_changes_nothing(kind: str) -> None:
-    image, whole, withheld = parts(kind)
-    found = support(image, whole, withheld)
-    torch.testing.assert_close(discounted(image, whole, found), image)
+def test_without_support_zero_filling_is_shown_and_with_it_all_coils_of_the_estimate(kind: str, coils: int) -> None:
+    image, mask, maps, kspace = case(kind, coils)
+    whole = Cartesian(kspace, mask, maps)
+    withheld = whole.withhold(0)
+    assert withheld is not None
+    found = support(image, *withheld)
+    weight = band_weights(found, mask[0]).float()
+    torch.testing.assert_close(whole.shown(image, weight).abs(), rss(ifft2c(kspace)), atol=1e-5, rtol=1e-4)
     nothing = Support(0 * found.cross, torch.ones_like(found.predicted), found.measured, found.samples)
-    torch.testing.assert_close(discounted(image, whole, nothing), whole.prior_mean())
+    zero_filled = whole.shown(image, band_weights(nothing, mask[0]).float())
+    seen = weights_of_bands(nothing) == 0
+    assert bool(seen.all())
+    torch.testing.assert_close(zero_filled.abs(), rss(ifft2c(whole.kspace)), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

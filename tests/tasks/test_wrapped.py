@@ -1,0 +1,107 @@
+"""Scans whose field of view is smaller than the object: two places share a pixel, and two sets of coil maps tell them apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scans import header, phantom, write_scan
+
+from mri_d3gm import reconstruct
+from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.physics.coil_maps import smooth_coil_maps
+from mri_d3gm.physics.fft import fft2c
+from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.operators import expand, rss
+from mri_d3gm.training.coils import draw_coils
+
+ROWS, COLS, KEPT = 96, 96, 64
+FAST = {"steps": 1, "samples": 1, "device": "cpu"}
+
+
+def coil_images(kept: int, noise: float = 0.005) -> np.ndarray:
+    """(8, ROWS, kept) complex: the phantom under eight coils, what lies beyond `kept` columns wrapped around."""
+    generator = torch.Generator().manual_seed(5)
+    maps = smooth_coil_maps(draw_coils(8, generator)[None], ROWS, COLS)[0].numpy()
+    images = maps * phantom(1, ROWS, COLS)[0] * np.exp(0.4j * np.linspace(-1, 1, COLS))
+    wrapped = np.zeros((8, ROWS, kept), complex)
+    np.add.at(wrapped, (slice(None), slice(None), (np.arange(COLS) - COLS // 2 + kept // 2) % kept), images)
+    draws = np.random.default_rng(0).normal(0, noise, (2, *wrapped.shape))
+    return wrapped + draws[0] + 1j * draws[1]
+
+
+def scan_of(folder: Path, kept: int, axis: str) -> Path:
+    images = coil_images(kept)
+    kspace = fft2c(torch.from_numpy(images if axis == "phase" else images.swapaxes(1, 2))).numpy()
+    return write_scan(folder / "scan.h5", kspace[None].astype(np.complex64), header(*kspace.shape[1:]))
+
+
+def gain(record: dict) -> float:
+    after, before = record["Metrics"], record["MetricsZeroFilled"]
+    return after["fastmri-volume"]["psnr"] - before["fastmri-volume"]["psnr"]
+
+
+@pytest.mark.parametrize("axis", ["phase", "readout"])
+def test_a_field_of_view_that_wraps_around_is_noticed_said_and_unfolded(axis: str, tmp_path) -> None:
+    options = {"accel": 2, "axis": axis, "center_fraction": 0.25} | FAST
+    record = reconstruct(scan_of(tmp_path, KEPT, axis), **options).record
+    assert record["CoilMapSets"] == 2 and record["CentreExplained"][0] < 0.99
+    assert sum(record["CentreExplained"]) > record["CentreExplained"][0] + 0.005
+    assert any("field of view" in warning for warning in record["Warnings"])
+    assert gain(record) > 10
+
+
+def test_a_field_of_view_that_does_not_wrap_needs_one_set(tmp_path) -> None:
+    record = reconstruct(scan_of(tmp_path, COLS, "phase"), accel=2, center_fraction=0.25, **FAST).record
+    assert record["CoilMapSets"] == 1 and record["CentreExplained"][0] > 0.99 and record["Warnings"] == []
+
+
+def test_maps_that_do_not_fit_are_said(tmp_path) -> None:
+    maps = smooth_coil_maps(draw_coils(8, torch.Generator().manual_seed(99))[None], ROWS, KEPT)[0]
+    record = reconstruct(fft2c(torch.from_numpy(coil_images(KEPT)))[None], accel=2, coil_maps=maps, **FAST).record
+    assert record["CoilMapSets"] == 1
+    assert any("coil maps explain only" in warning for warning in record["Warnings"])
+
+
+def two_sets() -> tuple[Measurement, torch.Tensor]:
+    """A measurement of two images, and the first of them."""
+    generator = torch.Generator().manual_seed(2)
+    first, second = (smooth_coil_maps(draw_coils(6, generator)[None], 32, 24) for _ in range(2))
+    images = [torch.randn(1, 32, 24, dtype=torch.complex64, generator=generator) for _ in range(2)]
+    images[1][:, :, :18] = 0
+    mask = torch.ones(1, 1, 24, dtype=torch.bool)
+    mask[..., ::3] = False
+    mask[..., 8:16] = True
+    kspace = fft2c(sum(expand(*pair) for pair in zip(images, (first, second), strict=True)))
+    return Cartesian(kspace, mask, first, second_maps=second), images[0]
+
+
+@pytest.mark.parametrize("axes", [(-1,), (-2,), (-2, -1)])
+def test_the_second_image_is_mirrored_turned_and_chosen_with_the_first(axes: tuple[int, ...]) -> None:
+    measurement, _ = two_sets()
+    for same in (
+        measurement.mirrored(axes).mirrored(axes),
+        measurement.turned().turned(),
+        measurement[0],
+        measurement.repeated(1),
+    ):
+        torch.testing.assert_close(same.prior_mean(), measurement.prior_mean(), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(same.second, measurement.second)
+
+
+def test_what_is_measured_is_shown_as_it_is() -> None:
+    measurement, image = two_sets()
+    full = Cartesian(measurement.kspace, torch.ones(1, 1, 24, dtype=torch.bool), measurement.coil_maps)
+    assert torch.equal(full.kspace, measurement.kspace)
+    for estimate in (image, 0 * image):
+        coils = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(full.kspace, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+        torch.testing.assert_close(full.shown(estimate).abs(), rss(coils), atol=1e-5, rtol=1e-4)
+
+
+def test_withheld_samples_do_not_leak_through_the_second_image() -> None:
+    measurement, _ = two_sets()
+    kept, withheld = measurement.withhold(0, 4)
+    other = Cartesian(
+        measurement.kspace + 5 * withheld.kspace, measurement.mask, measurement.coil_maps, second_maps=measurement.second_maps
+    )
+    torch.testing.assert_close(other.withhold(0, 4)[0].second, kept.second)
