@@ -6,6 +6,7 @@ positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -247,10 +248,9 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated:
-            try:
+            able = False
+            with suppress(RuntimeError):  # pydicom's answer for a syntax that it does not know
                 able = get_decoder(syntax).is_available
-            except NotImplementedError:
-                able = False
             if not able:
                 raise InputError(f"{source.name}: {syntax.name} needs a decoder; pip install 'mri-d3gm[dicom]'")
         shape = (-1, int(dataset.Rows), int(dataset.Columns))
