@@ -1,8 +1,10 @@
-"""Progress of many parts as that of one whole."""
+"""Many parts at once, and their progress as that of one whole."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Lock
 
-from mri_d3gm.compute import Progress
+from mri_d3gm.compute import Item, Progress, Result, in_parallel
 
 
 class Stopped(Exception):
@@ -26,3 +28,10 @@ def told(progress: Progress | None, parts: int, stop: Event) -> Progress:
                 progress(done, each * parts)
 
     return tell
+
+
+def each(one: Callable[..., Result], jobs: Sequence[Item], threads: int, progress: Progress | None) -> list[Result]:
+    """`one(job, threads=..., progress=...)` of equal jobs in their order, on `threads` that they share."""
+    outer, stop = min(threads, len(jobs)), Event()
+    work = partial(one, threads=threads // outer, progress=told(progress, len(jobs), stop))
+    return list(in_parallel(work, jobs, outer, stop))
