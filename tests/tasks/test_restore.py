@@ -127,7 +127,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("protocol", LAYOUTS)
 def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tmp_path) -> None:
     """Tiny folders named as the downloads are: trained two steps on the training pairs, scored on the test pairs."""
-    from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
+    from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
     from mri_d3gm.tasks.train import train
 
     data = tmp_path / "data"
@@ -146,7 +146,7 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     overlay.write_text(json.dumps(settings | small))
     train(str(overlay), str(data), str(tmp_path / "run"), "cpu")
     weights = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
-    table = benchmark_restoration(data, tmp_path / "table", protocol_of(str(overlay)), ["identity", "d3gm"], weights)
+    table = run_benchmark("restoration", data, tmp_path / "table", protocol_of(str(overlay)), ["identity", "d3gm"], weights)
     assert [row["method"] for row in table] == ["identity", "d3gm"]
     assert table[0]["files"] == (5 if "haze" in protocol else 3)
     assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40

@@ -184,7 +184,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
         write(tmp_path / f"IXI{number:03d}-HH-1{number:03d}-T2.nii.gz", volume)
     for site in ("Guys", "IOP"):
         write(tmp_path / f"IXI10{len(site)}-{site}-0900-T2.nii.gz", volume)
-    from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
+    from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
     from mri_d3gm.tasks.train import train
 
     overlay = tmp_path / "tiny.json"
@@ -196,11 +196,11 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
     rows: list[dict] = []
     arguments = (tmp_path, tmp_path / "table", protocol_of(str(overlay)), ["cubic", "d3gm"], options)
-    table = benchmark_sr(*arguments, rows.append)
+    table = run_benchmark("super_resolution", *arguments, rows.append)
     assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
         (domain, degrade, method, files)
         for domain, degrade, files in (("HH", "truncation", 2), ("Guys", "kernel", 1), ("IOP", "kernel", 1))
         for method in ("cubic", "d3gm")
     ]
-    benchmark_sr(*arguments, rows.append)
+    run_benchmark("super_resolution", *arguments, rows.append)
     assert len(rows) == 8
