@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
+from mri_d3gm.cli.many import Row
 from mri_d3gm.cli.options import command, option_of
 from mri_d3gm.errors import InputError
 from mri_d3gm.settings import Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)
-Row = dict[str, Any]
 
 HEADINGS = {"files": "n", "psnr_95": "95 %", "psnr_worst": "worst", "ssim_body": "body", "evaluations": "evals", "seconds": "s"}
 

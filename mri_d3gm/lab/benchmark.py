@@ -18,7 +18,7 @@ from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.runs.record import provenance, weights_file
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -26,8 +26,6 @@ from mri_d3gm.tasks.recon import Reconstruction, reconstruct
 from mri_d3gm.tasks.restore import restore
 from mri_d3gm.tasks.sr import superresolve
 from mri_d3gm.training.sources import select_files, target_of
-
-Row = dict[str, Any]
 
 
 class Job(NamedTuple):

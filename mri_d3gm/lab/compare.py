@@ -16,14 +16,13 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
-Row = dict[str, Any]
 CONTENDERS = ("regression", *DYNAMICS)
 BASELINES = {"reconstruction": "zero-filled", "super_resolution": "sinc", "restoration": "identity"}
 KEY = ("domain", "dynamics", "evaluations")

@@ -12,11 +12,10 @@ from typing import Any
 from mri_d3gm.errors import InputError
 from mri_d3gm.lab import basin
 from mri_d3gm.lab.benchmark import measure_recon, protocol_of, run_benchmark
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.tasks.bundles import overlay_files, overlay_keys
 from mri_d3gm.tasks.train import train, training_record
 
-Row = dict[str, Any]
 OVERLAYS = {
     "fastmri-8x": "fastmri-knee-8x",
     "fastmri-16x": "fastmri-knee-16x",

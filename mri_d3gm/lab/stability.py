@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm import pipeline
+from mri_d3gm.compute import Progress
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, own_clock
 from mri_d3gm.dynamics.d3gm import D3GM
@@ -23,7 +24,7 @@ from mri_d3gm.io.preview import write_grid
 from mri_d3gm.io.scan import cropped
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.methods.draws import Agreement, draw_seed
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
 from mri_d3gm.physics.cartesian import Cartesian
@@ -35,9 +36,6 @@ from mri_d3gm.samplers.solver import Solver
 from mri_d3gm.samplers.trajectory import trajectory
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import prepare_slice
-
-Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 SWEEPS: dict[str, Sequence[Any]] = {
