@@ -59,7 +59,9 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of a header
         sources = choose_series(target, find_images(target, files), series)
-        frames = _magnitudes(target, [frame for source in sources for frame in _frames(source)])
+        frames = [frame for source in sources for frame in _frames(source) if frame.magnitude]
+        if not frames:
+            raise InputError(f"{target}: its images are phase, real or imaginary parts; give the magnitude series")
         _check_alike(target, frames)
         grid = _grid(target, frames)
         affine = _affine(target, grid)
@@ -134,14 +136,6 @@ def _frame(source: Source, number: int, places: "Sequence[Dataset]") -> Frame:
         order=(*(scalar(name, 0) for name in enhanced + classic), number),
         magnitude=not any(word in NOT_MAGNITUDE for word in kind),
     )
-
-
-def _magnitudes(path: Path, frames: list[Frame]) -> list[Frame]:
-    """Frames that are not phase, real or imaginary parts."""
-    found = [frame for frame in frames if frame.magnitude]
-    if not found:
-        raise InputError(f"{path}: its images are phase, real or imaginary parts; give the magnitude series")
-    return found
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:

@@ -109,12 +109,14 @@ def measure_stability(
 
 
 def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
-    """Every table as NAME.csv and, a part for each sweep, as NAME.md; discrepancy.png."""
+    """Every table as NAME.csv and, a part for each sweep, as NAME.md; KL at T as discrepancy.png."""
     for name, rows in tables.items():
         (output / f"{name}.csv").write_text(to_csv(rows))
         groups = groupby(rows, lambda row: row.get("against"))
         (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
-    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
+    charted = [row for row in tables["discrepancy"] if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
+    lines = [row | {"method": row[row["against"]]} for row in charted]
+    write_chart(lines, output / "discrepancy.png", "KL", ("against",), "log")
 
 
 def load(file: str) -> Instrument:
@@ -186,12 +188,6 @@ def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float 
         printed = proposition_2(path, probe.x0, probe.mu, sigma_max=sigma_max, C=C, delta=DELTA)
         row |= {f"Proposition 2, {form}": short(float(v), 8) for form, v in zip(("text", "appendix"), printed, strict=True)}
     return row
-
-
-def charted(rows: list[Row]) -> list[Row]:
-    """Rows of the chart: KL at T of every dynamics, and of D3GM against a_T and tau."""
-    chosen = [row for row in rows if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
-    return [row | {"method": row[row["against"]]} for row in chosen]
 
 
 def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:
