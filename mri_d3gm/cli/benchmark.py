@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mri_d3gm.cli.many import Row
-from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.cli.options import HELP, command, option_of
 from mri_d3gm.errors import InputError
 from mri_d3gm.settings import Recon, Restore, Settings, SlicedSettings, SuperResolve
 
@@ -160,5 +160,5 @@ COMMAND = click.Group(
     [RECON, SR, RESTORE],
     no_args_is_help=True,
     help="Tables of methods on data with a reference.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )

@@ -9,6 +9,7 @@ import click
 
 from mri_d3gm.settings import Settings, entries, flag_of, type_of
 
+HELP = {"help_option_names": ["-h", "--help"]}
 WIDEST, NARROW = 100, 60
 WHOLE = "\u2011"  # a hyphen that no line is broken at
 
@@ -66,7 +67,7 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one machine
 
 def command(name: str, run: Callable[..., Any], params: list[click.Parameter], help: str) -> click.Command:
     """A command whose help is plain text."""
-    return Command(name, callback=run, params=params, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+    return Command(name, callback=run, params=params, help=help, context_settings=HELP)
 
 
 def over_files(

@@ -11,27 +11,20 @@ class Stopped(Exception):
     """The whole was given up, so that its parts need not go on."""
 
 
-def told(progress: Progress | None, parts: int, stop: Event) -> Progress:
-    """A callback for each step of each of equal parts, (done, all of the part), from any thread, that tells of the whole.
+def each(one: Callable[..., Result], jobs: Sequence[Item], threads: int, progress: Progress | None) -> list[Result]:
+    """`one(job, threads=..., progress=...)` of equal jobs in their order, on `threads` that they share.
 
-    Stopped once `stop` is set: a part then ends after its step.
+    A job's own progress(done, all of the job) is told as that of the whole; once another has failed it raises Stopped.
     """
-    done, lock = 0, Lock()
+    outer, stop, lock, done = min(threads, len(jobs)), Event(), Lock(), 0
 
-    def tell(_: int, each: int) -> None:
+    def tell(_: int, total: int) -> None:
         nonlocal done
         if stop.is_set():
             raise Stopped
         with lock:
             done += 1
             if progress is not None:
-                progress(done, each * parts)
+                progress(done, total * len(jobs))
 
-    return tell
-
-
-def each(one: Callable[..., Result], jobs: Sequence[Item], threads: int, progress: Progress | None) -> list[Result]:
-    """`one(job, threads=..., progress=...)` of equal jobs in their order, on `threads` that they share."""
-    outer, stop = min(threads, len(jobs)), Event()
-    work = partial(one, threads=threads // outer, progress=told(progress, len(jobs), stop))
-    return list(in_parallel(work, jobs, outer, stop))
+    return list(in_parallel(partial(one, threads=threads // outer, progress=tell), jobs, outer, stop))
