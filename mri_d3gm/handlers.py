@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,19 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from mri_d3gm.io.pictures import read_picture
+from mri_d3gm.io.image import Image
+from mri_d3gm.io.pictures import Picture
+from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
 from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT
 from mri_d3gm.physics.noise import NoiseEstimate
 from mri_d3gm.pipeline import Prepared
-from mri_d3gm.runs.names import Outputs, check_writable, whole
+from mri_d3gm.runs.names import check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.transforms.kspace import scan_of
+from mri_d3gm.transforms.pictures import cached_picture
 from mri_d3gm.transforms.resolution import cached_volume
 
 Batch = dict[str, Any]
@@ -49,7 +53,9 @@ def prepare_batch(
 
 
 class Gatherer(ABC):
-    """Keeps what the evaluator gives; `result` after the run, written where an output was given."""
+    """Keeps what the evaluator gives; `result` after the run, written as by the command where an output was given."""
+
+    task: ModuleType
 
     def __init__(self, path: str, settings: Any, output: str | None = None) -> None:
         self.path, self.settings, self.output, self.started = str(path), settings, output, time.monotonic()
@@ -66,7 +72,7 @@ class Gatherer(ABC):
         """A run begins: whether its output can be written is known before the work."""
         self.slices, self.started = [], time.monotonic()
         if self.output is not None:
-            check_writable(self.names())
+            check_writable(self.task.names_of(self.path, self.output))
 
     def keep(self, engine: Engine) -> None:
         """A batch, one after the other."""
@@ -78,17 +84,26 @@ class Gatherer(ABC):
         """Since the run was set up."""
         return time.monotonic() - self.started
 
-    @abstractmethod
-    def names(self) -> Outputs:
-        """What will be written, as by the command."""
+    def end(self, _: Engine) -> None:
+        """Assemble the result, and write it where an output was given."""
+        source = self.source()
+        self.result = self.assembled(source)
+        if self.output is not None:
+            names = self.task.names_of(self.path, self.output)
+            with whole(names):
+                self.task.write(self.result, source, names)
 
     @abstractmethod
     def add(self, batch: Batch, draws: Draws) -> None:
         """Keep a batch of one; an empty slice stays empty, whatever the network made of it."""
 
     @abstractmethod
-    def end(self, _: Engine) -> None:
-        """Assemble the result, and write it where an output was given."""
+    def source(self) -> Any:
+        """What was read."""
+
+    @abstractmethod
+    def assembled(self, source: Any) -> Any:
+        """The result of all that was kept."""
 
 
 def _one(batch: Batch, index: int) -> Batch:
@@ -104,12 +119,10 @@ class ReconGatherer(Gatherer):
     """Slices of a reconstruction; `result` is a `tasks.recon.Reconstruction`."""
 
     settings: Recon
-
-    def names(self) -> Outputs:
-        return recon.names_of(self.path, str(self.output))
+    task = recon
 
     def add(self, batch: Batch, draws: Draws) -> None:
-        scan, reference = scan_of({"path": self.path}, self.settings.crop), _reference(batch)
+        scan, reference = self.source(), _reference(batch)
         if not batch["kspace"].any():
             self.slices.append(recon.empty_slice(scan, reference))
             return
@@ -118,53 +131,46 @@ class ReconGatherer(Gatherer):
         prepared = Prepared(measurement_of(batch), batch["scale"].numpy(), [estimate], batch["coil_map_source"])
         self.slices.append(recon.finished_slice(scan, prepared, draws, reference))
 
-    def end(self, _: Engine) -> None:
-        scan = scan_of({"path": self.path}, self.settings.crop)
-        self.result = recon.assemble(scan, self.settings, self.slices, self.seconds())
-        if self.output is not None:
-            with whole(self.names()):
-                recon.write(self.result, scan, self.names())
+    def source(self) -> Scan:
+        return scan_of({"path": self.path}, self.settings.crop)
+
+    def assembled(self, source: Scan) -> recon.Reconstruction:
+        return recon.assemble(source, self.settings, self.slices, self.seconds())
 
 
 class SuperResolveGatherer(Gatherer):
     """Slices of a super-resolution; `result` is a `tasks.sr.SuperResolution`."""
 
     settings: SuperResolve
-
-    def signed(self) -> bool:
-        """Whether the volume has negative values."""
-        return bool((cached_volume(self.path, self.settings.series).array < 0).any())
-
-    def names(self) -> Outputs:
-        return sr.names_of(self.path, str(self.output))
+    task = sr
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference, image = _reference(batch), batch["image"][0]
+        signed = bool((self.source().array < 0).any())
         empty = None if image.any() else sr.empty_slice(image, self.settings.scale, reference)
-        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference, self.signed()))
+        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference, signed))
 
-    def end(self, _: Engine) -> None:
-        source = cached_volume(self.path, self.settings.series)
-        self.result = sr.assemble(source, self.settings, self.slices, self.seconds())
-        self.result.record["Input"]["File"] = Path(self.path).resolve().name
-        if self.output is not None:
-            with whole(self.names()):
-                sr.write(self.result, source, self.names())
+    def source(self) -> Image:
+        return cached_volume(self.path, self.settings.series)
+
+    def assembled(self, source: Image) -> sr.SuperResolution:
+        result = sr.assemble(source, self.settings, self.slices, self.seconds())
+        result.record["Input"]["File"] = Path(self.path).resolve().name
+        return result
 
 
 class RestoreGatherer(Gatherer):
     """The restored picture; `result` is a `tasks.restore.Restoration`."""
 
     settings: Restore
-
-    def names(self) -> Outputs:
-        return restore.names_of(self.path, str(self.output))
+    task = restore
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference = batch["reference"][0] if "reference" in batch else None
-        self.result = restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, self.seconds())
+        self.slices.append(restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, self.seconds()))
 
-    def end(self, _: Engine) -> None:
-        if self.output is not None:
-            with whole(self.names()):
-                restore.write(self.result, self.path, read_picture(self.path), self.settings, self.names())
+    def source(self) -> Picture:
+        return cached_picture(self.path)
+
+    def assembled(self, _: Picture) -> restore.Restoration:
+        return self.slices[-1]

@@ -1,12 +1,11 @@
 """A network: a few convolutions, and agreement with the measurement after each."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import ResidualBlock, TimeEmbedding
-from mri_d3gm.physics.measurement import Measurement
 
 
 class Cascade(nn.Module):
@@ -22,17 +21,7 @@ class Cascade(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self,
-        noisy: Tensor,
-        start: Tensor,
-        mu: Tensor,
-        gain: Tensor,
-        log_snr: Tensor,
-        measurement: Measurement,
-        *,
-        close: bool = True,
-    ) -> Estimates:
+    def forward(self, noisy, start, mu, gain, log_snr, measurement, *, close=True) -> Estimates:
         """Estimates of x0 after each stage, (batch, rows, cols) complex; arguments as in `ConsistentNet`."""
         image, images, embedding = start, [], self.time(log_snr)
         for number, (first, block, last) in enumerate(zip(self.first, self.blocks, self.last, strict=True)):

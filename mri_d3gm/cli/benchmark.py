@@ -3,17 +3,18 @@
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.cli.many import Row
+from mri_d3gm.cli.options import HELP, command, option_of
 from mri_d3gm.errors import InputError
 from mri_d3gm.settings import Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)
-Row = dict[str, Any]
 
 HEADINGS = {"files": "n", "psnr_95": "95 %", "psnr_worst": "worst", "ssim_body": "body", "evaluations": "evals", "seconds": "s"}
 
@@ -67,44 +68,37 @@ MAX_MINUTES = click.Option(
 )
 
 
-def trained(protocol: str, data: Path, folder: Path, device: str, max_minutes: float | None) -> str:
-    """Train by a protocol's own sources, going on where `folder` was; its weights."""
-    from mri_d3gm.tasks.train import train
+def measured(pipeline: str, protocol: Row, data: Path, output: Path, method: str, options: Row) -> None:
+    """Measure over the files of a folder and show the table."""
+    from mri_d3gm.lab.benchmark import run_benchmark
 
-    train(protocol, str(data), str(folder), device, max_minutes)
-    return str(folder / "weights.safetensors")
+    show(run_benchmark(pipeline, data, output, protocol, method.split(","), options, report), output)
 
 
 def recon(data: Path, output: Path, method: str, accel: str, axis: str, **options: Any) -> None:
-    """Measure over the files of a folder and show the table."""
+    """Measure reconstruction at every acceleration along every axis."""
     accels = numbers("--accel", accel, float)
-    from mri_d3gm.lab.benchmark import benchmark_recon, folder_protocol
+    from mri_d3gm.lab.benchmark import folder_protocol
 
-    protocol = folder_protocol(accels, axis.split(","))
-    show(benchmark_recon(data, output, protocol, method.split(","), options, report), output)
-
-
-def sr(data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any) -> None:
-    """Train if asked, measure by a protocol and show the table."""
-    from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
-
-    if train:
-        options["weights"] = trained(protocol, data, output / "train", options["device"], max_minutes)
-    show(benchmark_sr(data, output, protocol_of(protocol), method.split(","), options, report), output)
+    measured("reconstruction", folder_protocol(accels, axis.split(",")), data, output, method, options)
 
 
-def restore(
-    data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any
+def by_protocol(
+    pipeline: str, data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any
 ) -> None:
-    """Train if asked, measure by a protocol, show the table and the network's size."""
-    from mri_d3gm.lab.benchmark import benchmark_restoration, network_size, protocol_of
+    """Train by a protocol's own sources if asked, going on where OUTPUT/train was, measure, and say a restorer's size."""
+    from mri_d3gm.lab.benchmark import network_size, protocol_of
 
     if train:
-        options["weights"] = trained(protocol, data, output / "train", options["device"], max_minutes)
+        from mri_d3gm.tasks.train import train as run
+
+        done = run(protocol, str(data), str(output / "train"), options["device"], max_minutes)
+        options["weights"] = str(done.weights)
     keys = protocol_of(protocol)
-    show(benchmark_restoration(data, output, keys, method.split(","), options, report), output)
-    parameters, operations = network_size(keys["task"], options["weights"])
-    print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")
+    measured(pipeline, keys, data, output, method, options)
+    if pipeline == "restoration":
+        parameters, operations = network_size(keys["task"], options["weights"])
+        print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")
 
 
 def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
@@ -114,15 +108,17 @@ def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
     return [option_of(settings, name) for name in names]
 
 
+def given(data: str, name: str, methods: str) -> list[click.Parameter]:
+    """Options of every benchmark: what lies in its data, the end of its folder's name, its methods."""
+    folder = output_option(f"runs/benchmark{name}", "Folder for the tables")
+    return [data_option(f"Folder of {data}."), folder, several("method", methods, "Methods", "methods")]
+
+
 def protocol_options(default: str) -> list[click.Parameter]:
     """Options of benchmarks whose data a protocol names."""
+    text = f"Overlay with domains to measure on: a file or a name in configs/ (default {default})."
     return [
-        click.Option(
-            ["--protocol"],
-            default=default,
-            metavar="NAME",
-            help=f"Overlay with domains to measure on: a file or a name in configs/ (default {default}).",
-        ),
+        click.Option(["--protocol"], default=default, metavar="NAME", help=text),
         click.Option(["--train"], is_flag=True, help="First train by the protocol's own sources, in OUTPUT/train."),
         MAX_MINUTES,
     ]
@@ -132,9 +128,7 @@ RECON = command(
     "recon",
     recon,
     [
-        data_option("Folder of fully sampled fastMRI-layout files."),
-        output_option("runs/benchmark", "Folder for the tables"),
-        several("method", "zero-filled,sense,l1-wavelet,tv,regression,d3gm", "Methods", "methods"),
+        *given("fully sampled fastMRI-layout files", "", "zero-filled,sense,l1-wavelet,tv,regression,d3gm"),
         several("accel", "8,16", "Accelerations", "accels"),
         several("axis", "phase,readout", "Axes that are undersampled", "axes"),
         *shared(Recon, "trust", "center_fraction"),
@@ -143,11 +137,9 @@ RECON = command(
 )
 SR = command(
     "sr",
-    sr,
+    partial(by_protocol, "super_resolution"),
     [
-        data_option("Folder of volumes, as the protocol's globs expect it."),
-        output_option("runs/benchmark-sr", "Folder for the tables"),
-        several("method", "nearest,linear,cubic,lanczos,sinc,regression,d3gm", "Methods", "methods"),
+        *given("volumes, as the protocol's globs expect it", "-sr", "nearest,linear,cubic,lanczos,sinc,regression,d3gm"),
         *protocol_options("open-sr"),
         *shared(SuperResolve),
     ],
@@ -155,11 +147,9 @@ SR = command(
 )
 RESTORE = command(
     "restore",
-    restore,
+    partial(by_protocol, "restoration"),
     [
-        data_option("Folder of photographs, as the protocol's globs expect it."),
-        output_option("runs/benchmark-restore", "Folder for the tables"),
-        several("method", "identity,median,dark-channel,regression,d3gm", "Methods", "methods"),
+        *given("photographs, as the protocol's globs expect it", "-restore", "identity,median,dark-channel,regression,d3gm"),
         *protocol_options("open-derain"),
         *shared(Restore),
     ],
@@ -170,5 +160,5 @@ COMMAND = click.Group(
     [RECON, SR, RESTORE],
     no_args_is_help=True,
     help="Tables of methods on data with a reference.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )

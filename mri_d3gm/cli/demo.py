@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mri_d3gm.cli.benchmark import output_option
 from mri_d3gm.cli.many import with_progress
 from mri_d3gm.cli.options import command
 from mri_d3gm.settings import Recon
@@ -28,12 +29,7 @@ COMMAND = command(
     "demo",
     demo,
     [
-        click.Option(
-            ["-o", "--output"],
-            type=click.Path(path_type=Path),
-            default="mri-d3gm-demo",
-            help="Folder for k-space, NIfTI and picture (default mri-d3gm-demo).",
-        ),
+        output_option("mri-d3gm-demo", "Folder for k-space, NIfTI and picture"),
         click.Option(["--accel"], type=float, default=8.0, help="Acceleration (default 8)."),
     ],
     "Reconstruct real anatomy from the package's own k-space; nothing else is needed.",

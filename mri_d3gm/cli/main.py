@@ -8,10 +8,9 @@ import click
 
 from mri_d3gm import __version__
 from mri_d3gm.cli.many import memory_said
-from mri_d3gm.cli.options import Context
+from mri_d3gm.cli.options import HELP, Context
 from mri_d3gm.errors import InputError
 
-HELP = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
     "recon": "Undersampled k-space to NIfTI, std map, sidecar and preview.",
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",

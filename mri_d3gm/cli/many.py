@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.runs.names import folders
+from mri_d3gm.runs.names import Outputs, folders
 
-Work = Callable[[str, str, Callable[[int, int], None]], tuple[str, dict[str, Any], bool]]
+Row = dict[str, Any]
 
 
 def named(patterns: Sequence[str]) -> Sequence[str]:
@@ -55,11 +55,18 @@ def memory_said(name: str = "") -> Iterator[None]:
         raise InputError(f"{name}: {advice}" if name else advice) from error
 
 
-def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[str, dict[str, Any]], str], as_json: bool) -> int:
+def run_all(
+    files: Sequence[str],
+    output: str,
+    work: Callable[..., tuple[Row, bool]],
+    names_of: Callable[[str, str], Outputs],
+    summary: Callable[[str, Row], str],
+    as_json: bool,
+) -> int:
     """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
 
-    work(file, output, progress) gives the name of the result, its record, and whether it was there already. InputError where
-    there is one input and it cannot be used.
+    work(file, names=..., progress=...) gives the record, and whether it was there already. InputError where there is one input
+    and it cannot be used.
     """
     if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
@@ -67,7 +74,9 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
     for file, place in zip(files, folders(files, output), strict=True):
         try:
             with memory_said(file):
-                name, record, before = with_progress(Path(file).name, as_json, partial(work, file, place))
+                names = names_of(file, place)
+                name = str(names.result)
+                record, before = with_progress(Path(file).name, as_json, partial(work, file, names=names))
         except (InputError, OSError) as error:
             if len(files) == 1:
                 raise
@@ -77,6 +86,9 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
             continue
         if before:
             print(f"{file}: already done, {name} is up to date", file=sys.stderr)
+        elif record.get("PositionKnown") is False:
+            said = "position and left/right are not in the file; orientation follows fastMRI's convention"
+            print(f"{file}: {said}", file=sys.stderr)
         for warning in record.get("Warnings") or []:
             print(f"{file}: warning: {warning}", file=sys.stderr)
         if as_json:
@@ -88,13 +100,13 @@ def run_all(files: Sequence[str], output: str, work: Work, summary: Callable[[st
     return 1 if failed else 0
 
 
-def with_progress(name: str, hidden: bool, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
-    """Run `work(progress)` beneath a bar on stderr, which is hidden for pipes and where asked."""
+def with_progress(name: str, hidden: bool, work: Callable[..., Any]) -> Any:
+    """Run `work(progress=...)` beneath a bar on stderr, which is hidden for pipes and where asked."""
     if hidden or not sys.stderr.isatty():
-        return work(lambda done, total: None)
+        return work(progress=lambda done, total: None)
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(name, total=None)
-        return work(lambda done, total: progress.update(bar, completed=done, total=total))
+        return work(progress=lambda done, total: progress.update(bar, completed=done, total=total))

@@ -1,7 +1,6 @@
 """Commands from settings: every option of a task's dataclass becomes one of the command line."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
@@ -10,6 +9,7 @@ import click
 
 from mri_d3gm.settings import Settings, entries, flag_of, type_of
 
+HELP = {"help_option_names": ["-h", "--help"]}
 WIDEST, NARROW = 100, 60
 WHOLE = "\u2011"  # a hyphen that no line is broken at
 
@@ -60,18 +60,23 @@ def options_of(settings: type[Settings]) -> list[click.Parameter]:
     return [option_of(settings, entry.name) for entry in entries(settings) if entry.metadata["shown"]]
 
 
+VOLUME = click.Option(["-o", "--output"], default=".", help="Folder, or a name ending in .nii.gz (default .).")
 OVERWRITE = click.Option(["--overwrite"], is_flag=True, help="Replace existing outputs.")
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one machine-readable line an input.")
 
 
-def command(
-    name: str, run: Callable[..., Any], params: list[click.Parameter], help: str, short_help: str | None = None
-) -> click.Command:
+def command(name: str, run: Callable[..., Any], params: list[click.Parameter], help: str) -> click.Command:
     """A command whose help is plain text."""
-    settings = {"help_option_names": ["-h", "--help"]}
-    return Command(name, callback=run, params=params, help=help, short_help=short_help, context_settings=settings)
+    return Command(name, callback=run, params=params, help=help, context_settings=HELP)
 
 
-def say(text: str) -> None:
-    """A line on stderr."""
-    print(" ".join(text.split()), file=sys.stderr)
+def over_files(
+    run: Callable[..., int],
+    inputs: str,
+    options: Iterable[click.Parameter],
+    help: str,
+    output: click.Option = VOLUME,
+) -> click.Command:
+    """The command of a task, named as `run` is, that makes one output of each of several inputs."""
+    files = click.Argument(["inputs"], nargs=-1, required=True, metavar=inputs)
+    return command(run.__name__, run, [files, output, *options, OVERWRITE, JSON], help)

@@ -1,12 +1,10 @@
 """mri-d3gm recon."""
 
-import sys
+from functools import partial
 from typing import Any
 
-import click
-
 from mri_d3gm.cli.many import input_files, run_all
-from mri_d3gm.cli.options import JSON, OVERWRITE, command, options_of
+from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import Recon
 
 
@@ -16,17 +14,10 @@ def recon(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, 
     from mri_d3gm.io.open_scan import scan_endings
 
     files = input_files(inputs, scan_endings())
-    from mri_d3gm.tasks import recon as task
+    from mri_d3gm.tasks.recon import names_of, reconstruct_file
 
-    def work(file: str, place: str, progress: Any) -> tuple[str, dict[str, Any], bool]:
-        names = task.names_of(file, place)
-        record, before = task.reconstruct_file(file, settings, names, overwrite=overwrite, progress=progress)
-        if not before and not record["PositionKnown"]:
-            said = "position and left/right are not in the file; orientation follows fastMRI's convention"
-            print(f"{file}: {said}", file=sys.stderr)
-        return str(names.result), record, before
-
-    return run_all(files, output, work, summary, as_json)
+    work = partial(reconstruct_file, settings=settings, overwrite=overwrite)
+    return run_all(files, output, work, names_of, summary, as_json)
 
 
 def summary(name: str, record: dict[str, Any]) -> str:
@@ -48,15 +39,9 @@ def withheld(error: float) -> str:
     return f"test on withheld lines: {100 * (1 - error):.0f} % of their energy predicted"
 
 
-COMMAND = command(
-    "recon",
+COMMAND = over_files(
     recon,
-    [
-        click.Argument(["inputs"], nargs=-1, required=True, metavar="FILE..."),
-        click.Option(["-o", "--output"], default=".", help="Folder, or a name ending in .nii.gz (default .)."),
-        *options_of(Recon),
-        OVERWRITE,
-        JSON,
-    ],
+    "FILE...",
+    options_of(Recon),
     "Undersampled k-space to NIfTI, std map, sidecar and preview. FILE: fastMRI-layout .h5 files, folders of them, or globs.",
 )

@@ -1,11 +1,12 @@
 """mri-d3gm restore."""
 
+from functools import partial
 from typing import Any
 
 import click
 
 from mri_d3gm.cli.many import run_all
-from mri_d3gm.cli.options import JSON, OVERWRITE, command, options_of
+from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import Restore
 
 
@@ -15,14 +16,15 @@ def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 
     settings = Restore.of(options)
     files = picture_files(list(inputs))
-    from mri_d3gm.tasks import restore as work_on
+    from mri_d3gm.tasks.restore import names_of, restore_file
 
-    def work(file: str, place: str, progress: Any) -> tuple[str, dict[str, Any], bool]:
-        names = work_on.names_of(file, place)
-        record, before = work_on.restore_file(file, settings, names, overwrite=overwrite, progress=progress)
-        return str(names.result), record, before
+    work = partial(restore_file, settings=settings, overwrite=overwrite)
+    return run_all(files, output, work, names_of, summary, as_json)
 
-    return run_all(files, output, work, lambda name, record: f"{name}  {record['Task']}  {record['Seconds']:.1f} s", as_json)
+
+def summary(name: str, record: dict[str, Any]) -> str:
+    """One line: file and task."""
+    return f"{name}  {record['Task']}  {record['Seconds']:.1f} s"
 
 
 def _required(option: click.Parameter) -> click.Parameter:
@@ -31,16 +33,11 @@ def _required(option: click.Parameter) -> click.Parameter:
     return option
 
 
-COMMAND = command(
-    "restore",
+COMMAND = over_files(
     restore,
-    [
-        click.Argument(["inputs"], nargs=-1, required=True, metavar="IMAGE..."),
-        click.Option(["-o", "--output"], required=True, help="Folder, or the name of one picture."),
-        *map(_required, options_of(Restore)),
-        OVERWRITE,
-        JSON,
-    ],
+    "IMAGE...",
+    map(_required, options_of(Restore)),
     "Rain or haze out of photographs; size, depth, alpha and colour profile stay. IMAGE: PNG, JPEG, TIFF or WebP files, "
     "folders of them, or globs.",
+    click.Option(["-o", "--output"], required=True, help="Folder, or the name of one picture."),
 )

@@ -29,23 +29,14 @@ def write_preview(
     shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
     grows with the picture and is broken into lines where it is too long.
     """
-    from PIL import Image
-
     magnitudes = [image for label, image in panels.items() if label not in ERRORS]
     white = _level(magnitudes[-1]) or 1.0
     gain = min((_gain(image, white) for label, image in panels.items() if label in ERRORS), default=1.0)
-    width, height = _size(magnitudes[0].shape, spacing)
-    total = len(panels) * (width + GAP) - GAP
-    labels = [_caption(f"{label} x{gain:g}" if label in ERRORS else label, width, total) for label in panels]
-    below = [_caption(text, total, total, 200) for text in (title, note)]
-    top = max(label.height for label in labels)
-    canvas = Image.new("L", (total, top + height + sum(text.height for text in below)))
-    for position, (label, image) in enumerate(panels.items()):
-        shown = _shown(image, white / (gain if label in ERRORS else 1.0), (width, height))
-        _stack(canvas, (position * (width + GAP), 0), [labels[position].crop((0, 0, width, top)), shown])
-    _stack(canvas, (0, top + height), below)
-    with atomic_path(path) as temporary:
-        canvas.save(temporary, "PNG")
+    size = _size(magnitudes[0].shape, spacing)
+    labels = [f"{label} x{gain:g}" if label in ERRORS else label for label in panels]
+    whites = [white / gain if label in ERRORS else white for label in panels]
+    line = _line(labels, list(panels.values()), whites, size)
+    _save(path, [line, *(_caption(text, line.width, line.width, 200) for text in (title, note))])
 
 
 def write_grid(
@@ -61,27 +52,41 @@ def write_grid(
     One window for all, from 0 to the 99.5th percentile of the very last panel; brighter panels are divided by a power of two
     that their label says. Text as in `write_preview`.
     """
-    from PIL import Image
-
     last = next(reversed(rows.values()))[-1]
     white = _level(last) or 1.0
-    height = round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
-    total = len(columns) * (width + GAP) - GAP
-    lines = [_caption(title, total, total, 200)]
+    size = width, round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
+    lines = []
     for label, images in rows.items():
         losses = [2.0 ** max(0, round(float(np.log2((_level(image) or white) / white)))) for image in images]
-        texts = [
+        labels = [
             f"{label}  {column}" + (f"  /{loss:g}" if loss > 1 else "") for column, loss in zip(columns, losses, strict=True)
         ]
-        captions = [_caption(text, width, total) for text in texts]
-        top = max(caption.height for caption in captions)
-        line = Image.new("L", (total, top + height))
-        for position, (caption, image, loss) in enumerate(zip(captions, images, losses, strict=True)):
-            shown = _shown(image, white * loss, (width, height))
-            _stack(line, (position * (width + GAP), 0), [caption.crop((0, 0, width, top)), shown])
-        lines.append(line)
-    canvas = Image.new("L", (total, sum(line.height for line in lines)))
-    _stack(canvas, (0, 0), lines)
+        lines.append(_line(labels, images, [white * loss for loss in losses], size))
+    total = lines[0].width
+    _save(path, [_caption(title, total, total, 200), *lines])
+
+
+def _line(labels: list[str], images: list[np.ndarray], whites: list[float], size: tuple[int, int]) -> "Image":
+    """Panels of (width, height) side by side, each from 0 to its white and beneath its label."""
+    from PIL import Image
+
+    total = len(labels) * (size[0] + GAP) - GAP
+    captions = [_caption(label, size[0], total) for label in labels]
+    top = max(caption.height for caption in captions)
+    line = Image.new("L", (total, top + size[1]))
+    for position, (caption, image, white) in enumerate(zip(captions, images, whites, strict=True)):
+        line.paste(caption, (position * (size[0] + GAP), 0))
+        line.paste(_shown(image, white, size), (position * (size[0] + GAP), top))
+    return line
+
+
+def _save(path: str | Path, lines: "list[Image]") -> None:
+    """Write pictures one below the other as PNG."""
+    from PIL import Image
+
+    canvas = Image.new("L", (lines[0].width, sum(line.height for line in lines)))
+    for index, line in enumerate(lines):
+        canvas.paste(line, (0, sum(before.height for before in lines[:index])))
     with atomic_path(path) as temporary:
         canvas.save(temporary, "PNG")
 
@@ -92,14 +97,6 @@ def _shown(image: np.ndarray, white: float, size: tuple[int, int]) -> "Image":
 
     grey = np.clip(np.abs(image[::-1]) / white * 255, 0, 255).astype(np.uint8)
     return Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR)
-
-
-def _stack(canvas: "Image", place: tuple[int, int], pictures: "list[Image]") -> None:
-    """Paste pictures one below the other, the first at `place` (left, top)."""
-    left, top = place
-    for picture in pictures:
-        canvas.paste(picture, (left, top))
-        top += picture.height
 
 
 def line_height(total: int) -> int:

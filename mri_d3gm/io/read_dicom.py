@@ -6,6 +6,7 @@ positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,9 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of a header
         sources = choose_series(target, find_images(target, files), series)
-        frames = _magnitudes(target, [frame for source in sources for frame in _frames(source)])
+        frames = [frame for source in sources for frame in _frames(source) if frame.magnitude]
+        if not frames:
+            raise InputError(f"{target}: its images are phase, real or imaginary parts; give the magnitude series")
         _check_alike(target, frames)
         grid = _grid(target, frames)
         affine = _affine(target, grid)
@@ -133,14 +136,6 @@ def _frame(source: Source, number: int, places: "Sequence[Dataset]") -> Frame:
         order=(*(scalar(name, 0) for name in enhanced + classic), number),
         magnitude=not any(word in NOT_MAGNITUDE for word in kind),
     )
-
-
-def _magnitudes(path: Path, frames: list[Frame]) -> list[Frame]:
-    """Frames that are not phase, real or imaginary parts."""
-    found = [frame for frame in frames if frame.magnitude]
-    if not found:
-        raise InputError(f"{path}: its images are phase, real or imaginary parts; give the magnitude series")
-    return found
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:
@@ -247,10 +242,9 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated:
-            try:
+            able = False
+            with suppress(RuntimeError):  # pydicom's answer for a syntax that it does not know
                 able = get_decoder(syntax).is_available
-            except NotImplementedError:
-                able = False
             if not able:
                 raise InputError(f"{source.name}: {syntax.name} needs a decoder; pip install 'mri-d3gm[dicom]'")
         shape = (-1, int(dataset.Rows), int(dataset.Columns))

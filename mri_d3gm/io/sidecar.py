@@ -33,8 +33,8 @@ def read_sidecar(path: str | Path) -> dict[str, Any]:
     """The record of a sidecar; InputError where the file cannot be read or is not one JSON object."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("not an object")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a sidecar of mri-d3gm; --overwrite replaces it") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: not a sidecar of mri-d3gm; --overwrite replaces it")
     return record

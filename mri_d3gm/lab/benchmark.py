@@ -7,6 +7,7 @@ import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
@@ -17,7 +18,7 @@ from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.runs.record import provenance, weights_file
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -25,8 +26,6 @@ from mri_d3gm.tasks.recon import Reconstruction, reconstruct
 from mri_d3gm.tasks.restore import restore
 from mri_d3gm.tasks.sr import superresolve
 from mri_d3gm.training.sources import select_files, target_of
-
-Row = dict[str, Any]
 
 
 class Job(NamedTuple):
@@ -64,66 +63,48 @@ def entries(data: Path, protocol: Row) -> Iterator[tuple[Row, int, Path, Row]]:
             yield entry, index, path, name | ({"domain": entry["domain"]} if "domain" in entry else {})
 
 
-def benchmark_recon(
-    data: str | Path,
-    output: str | Path,
-    protocol: Row,
-    methods: Sequence[str],
-    options: Row,
-    on_row: Callable[[Row], None] = lambda row: None,
-    *,
-    reconstruct: Callable[..., Reconstruction] = reconstruct,
-) -> list[Row]:
-    """Reconstruct the fully sampled .h5 files of every domain of a protocol (see configs/fastmri-knee-8x.json), seed 0.
+def recon_jobs(data: Path, protocol: Row, methods: Sequence[str], options: Row) -> Iterator[Job]:
+    """Fully sampled .h5 files to reconstruct (see configs/fastmri-knee-8x.json).
 
-    Its `domains` are entries of `training.sources.select_files` with {domain?, accel: 8 if absent, axes: both if absent}.
-    options: keywords of `Recon`; reconstruct(scan, settings) stands for that of `tasks.recon`. Figures are those of
-    `volume_figures` and the protocol `slice-max`. InputError for files without a reference.
+    A domain has {domain?, accel: 8 if absent, axes: both if absent}. options: keywords of `Recon`.
     """
-    jobs = []
-    for entry, _, path, name in entries(Path(data), protocol):
-        for axis in entry.get("axes", ("phase", "readout")):
-            for method in methods:
-                chosen = {"accel": entry.get("accel", 8), "axis": axis, "method": method}
-                jobs.append(Job(path, name | chosen, Recon.of(options | chosen)))
-
-    def measure(job: Job) -> Row:
-        record = reconstruct(open_scan(job.path), job.settings).record
-        if "Metrics" not in record:
-            raise InputError(f"{job.path}: undersampled, so there is nothing to score against; leave it out of the data")
-        return volume_figures(record) | {f"slice-max {key}": value for key, value in record["Metrics"]["slice-max"].items()}
-
-    return tabulate(jobs, measure, Path(output), on_row)
+    for entry, _, path, name in entries(data, protocol):
+        for axis, method in product(entry.get("axes", ("phase", "readout")), methods):
+            chosen = {"accel": entry.get("accel", 8), "axis": axis, "method": method}
+            yield Job(path, name | chosen, Recon.of(options | chosen))
 
 
-def benchmark_sr(
-    data: str | Path,
-    output: str | Path,
-    protocol: Row,
-    methods: Sequence[str],
-    options: Row,
-    on_row: Callable[[Row], None] = lambda row: None,
-) -> list[Row]:
-    """Super-resolve the volumes of every domain of a protocol (see configs/ixi-sr.json) after degrading them, seed 0.
+def measure_recon(job: Job, reconstruct: Callable[..., Reconstruction] = reconstruct) -> Row:
+    """Figures of `volume_figures` and the protocol `slice-max`; InputError for files without a reference.
 
-    Its `domains` are entries of `training.sources.select_files` with {domain, degrade: truncation or kernel, operator?: what
-    the method may assume, central?: slices around the middle}. options: keywords of `SuperResolve`.
+    reconstruct(scan, settings) stands for that of `tasks.recon`.
     """
-    jobs = []
-    for entry, _, path, name in entries(Path(data), protocol):
+    record = reconstruct(open_scan(job.path), job.settings).record
+    if "Metrics" not in record:
+        raise InputError(f"{job.path}: undersampled, so there is nothing to score against; leave it out of the data")
+    return volume_figures(record) | {f"slice-max {key}": value for key, value in record["Metrics"]["slice-max"].items()}
+
+
+def sr_jobs(data: Path, protocol: Row, methods: Sequence[str], options: Row) -> Iterator[Job]:
+    """Volumes to super-resolve after degrading them (see configs/ixi-sr.json).
+
+    A domain has {domain, degrade: truncation or kernel, operator?: what the method may assume, central?: slices around the
+    middle}. options: keywords of `SuperResolve`.
+    """
+    for entry, _, path, name in entries(data, protocol):
         operator = entry.get("operator", "truncation" if entry["degrade"] == "truncation" else "unknown")
         for method in methods:
             chosen = {"degrade": entry["degrade"], "scale": 4, "method": method}
             settings = SuperResolve.of(options | chosen | {"operator": operator})
-            jobs.append(Job(path, name | chosen, settings, entry.get("central")))
+            yield Job(path, name | chosen, settings, entry.get("central"))
 
-    def measure(job: Job) -> Row:
-        source, settings = open_image(job.path), cast(SuperResolve, job.settings)
-        if job.central is not None:
-            settings = replace(settings, slices=central_slices(source, job.central))
-        return volume_figures(superresolve(source, settings).record)
 
-    return tabulate(jobs, measure, Path(output), on_row)
+def measure_sr(job: Job) -> Row:
+    """Figures of `volume_figures`."""
+    source, settings = open_image(job.path), cast(SuperResolve, job.settings)
+    if job.central is not None:
+        settings = replace(settings, slices=central_slices(source, job.central))
+    return volume_figures(superresolve(source, settings).record)
 
 
 def central_slices(source: Image, count: int) -> str:
@@ -132,44 +113,57 @@ def central_slices(source: Image, count: int) -> str:
     return f"{start}:{start + count}"
 
 
-def benchmark_restoration(
-    data: str | Path,
-    output: str | Path,
-    protocol: Row,
-    methods: Sequence[str],
-    options: Row,
-    on_row: Callable[[Row], None] = lambda row: None,
-) -> list[Row]:
-    """Restore the photographs of every domain of a protocol (see configs/rain100h.json), seed 0.
+def restoration_jobs(data: Path, protocol: Row, methods: Sequence[str], options: Row) -> Iterator[Job]:
+    """Photographs to restore (see configs/rain100h.json).
 
-    Its `task` is derain or dehaze, its `domains` are entries of `training.sources.select_files` with {domain, and either
-    target: [regular expression, replacement] on the path for real pairs, or degrade}. options: keywords of `Restore`.
+    The protocol's `task` is derain or dehaze; a domain has {domain, and either target: [regular expression, replacement] on the
+    path for real pairs, or degrade}. options: keywords of `Restore`.
     """
     if "task" not in protocol:
         raise InputError(f"{protocol.get('name')}: has no task, derain or dehaze, so it restores nothing")
-    jobs = []
-    for entry, index, path, name in entries(Path(data), protocol):
+    for entry, index, path, name in entries(data, protocol):
         if not {"target", "degrade"} & entry.keys():
             raise InputError(
                 f"{protocol.get('name')}: domain {entry.get('domain')} has neither target nor degrade to score against"
             )
         target = target_of(path, entry) if "target" in entry else None
         same = {"task": protocol["task"], "target": target, "degrade": entry.get("degrade"), "index": index}
-        jobs += [Job(path, name | {"method": m}, Restore.of(options | same | {"method": m})) for m in methods]
-
-    def measure(job: Job) -> Row:
-        record = restore(read_picture(job.path).array, cast(Restore, job.settings)).record
-        figures = {f"{name} {key}": value for name, metric in record["Metrics"].items() for key, value in metric.items()}
-        return figures | {"evaluations": record["Evaluations"], "seconds": record["Seconds"]}
-
-    return tabulate(jobs, measure, Path(output), on_row)
+        for method in methods:
+            yield Job(path, name | {"method": method}, Restore.of(options | same | {"method": method}))
 
 
-MEASURES: dict[str, Callable[..., list[Row]]] = {
-    "reconstruction": benchmark_recon,
-    "super_resolution": benchmark_sr,
-    "restoration": benchmark_restoration,
+def measure_restoration(job: Job) -> Row:
+    """Figures of all protocols of restoration, evaluations and seconds."""
+    record = restore(read_picture(job.path).array, cast(Restore, job.settings)).record
+    figures = {f"{name} {key}": value for name, metric in record["Metrics"].items() for key, value in metric.items()}
+    return figures | {"evaluations": record["Evaluations"], "seconds": record["Seconds"]}
+
+
+BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Job]], Callable[[Job], Row]]] = {
+    "reconstruction": (recon_jobs, measure_recon),
+    "super_resolution": (sr_jobs, measure_sr),
+    "restoration": (restoration_jobs, measure_restoration),
 }
+
+
+def run_benchmark(
+    pipeline: str,
+    data: str | Path,
+    output: str | Path,
+    protocol: Row,
+    methods: Sequence[str],
+    options: Row,
+    on_row: Callable[[Row], None] = lambda row: None,
+    *,
+    measure: Callable[[Job], Row] | None = None,
+) -> list[Row]:
+    """Summary of methods over the files of every domain of a protocol, seed 0; see `tabulate`.
+
+    pipeline: one of BENCHMARKS, which says what a domain has besides an entry of `training.sources.select_files`, and what
+    options are keywords of. measure: in place of the pipeline's own.
+    """
+    jobs_of, own = BENCHMARKS[pipeline]
+    return tabulate(list(jobs_of(Path(data), protocol, methods, options)), measure or own, Path(output), on_row)
 
 
 def network_size(task: str, weights: str | None) -> tuple[int, int]:

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.metrics.table import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Row = dict[str, Any]
 
 OURS, OTHERS, FAINT = "#35618f", "#8a9099", "#e3e6ea"
 LINE = 0.22  # inches

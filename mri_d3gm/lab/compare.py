@@ -15,15 +15,14 @@ from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
-from mri_d3gm.lab.benchmark import MEASURES, protocol_of
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
-Row = dict[str, Any]
 CONTENDERS = ("regression", *DYNAMICS)
 BASELINES = {"reconstruction": "zero-filled", "super_resolution": "sinc", "restoration": "identity"}
 KEY = ("domain", "dynamics", "evaluations")
@@ -64,7 +63,7 @@ def compare_dynamics(
     pipeline, sampling = protocol.get("pipeline", "reconstruction"), protocol.get("sampling", {})
 
     def measured(folder: Path, method: str, options: Row, names: Row) -> list[Row]:
-        return [line | names for line in MEASURES[pipeline](data, folder, protocol, [method], sampling | options, on_row)]
+        return [line | names for line in run_benchmark(pipeline, data, folder, protocol, [method], sampling | options, on_row)]
 
     plain = BASELINES[pipeline]
     rows = measured(output / plain, plain, {}, {"dynamics": plain, "evaluations": 0, "seed": seeds[0]})

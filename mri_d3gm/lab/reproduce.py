@@ -11,12 +11,11 @@ from typing import Any
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.lab import basin
-from mri_d3gm.lab.benchmark import MEASURES, benchmark_recon, protocol_of
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.lab.benchmark import measure_recon, protocol_of, run_benchmark
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.tasks.bundles import overlay_files, overlay_keys
 from mri_d3gm.tasks.train import train, training_record
 
-Row = dict[str, Any]
 OVERLAYS = {
     "fastmri-8x": "fastmri-knee-8x",
     "fastmri-16x": "fastmri-knee-16x",
@@ -125,16 +124,17 @@ def reproduce(
 
 def measure(keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[Row], None]) -> list[Row]:
     """Summaries over the test split by the overlay's methods, or by each of its `starts` from a first guess."""
+    pipeline = keys.get("pipeline", "reconstruction")
     if "starts" not in keys:
-        pipeline = keys.get("pipeline", "reconstruction")
         methods = keys.get("methods", METHODS[pipeline])
-        return MEASURES[pipeline](data, folder / "test", keys, methods, keys["sampling"] | given, on_row)
+        return run_benchmark(pipeline, data, folder / "test", keys, methods, keys["sampling"] | given, on_row)
     rows = []
     for start in keys["starts"]:
         place = folder / f"{start['guess']}-{start['t0']:g}"
-        solve = partial(basin.reconstruct_from_guess, guess=start["guess"], t0=start["t0"])
+        guessed = partial(basin.reconstruct_from_guess, guess=start["guess"], t0=start["t0"])
+        solve = partial(measure_recon, reconstruct=guessed)
         options = {"steps": start["steps"], "samples": 1, "trust": "off"} | given
-        measured = benchmark_recon(data, place, keys, ["d3gm"], options, on_row, reconstruct=solve)
+        measured = run_benchmark(pipeline, data, place, keys, ["d3gm"], options, on_row, measure=solve)
         rows += [start | line for line in measured]
     return rows
 

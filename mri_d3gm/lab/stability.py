@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm import pipeline
+from mri_d3gm.compute import Progress
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.cocycle import cocycle_deviation, invariance_deviation, own_clock
 from mri_d3gm.dynamics.d3gm import D3GM
@@ -23,7 +24,7 @@ from mri_d3gm.io.preview import write_grid
 from mri_d3gm.io.scan import cropped
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.methods.draws import Agreement, draw_seed
-from mri_d3gm.metrics.table import to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights
 from mri_d3gm.physics.cartesian import Cartesian
@@ -35,9 +36,6 @@ from mri_d3gm.samplers.solver import Solver
 from mri_d3gm.samplers.trajectory import trajectory
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import prepare_slice
-
-Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 SWEEPS: dict[str, Sequence[Any]] = {
@@ -111,12 +109,14 @@ def measure_stability(
 
 
 def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
-    """Every table as NAME.csv and, a part for each sweep, as NAME.md; discrepancy.png."""
+    """Every table as NAME.csv and, a part for each sweep, as NAME.md; KL at T as discrepancy.png."""
     for name, rows in tables.items():
         (output / f"{name}.csv").write_text(to_csv(rows))
         groups = groupby(rows, lambda row: row.get("against"))
         (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
-    write_chart(charted(tables["discrepancy"]), output / "discrepancy.png", "KL", ("against",), "log")
+    charted = [row for row in tables["discrepancy"] if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
+    lines = [row | {"method": row[row["against"]]} for row in charted]
+    write_chart(lines, output / "discrepancy.png", "KL", ("against",), "log")
 
 
 def load(file: str) -> Instrument:
@@ -188,12 +188,6 @@ def closed_form(probe: Probe, against: str, name: str, path: Dynamics, t: float 
         printed = proposition_2(path, probe.x0, probe.mu, sigma_max=sigma_max, C=C, delta=DELTA)
         row |= {f"Proposition 2, {form}": short(float(v), 8) for form, v in zip(("text", "appendix"), printed, strict=True)}
     return row
-
-
-def charted(rows: list[Row]) -> list[Row]:
-    """Rows of the chart: KL at T of every dynamics, and of D3GM against a_T and tau."""
-    chosen = [row for row in rows if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
-    return [row | {"method": row[row["against"]]} for row in chosen]
 
 
 def trajectories(probe: Probe, seed: int = 0, steps: int = 20) -> dict[str, list[Any]]:

@@ -99,9 +99,14 @@ def check_writable(names: Outputs) -> None:
 
 @contextmanager
 def whole(names: Outputs) -> Iterator[None]:
-    """All files of a run or none: what the block wrote before an exception is removed, and a sidecar that says it is done."""
+    """All files of a run or none: what the block wrote before an exception is removed, and a sidecar that says it is done.
+
+    A std map of an earlier run goes too, as this one may have none.
+    """
     make_folder(names.result)
-    names.sidecar.unlink(missing_ok=True)
+    for name in (names.sidecar, names.std):
+        if name is not None:
+            name.unlink(missing_ok=True)
     try:
         yield
     except BaseException:

@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
-from mri_d3gm.runs.names import Outputs, check_writable
+from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import LEARNED, Restore, Settings
 from mri_d3gm.shipped import shipped
 
 FILES = ("coil_maps", "target")  # options that name a file
 LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
+Result = TypeVar("Result")
 
 
 def weights_file(settings: Settings) -> str:
@@ -66,28 +67,37 @@ def provenance(settings: Settings, files: Iterable[str | Path]) -> dict[str, Any
 
 
 def once(
-    names: Outputs, made: Callable[[], dict[str, Any]], work: Callable[[], dict[str, Any]], overwrite: bool
+    names: Outputs,
+    settings: Settings,
+    files: Iterable[str | Path],
+    work: Callable[[], Result],
+    write: Callable[[Result], dict[str, Any]],
+    overwrite: bool,
 ) -> tuple[dict[str, Any], bool]:
-    """The record that `work` gives, or of the same run that is done already, and whether it was; made: its provenance.
+    """The record of a run over input files, and whether it was done already: what `work` gives, `write` writes and describes.
 
     InputError for names that cannot be written, and for files of another run unless they may be overwritten.
     """
     check_writable(names)
-    done = None if overwrite else finished(names, made)
-    return (work(), False) if done is None else (done, True)
+    done = None if overwrite else finished(names, settings, files)
+    if done is not None:
+        return done, True
+    result = work()
+    with whole(names):
+        return write(result), False
 
 
-def finished(names: Outputs, wanted: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """The record of a run that is done: its sidecar says what `wanted` gives, and its result is there.
+def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) -> dict[str, Any] | None:
+    """The record of a run that is done: its sidecar says what decides it, as `provenance` does, and its result is there.
 
-    None where no file of the run is there, and wanted is not asked. InputError for files of another run, or of other software.
+    None where no file of the run is there. InputError for files of another run, or of other software.
     """
     existing = [name for name in names.files() if name.exists()]
     if not existing:
         return None
     if names.sidecar.exists() and names.result.exists():
         record = read_sidecar(names.sidecar)
-        asked = wanted()
+        asked = provenance(settings, files)
         same = _part(record, "Input").get("SHA256") == asked.pop("InputSHA256")
         ours = _part(record, "Software").get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
         if same and ours and all(record.get(key) == value for key, value in asked.items()):

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +23,8 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.masks import achieved_accel, center_lines
 from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, volume_names, whole
-from mri_d3gm.runs.progress import told
+from mri_d3gm.runs.names import Outputs, volume_names
+from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_slices
 
@@ -75,22 +75,16 @@ def reconstruct(
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     mask, _ = pipeline.sampling(scan, settings)
     network = load(settings) if network is None and settings.method in LEARNED else network
-    each = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
-    threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), each)
-    outer = min(threads, len(chosen))
-    stop = Event()
-    tell = told(progress, len(chosen), stop)
+    memory = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
+    threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), memory)
 
-    def one(index: int) -> Slice:
+    def one(index: int, **parallel: Any) -> Slice:
         maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
         if coil_maps is not None:
             maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
-        return reconstruct_slice(
-            scan, index, mask, settings, network, coil_maps=maps, threads=threads // outer, progress=tell, solve=solve
-        )
+        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, solve=solve, **parallel)
 
-    slices = list(in_parallel(one, chosen, outer, stop))
-    return assemble(scan, settings, slices, time.monotonic() - started)
+    return assemble(scan, settings, each(one, chosen, threads, progress), time.monotonic() - started)
 
 
 def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: float) -> Reconstruction:
@@ -270,31 +264,19 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
 
 
 def reconstruct_file(
-    path: str | Path,
-    settings: Recon,
-    names: Outputs,
-    *,
-    network: Denoiser | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    path: str | Path, settings: Recon, names: Outputs, *, overwrite: bool = False, progress: Progress | None = None
 ) -> tuple[dict[str, Any], bool]:
     """Reconstruct a file and write what `names` says; the record, and whether it was there already.
 
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     scan = open_scan(path, settings.crop)
-
-    def work() -> dict[str, Any]:
-        result = reconstruct(scan, settings, network=network, progress=progress)
-        with whole(names):
-            write(result, scan, names)
-        return result.record
-
-    return once(names, lambda: provenance(settings, scan.files), work, overwrite)
+    work = partial(reconstruct, scan, settings, progress=progress)
+    return once(names, settings, scan.files, work, lambda result: write(result, scan, names), overwrite)
 
 
-def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
-    """Write volume, std, preview and, last, the sidecar that marks them complete."""
+def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
+    """Write volume, std, preview and, last, the sidecar that marks them complete; the record that it holds."""
     record, volume = result.record, result.volume
     known = "" if scan.position_known else "; position unknown"
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}{known}"
@@ -306,8 +288,6 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     save(names.result, volume, description)
     if names.std is not None and result.std is not None:
         save(names.std, result.std, "expected std of the error; " + description)
-    elif names.std is not None:
-        names.std.unlink(missing_ok=True)
     filled = np.flatnonzero(volume.any((1, 2)))
     middle = int(filled[np.abs(filled - len(volume) // 2).argmin()]) if len(filled) else 0
     panels = {"zero-filled": result.zero_filled[middle], record["Method"]: volume[middle]}
@@ -319,6 +299,7 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> None:
     if names.preview is not None:
         write_preview(names.preview, panels, f"{record['Input']['File']}  {description}", scan.voxel_mm[:2])
     write_sidecar(names.sidecar, record)
+    return record
 
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:

@@ -1,6 +1,7 @@
 """Restoration: settings and a picture to a clean one; a file to a picture and its sidecar."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, picture_names, whole
+from mri_d3gm.runs.names import Outputs, picture_names
 from mri_d3gm.runs.record import files_hash, once, provenance
 from mri_d3gm.settings import LEARNED, Restore
 from mri_d3gm.weather.degrade import degraded
@@ -107,13 +108,7 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
 
 
 def restore_file(
-    path: str | Path,
-    settings: Restore,
-    names: Outputs,
-    *,
-    network: Denoiser | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    path: str | Path, settings: Restore, names: Outputs, *, overwrite: bool = False, progress: Progress | None = None
 ) -> tuple[dict[str, Any], bool]:
     """Restore a file and write what `names` says; the record, and whether it was there already.
 
@@ -122,18 +117,13 @@ def restore_file(
     source = read_picture(path)
     if names.result.resolve() == Path(path).resolve():
         raise InputError(f"{names.result}: is the input itself; give another folder to -o")
-
-    def work() -> dict[str, Any]:
-        result = restore(source.array, settings, network=network, progress=progress)
-        with whole(names):
-            return write(result, path, source, settings, names)
-
-    return once(names, lambda: provenance(settings, [path]), work, overwrite)
+    work = partial(restore, source.array, settings, progress=progress)
+    return once(names, settings, [path], work, lambda result: write(result, source, names), overwrite)
 
 
-def write(result: Restoration, path: str | Path, source: Picture, settings: Restore, names: Outputs) -> dict[str, Any]:
+def write(result: Restoration, source: Picture, names: Outputs) -> dict[str, Any]:
     """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
-    record = result.record | {"Input": {"File": Path(path).name, "SHA256": files_hash([path])}}
+    record = result.record | {"Input": {"File": Path(source.path).name, "SHA256": files_hash([source.path])}}
     write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)
     write_sidecar(names.sidecar, record)
     return record

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +21,8 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import Outputs, volume_names, whole
-from mri_d3gm.runs.progress import told
+from mri_d3gm.runs.names import Outputs, volume_names
+from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
 
@@ -67,22 +66,16 @@ def superresolve(
     network = load(settings) if network is None and settings.method in LEARNED else network
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
-    each = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES
-    threads = at_once(settings.threads, resolve_device(settings.device), each)
-    outer = min(threads, len(jobs))
-    stop = Event()
-    tell = told(progress, len(jobs), stop)
+    memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES
+    threads = at_once(settings.threads, resolve_device(settings.device), memory)
     signed = bool((source.array < 0).any())
 
-    def one(job: tuple[int, int]) -> Slice:
+    def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
         number = job[0] * frames.shape[axis] + job[1]
-        return superresolve_slice(
-            plane, settings, network, job[1], number, signed=signed, threads=threads // outer, progress=tell
-        )
+        return superresolve_slice(plane, settings, network, job[1], number, signed=signed, **parallel)
 
-    slices = list(in_parallel(one, jobs, outer, stop))
-    return assemble(source, settings, slices, time.monotonic() - started)
+    return assemble(source, settings, each(one, jobs, threads, progress), time.monotonic() - started)
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
@@ -216,13 +209,7 @@ def interpolated(source: Image, axis: int) -> list[str]:
 
 
 def superresolve_file(
-    path: str | Path,
-    settings: SuperResolve,
-    names: Outputs,
-    *,
-    network: Denoiser | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    path: str | Path, settings: SuperResolve, names: Outputs, *, overwrite: bool = False, progress: Progress | None = None
 ) -> tuple[dict[str, Any], bool]:
     """Super-resolve a file or folder and write what `names` says; the record, and whether it was there already.
 
@@ -230,18 +217,16 @@ def superresolve_file(
     """
     source = open_image(path, settings.series)
 
-    def work() -> dict[str, Any]:
-        result = superresolve(source, settings, network=network, progress=progress)
+    def work() -> SuperResolution:
+        result = superresolve(source, settings, progress=progress)
         result.record["Input"]["File"] = Path(path).resolve().name
-        with whole(names):
-            write(result, source, names)
-        return result.record
+        return result
 
-    return once(names, lambda: provenance(settings, source.files), work, overwrite)
+    return once(names, settings, source.files, work, lambda result: write(result, source, names), overwrite)
 
 
-def write(result: SuperResolution, source: Image, names: Outputs) -> None:
-    """Write volume, std, preview and, last, the sidecar that marks them complete."""
+def write(result: SuperResolution, source: Image, names: Outputs) -> dict[str, Any]:
+    """Write volume, std, preview and, last, the sidecar that marks them complete; the record that it holds."""
     record = result.record
     axis, scale = record["SliceAxis"], record["Options"]["scale"]
     description = f"mri-d3gm {record['Method']} x{scale}"
@@ -250,8 +235,6 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> None:
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
     if names.std is not None and result.std is not None:
         save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
-    elif names.std is not None:
-        names.std.unlink(missing_ok=True)
     middle = result.volume.shape[axis] // 2
 
     def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
@@ -270,6 +253,7 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> None:
     if names.preview is not None:
         write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
     write_sidecar(names.sidecar, record)
+    return record
 
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:

@@ -19,25 +19,3 @@ from mri_d3gm.transforms.resolution import (
     TruncateKspaced,
     volume_items,
 )
-
-__all__ = [
-    "BlurSubsampled",
-    "CoilMapsd",
-    "DegradePictured",
-    "Degraded",
-    "FourierGridd",
-    "Hazyd",
-    "LoadKspaced",
-    "LoadPictured",
-    "LoadSliced",
-    "NoiseEstimated",
-    "NormaliseKspaced",
-    "PriorMeand",
-    "Rainyd",
-    "RicianNoised",
-    "TruncateKspaced",
-    "UndersampleKspaced",
-    "ZeroFilledd",
-    "slice_items",
-    "volume_items",
-]

@@ -6,7 +6,7 @@ dictionary, reference (rows, cols) float32 (absent for undersampled scans). They
 ({kspace, mask?}) alike, and give what `pipeline.prepare` gives.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -27,8 +27,7 @@ from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint
 from mri_d3gm.pipeline import sampling
 from mri_d3gm.settings import Recon, chosen_slices
-
-Data = Mapping[Hashable, Any]
+from mri_d3gm.transforms.keys import Data, each_key
 
 
 @lru_cache(maxsize=4)
@@ -104,10 +103,7 @@ class NormaliseKspaced(MapTransform):
 
     def inverse(self, data: Data) -> dict[Hashable, Any]:
         """kspace times scale."""
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = d[key] * d["scale"]
-        return d
+        return each_key(self, data, lambda kspace: kspace * data["scale"])
 
 
 class NoiseEstimated(Transform):

@@ -4,11 +4,10 @@ image (3, rows, cols) float32 in [0, 1]; reference: the clean image; zero_filled
 that all pipelines share); scale: 1.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from monai.transforms import MapTransform, Transform
 
@@ -16,11 +15,11 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import Picture, read_picture
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.settings import Restore
+from mri_d3gm.tasks.restore import colour
+from mri_d3gm.transforms.keys import Data, each_key
 from mri_d3gm.weather.degrade import degraded
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
-
-Data = Mapping[Hashable, Any]
 
 
 @lru_cache(maxsize=2)
@@ -33,18 +32,13 @@ def cached_picture(path: str) -> Picture:
     return _read(path, stamps([path]))
 
 
-def _colour(picture: Picture) -> torch.Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(picture.array.transpose(2, 0, 1)))
-    return image.expand(3, -1, -1).contiguous()
-
-
 class LoadPictured(Transform):
     """{path, target?} to image and, where a clean target is named, reference; grey pictures get three equal channels."""
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data) | {"image": _colour(cached_picture(str(data["path"])))}
+        d = dict(data) | {"image": colour(cached_picture(str(data["path"])).array)}
         if (target := d.pop("target", None)) is not None:
-            d["reference"] = _colour(read_picture(target))
+            d["reference"] = colour(read_picture(target).array)
             if d["reference"].shape != d["image"].shape:
                 raise InputError(f"{target}: {tuple(d['reference'].shape[1:])} pixels, {data['path']} has others; pair them")
         return d
@@ -58,10 +52,8 @@ class Rainyd(MapTransform):
         self.heavy, self.seed = heavy, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d, generator = dict(data), torch.Generator().manual_seed(self.seed)
-        for key in self.key_iterator(d):
-            d[key] = add_rain(d[key], generator, self.heavy)
-        return d
+        generator = torch.Generator().manual_seed(self.seed)
+        return each_key(self, data, lambda image: add_rain(image, generator, self.heavy))
 
 
 class Hazyd(MapTransform):

@@ -5,7 +5,7 @@ factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in `trans
 three absent where the operator is unknown.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.pipeline import prepare_low_resolution
 from mri_d3gm.settings import SuperResolve
 from mri_d3gm.tasks.sr import jobs_of
-
-Data = Mapping[Hashable, Any]
+from mri_d3gm.transforms.keys import Data, each_key
 
 
 @lru_cache(maxsize=2)
@@ -81,16 +80,10 @@ class TruncateKspaced(MapTransform):
         self.factor = factor
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = truncate(d[key], self.factor).abs()
-        return d
+        return each_key(self, data, lambda image: truncate(image, self.factor).abs())
 
     def inverse(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = ifft2c(embed(d[key], self.factor)).real
-        return d
+        return each_key(self, data, lambda image: ifft2c(embed(image, self.factor)).real)
 
 
 class BlurSubsampled(MapTransform):
@@ -101,10 +94,8 @@ class BlurSubsampled(MapTransform):
         self.factor, self.seed = factor, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = blurred(d[key], self.factor, self.seed * 2**20 + d.get("slice", 0))
-        return d
+        seed = self.seed * 2**20 + data.get("slice", 0)
+        return each_key(self, data, lambda image: blurred(image, self.factor, seed))
 
 
 class RicianNoised(MapTransform):
@@ -115,10 +106,8 @@ class RicianNoised(MapTransform):
         self.level, self.seed = level, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = rician(d[key], self.level, self.seed * 2**20 + d.get("slice", 0))
-        return d
+        seed = self.seed * 2**20 + data.get("slice", 0)
+        return each_key(self, data, lambda image: rician(image, self.level, seed))
 
 
 class Degraded(Transform):

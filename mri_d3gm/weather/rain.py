@@ -5,6 +5,7 @@ larger. The numbers were set by the statistics of ten pairs, whose pixels are us
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -73,13 +74,16 @@ def rain_layer(
     spread: float = 2.0,
     brightness: Range = (0.1, 0.5),
     soft: bool = False,
+    scale: float = 1.0,
 ) -> Tensor:
     """One layer of streaks, (rows, cols) in [0, 1], the brightest streak wins where they cross.
 
     density: streaks per 1000 pixels. length, width (pixels) and brightness: least and greatest. angle: mean direction in
     degrees from vertical, positive leans to the right downwards, below 75; spread: its standard deviation. soft: streaks
-    fade at sides and ends and are beaded along, otherwise they are sharp bars.
+    fade at sides and ends and are beaded along, otherwise they are sharp bars. scale: how much larger, and fewer, they are.
     """
+    density, (short, long), (narrow, wide) = density / scale**2, length, width
+    length, width = (short * scale, long * scale), (narrow * scale, wide * scale)
     layer = torch.zeros(rows, cols)
     high = math.ceil(length[1])
     slopes = [math.tan(math.radians(max(-75.0, min(75.0, angle + turn)))) for turn in (-2 * spread, 2 * spread)]
@@ -103,51 +107,24 @@ def rain_layer(
 
 
 def _light(rows: int, cols: int, generator: torch.Generator, scale: float) -> Tensor:
-    return rain_layer(
-        rows,
-        cols,
-        generator,
-        density=_value((0.8, 4.0), generator) / scale**2,
-        length=(10 * scale, 95 * scale),
-        width=(1.0 * scale, 2.6 * scale),
-        angle=_value((-25, 25), generator),
-        spread=_value((1, 3), generator),
-        brightness=(0.03, _value((0.4, 0.9), generator)),
-        soft=True,
-    )
+    ranges = (0.8, 4.0), (-25, 25), (1, 3), (0.4, 0.9)
+    density, angle, spread, bright = (_value(bounds, generator) for bounds in ranges)
+    layer = partial(rain_layer, rows, cols, generator, angle=angle, spread=spread, scale=scale)
+    return layer(density=density, length=(10, 95), width=(1.0, 2.6), brightness=(0.03, bright), soft=True)
 
 
 def _heavy(rows: int, cols: int, generator: torch.Generator, scale: float) -> Tensor:
     """Three layers of bars of which the brightest wins, and wider soft streaks added to them."""
     angle, bright = _value((-12, 12), generator), float(_log_uniform((0.4, 0.95), generator))
     spread = _value((7, 14), generator) if _value((0, 1), generator) < 0.12 else _value((1, 3.5), generator)
+    layer = partial(rain_layer, rows, cols, generator, angle=angle, spread=spread, scale=scale)
     bars = torch.zeros(rows, cols)
     for _ in range(3):
-        layer = rain_layer(
-            rows,
-            cols,
-            generator,
-            density=_value((1.0, 6.0), generator) / scale**2,
-            length=(35 * scale, 150 * scale),
-            width=(0.6 * scale, 2.6 * scale),
-            angle=angle,
-            spread=spread,
-            brightness=(0.1 * bright, bright),
-        )
-        bars = torch.maximum(bars, layer)
-    drops = rain_layer(
-        rows,
-        cols,
-        generator,
-        density=_value((0.5, 5), generator) / scale**2,
-        length=(20 * scale, 110 * scale),
-        width=(1.5 * scale, 5 * scale),
-        angle=angle,
-        spread=spread,
-        brightness=(0.03, 0.8 * bright),
-        soft=True,
-    )
-    return bars + drops
+        density = _value((1.0, 6.0), generator)
+        bar = layer(density=density, length=(35, 150), width=(0.6, 2.6), brightness=(0.1 * bright, bright))
+        bars = torch.maximum(bars, bar)
+    density = _value((0.5, 5), generator)
+    return bars + layer(density=density, length=(20, 110), width=(1.5, 5), brightness=(0.03, 0.8 * bright), soft=True)
 
 
 def _mist(rows: int, cols: int, strongest: float, generator: torch.Generator) -> Tensor:

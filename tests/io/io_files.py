@@ -1,8 +1,13 @@
 """Made scans for the tests of io."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from mri_d3gm.errors import InputError
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
 <encodedSpace><matrixSize><x>{rows}</x><y>{cols}</y><z>1</z></matrixSize>
@@ -36,3 +41,12 @@ def to_kspace(image: np.ndarray) -> np.ndarray:
 def to_image(kspace: np.ndarray) -> np.ndarray:
     shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
     return np.fft.fftshift(shifted, axes=(-2, -1))
+
+
+def error_of(read: Callable[..., Any], path: Path, *arguments: Any) -> str:
+    """The one line with which a reader refuses a file, which it names."""
+    with pytest.raises(InputError) as error:
+        read(path, *arguments)
+    text = str(error.value)
+    assert "\n" not in text and str(path) in text and "Error" not in text
+    return text

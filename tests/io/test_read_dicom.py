@@ -1,8 +1,10 @@
 import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import io_files
 import numpy as np
 import pytest
 from dicom_files import (
@@ -53,12 +55,7 @@ def brightest(volume: Image) -> np.ndarray:
     return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
 
 
-def error_of(path: Path, series: str | None = None) -> str:
-    with pytest.raises(InputError) as error:
-        read_dicom(path, series)
-    text = str(error.value)
-    assert "\n" not in text and str(path) in text and "Error" not in text and "Traceback" not in text
-    return text
+error_of = partial(io_files.error_of, read_dicom)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])

@@ -1,12 +1,13 @@
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import io_files
 import nibabel
 import numpy as np
 import pytest
 
-from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import spacing
 from mri_d3gm.io.read_nifti import read_nifti
 
@@ -34,12 +35,7 @@ def write(path: Path, data: np.ndarray = DATA, matrix: np.ndarray | None = AFFIN
     return path
 
 
-def error_of(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        read_nifti(path)
-    text = str(error.value)
-    assert "\n" not in text and str(path) in text and "Error" not in text
-    return text
+error_of = partial(io_files.error_of, read_nifti)
 
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])

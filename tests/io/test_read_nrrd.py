@@ -1,11 +1,12 @@
 import builtins
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import io_files
 import numpy as np
 import pytest
 
-from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import spacing
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.read_nrrd import read_nrrd
@@ -29,12 +30,7 @@ def oriented(space: str = "left-posterior-superior", **fields: Any) -> dict[str,
     return {"space": space, "space_directions": DIRECTIONS, "space_origin": ORIGIN} | fields
 
 
-def error_of(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        read_nrrd(path)
-    text = str(error.value)
-    assert "\n" not in text and str(path) in text and "Error" not in text
-    return text
+error_of = partial(io_files.error_of, read_nrrd)
 
 
 @pytest.mark.parametrize(

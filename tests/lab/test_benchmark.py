@@ -18,11 +18,10 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
 from mri_d3gm.lab import benchmark
 from mri_d3gm.lab.benchmark import (
-    benchmark_recon,
-    benchmark_restoration,
     central_slices,
     folder_protocol,
     protocol_of,
+    run_benchmark,
     summarise,
 )
 from mri_d3gm.networks.denoiser import Denoiser
@@ -43,7 +42,7 @@ def scans(folder: Path, *names: str) -> Path:
 def measured(data: Path, out: Path, protocol: dict = ONE, methods: tuple[str, ...] = ("zero-filled",), **options) -> list[dict]:
     """The rows that a benchmark measures and does not find."""
     rows: list[dict] = []
-    benchmark_recon(data, out, protocol, methods, options, rows.append)
+    run_benchmark("reconstruction", data, out, protocol, methods, options, rows.append)
     return rows
 
 
@@ -71,8 +70,8 @@ def test_files_of_one_name_in_two_folders_are_two_rows(tmp_path) -> None:
         photograph(pictures / name / "a.png", seed=ord(name))
     found: list[dict] = []
     domains = [{"domain": "rain", "degrade": "rain-light", "glob": "*/a.png"}]
-    table = benchmark_restoration(
-        pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, found.append
+    table = run_benchmark(
+        "restoration", pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, found.append
     )
     assert [row["file"] for row in found] == ["x/a.png", "y/a.png"] and table[0]["files"] == 2
 
@@ -112,7 +111,9 @@ def test_the_clean_picture_and_the_degradation_decide_a_row_too(tmp_path) -> Non
 
     def count(entry: dict) -> int:
         rows: list[dict] = []
-        benchmark_restoration(tmp_path, tmp_path / "out", {"task": "derain", "domains": [entry]}, ["identity"], {}, rows.append)
+        run_benchmark(
+            "restoration", tmp_path, tmp_path / "out", {"task": "derain", "domains": [entry]}, ["identity"], {}, rows.append
+        )
         return len(rows)
 
     assert [count(entry), count(entry)] == [1, 0]
@@ -166,7 +167,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="no domains"):
         protocol_of("weights-derain")
     with pytest.raises(InputError, match="open-sr: has no task"):
-        benchmark_restoration(tmp_path, tmp_path / "out", protocol_of("open-sr"), ["identity"], {})
+        run_benchmark("restoration", tmp_path, tmp_path / "out", protocol_of("open-sr"), ["identity"], {})
 
 
 BUNDLES = {

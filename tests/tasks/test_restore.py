@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from jsonschema import validate
+from bundles import checked
 from photographs import photograph
 from PIL import Image
 
@@ -17,7 +16,6 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
-from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.restore import names_of, restore_file
 
 FAST = {"steps": 1, "tile": 128}
@@ -93,16 +91,8 @@ def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
 
 
 def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path) -> None:
-    root = shipped("pipelines", "restoration")
-    schema = json.loads((Path(__file__).parent.parent / "data" / "metadata.schema.json").read_text())
-    validate(json.loads((root / "configs" / "metadata.json").read_text()), schema)
     path = photograph(tmp_path / "a.png")
-    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path))
-    assert not workflow.check_properties()
-    assert workflow.network_def(torch.randn(1, 3, 32, 32)).shape == (1, 3, 32, 32)
-    sources = [{"glob": "a.png"}]
-    overrides = {"dataset_dir": str(tmp_path), "sources": sources, "validation_sources": sources}
-    assert not open_bundle(root, "train.json", "train", **overrides).check_properties()
+    root = checked("restoration", path, 3)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
     options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "task": "dehaze", **FAST}
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -127,7 +117,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("protocol", LAYOUTS)
 def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tmp_path) -> None:
     """Tiny folders named as the downloads are: trained two steps on the training pairs, scored on the test pairs."""
-    from mri_d3gm.lab.benchmark import benchmark_restoration, protocol_of
+    from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
     from mri_d3gm.tasks.train import train
 
     data = tmp_path / "data"
@@ -146,7 +136,7 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     overlay.write_text(json.dumps(settings | small))
     train(str(overlay), str(data), str(tmp_path / "run"), "cpu")
     weights = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
-    table = benchmark_restoration(data, tmp_path / "table", protocol_of(str(overlay)), ["identity", "d3gm"], weights)
+    table = run_benchmark("restoration", data, tmp_path / "table", protocol_of(str(overlay)), ["identity", "d3gm"], weights)
     assert [row["method"] for row in table] == ["identity", "d3gm"]
     assert table[0]["files"] == (5 if "haze" in protocol else 3)
     assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40

@@ -8,8 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-import torch
-from jsonschema import validate
+from bundles import checked
 from scans import phantom
 
 import mri_d3gm
@@ -18,7 +17,6 @@ from mri_d3gm.io.open_image import open_image
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import SuperResolve
 from mri_d3gm.shipped import shipped
-from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.sr import names_of, superresolve_file
 
 FAST = {"steps": 1, "samples": 2}
@@ -159,16 +157,8 @@ def test_an_interpolated_volume_is_flagged(tmp_path) -> None:
 
 
 def test_bundle_is_valid_and_monais_own_command_gives_the_same_volume(tmp_path) -> None:
-    root = shipped("pipelines", "super_resolution")
-    schema = json.loads((Path(__file__).parent.parent / "data" / "metadata.schema.json").read_text())
-    validate(json.loads((root / "configs" / "metadata.json").read_text()), schema)
     path = write(tmp_path / "a.nii.gz", 300 * phantom(3, 20, 24).transpose(1, 2, 0))
-    workflow = open_bundle(root, "inference.json", "inference", dataset_dir=str(path))
-    assert not workflow.check_properties()
-    assert workflow.network_def(torch.randn(1, 2, 32, 32)).shape == (1, 2, 32, 32)
-    sources = [{"glob": "a.nii.gz"}]
-    overrides = {"dataset_dir": str(tmp_path), "sources": sources, "validation_sources": sources}
-    assert not open_bundle(root, "train.json", "train", **overrides).check_properties()
+    root = checked("super_resolution", path, 2)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
     options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "scale": 2, **FAST}
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -184,7 +174,7 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
         write(tmp_path / f"IXI{number:03d}-HH-1{number:03d}-T2.nii.gz", volume)
     for site in ("Guys", "IOP"):
         write(tmp_path / f"IXI10{len(site)}-{site}-0900-T2.nii.gz", volume)
-    from mri_d3gm.lab.benchmark import benchmark_sr, protocol_of
+    from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
     from mri_d3gm.tasks.train import train
 
     overlay = tmp_path / "tiny.json"
@@ -196,11 +186,11 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
     rows: list[dict] = []
     arguments = (tmp_path, tmp_path / "table", protocol_of(str(overlay)), ["cubic", "d3gm"], options)
-    table = benchmark_sr(*arguments, rows.append)
+    table = run_benchmark("super_resolution", *arguments, rows.append)
     assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
         (domain, degrade, method, files)
         for domain, degrade, files in (("HH", "truncation", 2), ("Guys", "kernel", 1), ("IOP", "kernel", 1))
         for method in ("cubic", "d3gm")
     ]
-    benchmark_sr(*arguments, rows.append)
+    run_benchmark("super_resolution", *arguments, rows.append)
     assert len(rows) == 8
