@@ -107,28 +107,34 @@ def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int
     spectrum = torch.fft.fft2(kernels, (2 * kh - 1, 2 * kw - 1))
     product = torch.einsum("nahw,nbhw->abhw", spectrum.conj(), spectrum)
     correlation = torch.fft.fftshift(torch.fft.ifft2(product), dim=(-2, -1)) / (kh * kw)
-    along_cols = torch.einsum("abpq,cq->pcab", correlation, _waves(cols, kw, kernels)).reshape(2 * kh - 1, -1)
-    waves = _waves(rows, kh, kernels)
+    along_cols = torch.einsum("abpq,cq->pcab", correlation, waves(cols, kw, kernels)).reshape(2 * kh - 1, -1)
+    down = waves(rows, kh, kernels)
     maps = kernels.new_empty(sets, rows, cols, coils)
     eigenvalue = kernels.new_empty(sets, rows, cols, dtype=torch.float32)
     step = max(1, OPERATOR_ENTRIES // (cols * coils**2))
     for first in range(0, rows, step):
-        operator = (waves[first : first + step] @ along_cols).reshape(-1, coils, coils)
+        operator = (down[first : first + step] @ along_cols).reshape(-1, coils, coils)
         for _ in range(SQUARINGS):
             operator = operator @ operator
         for number in range(sets):
-            vector = operator.new_ones(len(operator), coils, 1) / coils**0.5
-            for _ in range(iterations):
-                vector = operator @ vector
-                size = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
-                vector = vector / size.clamp_min(1e-20)
+            vector, size = leading(operator, iterations)
             maps[number, first : first + step] = vector.reshape(-1, cols, coils)
             eigenvalue[number, first : first + step] = size.reshape(-1, cols) ** (0.5**SQUARINGS)
-            operator = operator - size * vector @ vector.mH
+            operator = operator - size[:, None, None] * vector[..., None] @ vector[:, None].conj()
     return maps.permute(0, 3, 1, 2).contiguous(), eigenvalue
 
 
-def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
+def leading(matrix: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """Eigenvectors (..., n) of the greatest eigenvalue of (..., n, n), and that eigenvalue (...), by power iteration."""
+    vector = torch.ones_like(matrix[..., :1]) / matrix.shape[-1] ** 0.5
+    for _ in range(iterations):
+        vector = matrix @ vector
+        size = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
+        vector = vector / size.clamp_min(1e-20)
+    return vector[..., 0], size[..., 0, 0]
+
+
+def waves(size: int, kernel: int, like: Tensor) -> Tensor:
     """Centred Fourier matrix (size, 2 kernel - 1) from lags to positions."""
     place = torch.arange(size, device=like.device) - size // 2
     lag = torch.arange(1 - kernel, kernel, device=like.device)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.physics.coil_maps import CROP, SQUARINGS, normalised, smooth_coil_maps
+from mri_d3gm.physics.coil_maps import CROP, SQUARINGS, leading, normalised, smooth_coil_maps, waves
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.training.draws import chance, one_of, uniform
 
@@ -101,14 +101,14 @@ def espirit_maps(
     kh, kw = (min(kernel, max(3, extent // 2)) for extent in calibration)
     patches = centre.unfold(2, kh, 1).unfold(3, kw, 1).permute(0, 2, 3, 1, 4, 5).reshape(batch, -1, coils * kh * kw)
     correlation = _correlation(_strong_part(patches.mH @ patches, threshold).reshape(batch, coils, kh, kw, coils, kh, kw))
-    down, across = _waves(rows, kh, kspace)[margin : rows - margin], _waves(cols, kw, kspace)
+    down, across = waves(rows, kh, kspace)[margin : rows - margin], waves(cols, kw, kspace)
     rows = len(down)
     operator = torch.einsum("yp,bpqvw,xq->byxvw", down, correlation, across).reshape(batch, -1, coils, coils)
     for _ in range(SQUARINGS):
         operator = operator @ operator
-    maps, size = _leading(operator, 6)
+    maps, size = leading(operator, 6)
     maps = maps.mT.reshape(batch, coils, rows, cols)
-    reference = _leading(torch.einsum("bvyx,bwyx->bvw", centre, centre.conj())[:, None], 30)[0][:, 0]
+    reference = leading(torch.einsum("bvyx,bwyx->bvw", centre, centre.conj())[:, None], 30)[0][:, 0]
     phase = torch.einsum("bc,bcyx->byx", reference.conj(), maps)
     kept = (size ** (0.5**SQUARINGS) > CROP).reshape(batch, rows, cols)
     return maps * (kept * torch.polar(torch.ones_like(phase.real), -phase.angle()))[:, None]
@@ -117,22 +117,12 @@ def espirit_maps(
 def _strong_part(matrix: Tensor, threshold: float) -> Tensor:
     """Projection on eigenvectors of (batch, n, n) whose singular values are above a threshold times the greatest."""
     one = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    least = threshold**2 * _leading(matrix[:, None], 10)[1][..., None]
+    least = threshold**2 * leading(matrix[:, None], 10)[1][..., None]
     part = one - least * torch.linalg.inv_ex(matrix + least * one)[0]
     for _ in range(3):
         square = part @ part
         part = 3 * square - 2 * square @ part
     return part
-
-
-def _leading(matrix: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """Eigenvectors (..., n, entries) and their eigenvalues (..., n) of the greatest eigenvalue, by power iteration."""
-    vector = torch.ones_like(matrix[..., :1]) / matrix.shape[-1] ** 0.5
-    for _ in range(iterations):
-        vector = matrix @ vector
-        size = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
-        vector = vector / size.clamp_min(1e-20)
-    return vector[..., 0], size[..., 0, 0]
 
 
 def _correlation(part: Tensor) -> Tensor:
@@ -147,11 +137,3 @@ def _lags(size: int, like: Tensor) -> Tensor:
     place = torch.arange(size, device=like.device)
     lag = torch.arange(1 - size, size, device=like.device)
     return (place[None, :, None] - place[None, None] == lag[:, None, None]).to(like.dtype)
-
-
-def _waves(size: int, kernel: int, like: Tensor) -> Tensor:
-    """Centred Fourier matrix (size, 2 kernel - 1) from lags to positions."""
-    place = torch.arange(size, device=like.device) - size // 2
-    lag = torch.arange(1 - kernel, kernel, device=like.device)
-    angle = -2 * torch.pi / size * (place[:, None] * lag)
-    return torch.polar(torch.ones_like(angle), angle).to(like.dtype)

@@ -146,7 +146,7 @@ def test_quality_sets_what_is_not_given(mri, tmp_path) -> None:
     path = write_scan(tmp_path / "a.h5")
     code, text, _ = mri("recon", path, "-o", tmp_path / "fast", "--accel", 4, "--quality", "fast", "--json")
     record = json.loads(text)
-    assert code == 0 and record["Draws"] == 1 and record["Trust"]["Mode"] == "off"
+    assert code == 0 and record["Draws"] == 1 and record["Trust"]["Mode"] == "fast"
     code, text, _ = mri("recon", path, "-o", tmp_path / "best", "--accel", 4, "--quality", "best", "--samples", 2, "--json")
     record = json.loads(text)
     assert code == 0 and record["Draws"] == 2 and record["Trust"]["Mode"] == "full"
