@@ -52,14 +52,16 @@ def support(estimate: Tensor, kept: Cartesian, withheld: Cartesian) -> Support:
 
 
 def weights_of_bands(found: Support) -> Tensor:
-    """Weight of the prediction in each band, (bands,) float64 in [0, 1]; 1 where nothing was withheld.
+    """Weight of the prediction in each band, (bands,) float64 in [0, 1]; a band without withheld samples has that of all.
 
-    Twice the least-squares weight, at most 1: below 1 exactly where zero predicts the withheld samples better than the
-    prediction does. The least-squares weight itself would be too little, since withholding widens the gaps.
+    The square of twice the least-squares weight, at most 1: below 1 exactly where zero predicts the withheld samples better
+    than the prediction does, and near the least-squares weight where it does so by far. That weight itself would be too little
+    for good predictions, since withholding widens the gaps.
     """
     tiny = torch.finfo(torch.float64).tiny
-    weight = (2 * found.cross / found.predicted.clamp_min(tiny)).clamp(0, 1)
-    return torch.where(found.predicted > 0, weight, torch.ones_like(weight))
+    cross, predicted = (torch.cat([each, each.sum(0, keepdim=True)]) for each in (found.cross, found.predicted))
+    weight = (2 * cross / predicted.clamp_min(tiny)).clamp(0, 1).square()
+    return torch.where(found.predicted > 0, weight[:-1], weight[-1] if bool(predicted[-1] > 0) else 1.0)
 
 
 def band_weights(found: Support, mask: Tensor) -> Tensor:
