@@ -40,7 +40,9 @@ def measurement_of(batch: Batch) -> Measurement:
     sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
     second = batch.get("second_maps")
     second = None if second is None or not second.any() else second
-    return Cartesian(batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights), second)
+    return Cartesian(
+        batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights), second, rest=batch.get("rest")
+    )
 
 
 def prepare_batch(

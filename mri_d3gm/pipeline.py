@@ -22,6 +22,8 @@ from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian, measured
 from mri_d3gm.physics.coil_maps import CoilMaps, estimate_coil_maps
+from mri_d3gm.physics.coil_maps import normalised as normalised_maps
+from mri_d3gm.physics.compression import compressed
 from mri_d3gm.physics.masks import achieved_accel, make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
@@ -81,27 +83,45 @@ def prepare(
     each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
     """
     mask = measured(mask, outside)
-    items, scales, found, maps = [], [], [], []
+    scales, found, mapped = [], [], []
     for index, one in enumerate(kspace):
         normalised, scale = normalised_kspace(one * mask)
-        items.append(normalised)
         scales.append(scale)
         found.append(estimate_noise(normalised, mask, noise, 1 / scale))
-        if coil_maps is not None:
-            maps.append(CoilMaps(coil_maps[index], "given"))
-        else:
-            maps.append(estimate_coil_maps(normalised, mask) if len(one) > 1 else CoilMaps(None, "none"))
-    sources = [one.source for one in maps]
+        mapped.append(map_coils(normalised, mask, None if coil_maps is None else coil_maps[index]))
+    sources = [one.maps.source for one in mapped]
     measurement = Cartesian(
-        torch.stack(items),
+        torch.stack([one.kspace for one in mapped]),
         mask[None],
-        _stacked(one.maps for one in maps),
+        _stacked(one.maps.maps for one in mapped),
         None if outside is None else outside[None],
         torch.tensor([estimate.sigma for estimate in found]),
         torch.tensor([COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in sources]),
-        _stacked(one.second for one in maps),
+        _stacked(one.maps.second for one in mapped),
+        rest=_stacked(one.rest for one in mapped),
     )
     return Prepared(measurement, np.array(scales), found, sources)
+
+
+class Mapped(NamedTuple):
+    """K-space (coils, rows, cols) of coils that may be virtual, their maps, and what they leave (`compression`), or None."""
+
+    kspace: Tensor
+    maps: CoilMaps
+    rest: Tensor | None = None
+
+
+def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Mapped:
+    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 12 coils become virtual ones."""
+    if len(kspace) == 1 and coil_maps is None:
+        return Mapped(kspace, CoilMaps(None, "none"))
+    few = compressed(kspace)
+    kspace, rest = (kspace, None) if few is None else (few.kspace, few.rest)
+    if coil_maps is None:
+        return Mapped(kspace, estimate_coil_maps(kspace, mask), rest)
+    if few is not None:
+        coil_maps = normalised_maps(torch.einsum("vc,cyx->vyx", few.matrix, coil_maps))
+    return Mapped(kspace, CoilMaps(coil_maps, "given"), rest)
 
 
 def _stacked(maps: Iterable[Tensor | None]) -> Tensor | None:

@@ -49,14 +49,29 @@ def write_cfl(name: Path, array: np.ndarray) -> None:
     moved.ravel(order="F").tofile(name.with_suffix(".cfl"))
 
 
+def read_cfl(name: Path) -> np.ndarray:
+    """BART's name.cfl and name.hdr, all axes: rows, cols, slices, coils, sets of coil maps, and more of size 1."""
+    shape = [int(size) for size in name.with_suffix(".hdr").read_text().splitlines()[1].split()]
+    return np.fromfile(name.with_suffix(".cfl"), np.complex64).reshape(shape, order="F")
+
+
+def bart(folder: Path, *command: object) -> None:
+    """Run the program in a folder; CalledProcessError where it fails."""
+    subprocess.run(["bart", *map(str, command)], cwd=folder, check=True, capture_output=True)
+
+
+def pics_in(folder: Path, regularisation: str, lamda: float) -> np.ndarray:
+    """BART's parallel imaging and compressed sensing of a folder's `kspace` and `maps`, 100 iterations: axes of `read_cfl`."""
+    bart(folder, "pics", "-S", "-i", 100, "-R", f"{regularisation}:{lamda}", "kspace", "maps", "out")
+    return read_cfl(folder / "out")
+
+
 def pics(kspace: np.ndarray, coil_maps: np.ndarray, regularisation: str, lamda: float) -> np.ndarray:
-    """BART's parallel imaging and compressed sensing, 100 iterations: image (rows, cols) complex64."""
+    """`pics_in` of k-space and coil maps (coils, rows, cols): image (rows, cols) complex64."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in (("kspace", kspace), ("maps", coil_maps)):
             write_cfl(Path(folder) / name, array)
-        command = ["bart", "pics", "-S", "-i", "100", "-R", f"{regularisation}:{lamda}", "kspace", "maps", "out"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        return np.fromfile(Path(folder) / "out.cfl", np.complex64).reshape(kspace.shape[1:], order="F")
+        return pics_in(Path(folder), regularisation, lamda).reshape(kspace.shape[1:])
 
 
 class Slice(NamedTuple):

@@ -29,9 +29,17 @@ LINES = (np.arange(64) % 3 == 0) | (abs(np.arange(64) - 32) < 6)
 reconstruct = partial(mri_d3gm.reconstruct, device="cpu")
 
 
-@pytest.mark.parametrize("coils", [1, 4])
+def coils_of(count: int) -> np.ndarray:
+    """K-space of the first of four coils, or of as many mixtures of them."""
+    if count <= 4:
+        return four_coils()[:, :count]
+    mixing = np.random.default_rng(2).normal(size=(count, 4, 2)) @ [1, 1j]
+    return np.einsum("cv,svyx->scyx", mixing, four_coils()).astype(np.complex64)
+
+
+@pytest.mark.parametrize("coils", [1, 4, 16])
 def test_an_array_a_file_the_command_and_monai_give_the_same_bits(coils: int, tmp_path) -> None:
-    kspace = four_coils()[:, :coils] * LINES
+    kspace = coils_of(coils) * LINES
     path = write_scan(tmp_path / "a.h5", kspace, mask=LINES)
     result = reconstruct(kspace, LINES, **FAST)
     options = ["--device", "cpu", "--steps", "1", "--samples", "2"]

@@ -9,14 +9,12 @@ import torch
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import baselines
 from mri_d3gm.physics.cartesian import Cartesian
-from mri_d3gm.physics.fft import ifft2c
-from mri_d3gm.physics.operators import rss
 from mri_d3gm.physics.phase import pocs as projected
 
 
 def zero_filled(measurement: Cartesian, *_: Any, **__: Any) -> Draws:
     """Root of the sum of squares of the zero-filled coils."""
-    return Draws(rss(ifft2c(measurement.kspace)).to(torch.complex64)[:, None], 0)
+    return Draws(measurement.zero_filled().to(torch.complex64)[:, None], 0)
 
 
 def pocs(measurement: Cartesian, *_: Any, **__: Any) -> Draws:

@@ -42,7 +42,8 @@ class Cartesian(Measurement):
 
     second_maps: of a second image, shaped as coil_maps, where two places of the object lie in one pixel (Uecker et al., Magn
     Reson Med 2014); second: that image, found by unfolding both if None. Estimates are of the first image, and agree with what
-    the second leaves of k-space.
+    the second leaves of k-space. rest: energy of the image of coils that are no part of kspace, (batch, rows, cols) real
+    (`compression`).
     """
 
     kspace: Tensor
@@ -53,11 +54,12 @@ class Cartesian(Measurement):
     map_weight: Tensor | float = WEIGHT
     second_maps: Tensor | None = None
     second: Tensor | None = None
+    rest: Tensor | None = None
 
     def __post_init__(self) -> None:
         batch, device, mask = len(self.kspace), self.kspace.device, measured(self.mask, self.outside)
         held: dict[str, Tensor | None] = {"mask": mask.expand(batch, *mask.shape[-2:])}
-        for name in ("outside", "coil_maps", "second_maps", "second"):
+        for name in ("outside", "coil_maps", "second_maps", "second", "rest"):
             value = getattr(self, name)
             held[name] = None if value is None else value.expand(batch, *value.shape[1:])
         for name in ("sigma", "map_weight"):
@@ -153,7 +155,15 @@ class Cartesian(Measurement):
         coil_images = ifft2c(kspace)
         if self.coil_maps is None:
             return combine(coil_images, None)
-        return torch.polar(rss(coil_images), combine(coil_images, self.coil_maps).angle())
+        return torch.polar(self._magnitude(coil_images), combine(coil_images, self.coil_maps).angle())
+
+    def zero_filled(self) -> Tensor:
+        """Root of the sum of squares of the zero-filled coils, (batch, rows, cols) real."""
+        return self._magnitude(ifft2c(self.kspace))
+
+    def _magnitude(self, coil_images: Tensor) -> Tensor:
+        size = rss(coil_images)
+        return size if self.rest is None else (size.square() + self.rest).sqrt()
 
     def residual(self, estimate: Tensor) -> Tensor:
         return data_residual(estimate, self.first_kspace, self.sampled() == MEASURED, self.coil_maps)

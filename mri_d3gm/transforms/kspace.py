@@ -21,11 +21,10 @@ from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import Scan, read_reference
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.physics.cartesian import measured
-from mri_d3gm.physics.coil_maps import estimate_coil_maps
 from mri_d3gm.physics.noise import estimate_noise
 from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint
-from mri_d3gm.pipeline import sampling
+from mri_d3gm.pipeline import map_coils, sampling
 from mri_d3gm.settings import Recon, chosen_slices
 from mri_d3gm.transforms.keys import Data, each_key
 
@@ -116,23 +115,27 @@ class NoiseEstimated(Transform):
 
 class CoilMapsd(Transform):
     """kspace and mask to coil_maps, estimated or from `file` (dataset coil_maps, (coils, rows, cols) or per slice); crop as
-    in `LoadKspaced`. Estimated ones come with second_maps, zeros where one set explains the scan.
+    in `LoadKspaced`. They come with second_maps, zeros where one set explains the scan. More than 12 coils become virtual ones
+    and what these leave, rest.
     """
 
     def __init__(self, file: str | None = None, crop: bool = True) -> None:
         self.file, self.crop = file, crop
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        kspace, d = data["kspace"], dict(data)
+        kspace, given = data["kspace"], None
         if self.file is not None:
-            maps = read_coil_maps(self.file, scan_of(data, self.crop), data.get("slice", 0))
-            return d | {"coil_maps": torch.from_numpy(maps), "coil_map_source": "given"}
-        if len(kspace) == 1:
-            return d | {"coil_map_source": "none"}
+            given = torch.from_numpy(read_coil_maps(self.file, scan_of(data, self.crop), data.get("slice", 0)))
         with one_thread():
-            found = estimate_coil_maps(kspace, data["mask"])
-        second = torch.zeros_like(kspace) if found.second is None else found.second
-        return d | {"coil_maps": found.maps, "coil_map_source": found.source, "second_maps": second}
+            mapped = map_coils(kspace, data["mask"], given)
+        found = {"kspace": mapped.kspace, "coil_map_source": mapped.maps.source}
+        if mapped.maps.maps is not None:
+            second = mapped.maps.second
+            found |= {
+                "coil_maps": mapped.maps.maps,
+                "second_maps": torch.zeros_like(mapped.kspace) if second is None else second,
+            }
+        return dict(data) | found | ({} if mapped.rest is None else {"rest": mapped.rest})
 
 
 class ZeroFilledd(Transform):

@@ -1,20 +1,26 @@
 """Scripts are not rotten: each says how it is used, and the methods that are tuned run on a scan."""
 
 import json
+import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from scans import fft2c, phantom, write_scan
+import torch
+from scans import fft2c, four_coils, phantom, write_scan
+
+from mri_d3gm.physics.fft import ifft2c
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def run(script: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    monkeypatch.syspath_prepend(SCRIPTS)  # as python does, so that scripts find each other
     runpy.run_path(str(SCRIPTS / script), run_name="__main__")
 
 
@@ -53,3 +59,44 @@ def test_tuned_baselines_stand_in_a_table(tmp_path, monkeypatch, capsys) -> None
     run("tuned_baselines.py", *asked, monkeypatch=monkeypatch)
     table = [line.split(" | ")[:3] for line in capsys.readouterr().out.splitlines() if line.startswith("| 2")]
     assert table == [["| 2.0", axis, "sense"] for axis in ("phase", "readout")]
+
+
+@pytest.mark.parametrize("axis", ["phase", "readout"])
+@pytest.mark.parametrize("shape", [(72, 64), (45, 51)])
+def test_a_smaller_field_of_view_wraps_and_loses_nothing(monkeypatch, axis: str, shape: tuple[int, int]) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    wrapped = runpy.run_path(str(SCRIPTS / "many_coils.py"))["wrapped"]
+    kspace = torch.from_numpy(four_coils(*shape)[0]).to(torch.complex128)
+    torch.testing.assert_close(wrapped(kspace, axis, 1.0), kspace)
+    given, folded = ifft2c(kspace), ifft2c(wrapped(kspace, axis, 0.7))
+    dim = {"phase": -1, "readout": -2}[axis]
+    kept = folded.shape[dim]
+    assert abs(kept - 0.7 * given.shape[dim]) <= 1
+    torch.testing.assert_close(folded.sum((-2, -1)), given.sum((-2, -1)))
+    middle, lines = kept // 2, given.shape[dim] // 2
+    torch.testing.assert_close(folded.select(dim, middle), given.select(dim, lines))  # nothing folds onto the centre
+    both = given.select(dim, lines - middle) + given.select(dim, lines - middle + kept)
+    torch.testing.assert_close(folded.select(dim, 0), both)
+
+
+@pytest.mark.parametrize("program", ["bart", "one that aborts"])
+def test_ours_stands_next_to_bart_in_a_table(tmp_path, monkeypatch, capsys, program: str) -> None:
+    if program == "bart" and not shutil.which("bart"):
+        pytest.skip("the program bart is not installed")
+    if program != "bart":
+        (tmp_path / "bart").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bart").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    write_scan(tmp_path / "a.h5", four_coils())
+    write_scan(tmp_path / "one_coil.h5")
+    asked = [tmp_path, "--accels", "2", "--wrapped", "0.8", "--kernels", "4", "--quality", "fast", "-o", tmp_path / "a.md"]
+    run("many_coils.py", *asked, monkeypatch=monkeypatch)
+    said = capsys.readouterr()
+    assert "one_coil.h5: it has one coil" in said.err and said.out.strip() == (tmp_path / "a.md").read_text().strip()
+    lines = [line.strip("| ").split(" | ") for line in said.out.splitlines() if line.startswith("|")]
+    assert lines[0] == ["file", "accel", "axis", "zero-filled", "one set", "two sets", "ours"]
+    assert [line[:3] for line in lines[2:4]] == [["a.h5", "2", axis] for axis in ("phase", "readout")]
+    for line in lines[2:4]:
+        zero, one, two, ours = (float(cell.split(" / ")[0]) if cell != "none" else None for cell in line[3:])
+        assert ours > zero and ((one is None and two is None) if program != "bart" else min(one, two) > zero)
+    assert lines[4][0] == f"mean of {2 if program == 'bart' else 0}" and "below the best of BART in" in said.out
