@@ -22,7 +22,7 @@ TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "fast"},
     "default": {"steps": 1, "samples": 4, "trust": "fast"},
-    "best": {"steps": 4, "samples": 8, "trust": "full"},
+    "best": {"steps": 1, "samples": 8, "trust": "full"},
 }
 
 

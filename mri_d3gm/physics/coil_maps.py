@@ -9,7 +9,7 @@ from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
-MINIMUM_LINES = 8
+MINIMUM_LINES = 5
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
 WRAPPED = 0.002  # share of the centre's energy from which on a second set is needed
@@ -155,7 +155,7 @@ class CoilMaps(NamedTuple):
 def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> CoilMaps:
     """Maps of undersampled kspace (coils, rows, cols) under a mask (rows | 1, cols | 1); crop as in `espirit`.
 
-    Fewer than eight centre lines show too little for ESPIRiT; an empty centre shows nothing.
+    Fewer than five centre lines show too little for ESPIRiT; an empty centre shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
