@@ -16,7 +16,7 @@ from mri_d3gm.physics.withheld import withheld_samples
 
 WEIGHT = 0.01  # of an estimate against the data, where coil maps are good
 COARSE_WEIGHT = 0.1  # where they are of low resolution
-NOISE_SHARE = 0.8
+NOISE_SHARE = 0.6
 FOLDS, FOLDS_OF_MANY = 4, 16
 INNER_ITERATIONS, FINAL_ITERATIONS, UNFOLDING_ITERATIONS = 5, 10, 20
 JOINT_SHARE, JOINT_LEAST = 4.0, 0.002  # of the noise: weight of an estimate where two images are sought at once
@@ -122,7 +122,7 @@ class Cartesian(Measurement):
         return self._agree(estimate, self.map_weight if weight is None else weight, INNER_ITERATIONS)
 
     def conclude(self, estimate: Tensor, sigma_r: float) -> Tensor:
-        """With a weight that grows with the noise, 0.8 sigma / sigma_r, from the maps' own, or twice that of coarse maps; the
+        """With a weight that grows with the noise, 0.6 sigma / sigma_r, from the maps' own, or twice that of coarse maps; the
         numbers did best on held-out training slices.
         """
         sigma, least = torch.as_tensor(self.sigma), torch.as_tensor(self.map_weight)

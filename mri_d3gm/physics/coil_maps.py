@@ -12,7 +12,7 @@ from mri_d3gm.physics.phase import centre_window
 MINIMUM_LINES = 5
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
-WRAPPED = 0.002  # share of the centre's energy from which on a second set is needed
+WRAPPED = 0.0008  # share of the centre's energy from which on a second set is needed
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
 OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 
