@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from mri_d3gm.compute import one_thread
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.pictures import Picture
 from mri_d3gm.io.scan import Scan
@@ -40,9 +41,9 @@ def measurement_of(batch: Batch) -> Measurement:
     sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
     second = batch.get("second_maps")
     second = None if second is None or not second.any() else second
-    return Cartesian(
-        batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights), second, rest=batch.get("rest")
-    )
+    known = batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights)
+    with one_thread():
+        return Cartesian(*known, second, rest=batch.get("rest"))
 
 
 def prepare_batch(

@@ -119,6 +119,7 @@ def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> 
     kspace, rest = (kspace, None) if few is None else (few.kspace, few.rest)
     if coil_maps is None:
         return Mapped(kspace, estimate_coil_maps(kspace, mask), rest)
+    coil_maps = coil_maps.to(kspace.dtype)
     if few is not None:
         coil_maps = normalised_maps(torch.einsum("vc,cyx->vyx", few.matrix, coil_maps))
     return Mapped(kspace, CoilMaps(coil_maps, "given"), rest)

@@ -50,7 +50,7 @@ def from_guess(
         first_guess=first.images[:, 0].to(mu),
         t0=t0,
     )
-    return Draws(images[:, None], count + first.evaluations, agree.residual)
+    return Draws(measurement.shown(images)[:, None], count + first.evaluations, agree.residual)
 
 
 def reconstruct_from_guess(scan: Scan, settings: Recon, *, guess: str, t0: float) -> Reconstruction:

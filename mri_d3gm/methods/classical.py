@@ -19,15 +19,17 @@ def zero_filled(measurement: Cartesian, *_: Any, **__: Any) -> Draws:
 
 def pocs(measurement: Cartesian, *_: Any, **__: Any) -> Draws:
     """Projection onto convex sets under the low-resolution phase."""
-    return Draws(projected(measurement.kspace, measurement.known, measurement.coil_maps)[:, None], 0)
+    image = projected(measurement.first_kspace, measurement.known, measurement.coil_maps)
+    return Draws(measurement.shown(image)[:, None], 0)
 
 
 def _by_sigpy(solve: Callable[..., np.ndarray]) -> Callable[..., Draws]:
     def method(measurement: Cartesian, *_: Any, **__: Any) -> Draws:
         maps = torch.ones_like(measurement.kspace) if measurement.coil_maps is None else measurement.coil_maps
-        parts = (measurement.kspace, measurement.known, maps)
+        parts = (measurement.first_kspace, measurement.known, maps)
         images = [solve(*(part.cpu().numpy() for part in one)) for one in zip(*parts, strict=True)]
-        return Draws(torch.from_numpy(np.stack(images)).to(measurement.kspace.device, torch.complex64)[:, None], 0)
+        found = torch.from_numpy(np.stack(images)).to(measurement.kspace.device, torch.complex64)
+        return Draws(measurement.shown(found)[:, None], 0)
 
     return method
 

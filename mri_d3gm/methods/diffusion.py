@@ -10,9 +10,8 @@ from torch import Tensor
 from mri_d3gm.compute import Map, Progress
 from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import mirror
-from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.trust import Support, band_weights, support
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
@@ -70,7 +69,8 @@ def d3gm(
     images = torch.stack([one.images for one in drawn], 1)
     supports: list[Support | None] | None = None
     if found:
-        supports = [Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True)]  # type: ignore[arg-type]
+        sums = (Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True))  # type: ignore[arg-type]
+        supports = [one if one.samples.any() else None for one in sums]
     images = torch.stack([shown(images[i], measurement[i], s) for i, s in enumerate(supports or [None] * len(images))])
     used = len(tasks) * (settings.steps or 1) + len(found)
     return Draws(images, used, _mean(one.residual for one in drawn), supports, _mean(one.error for one in drawn))
@@ -121,10 +121,8 @@ def fold_support(network: Denoiser, measurement: Measurement, fold: int) -> list
 @torch.no_grad()
 def shown(images: Tensor, measurement: Measurement, found: Support | None) -> Tensor:
     """Draws (draws, rows, cols) of one image as they are given: what was not measured as far as `found` supports it."""
-    if isinstance(measurement, Cartesian) and found is not None:
-        weight = band_weights(found, measurement.mask[0]).to(images.real.dtype)
-        return torch.cat([measurement.shown(image[None], weight) for image in images])
-    return torch.cat([measurement.shown(image[None]) for image in images])
+    known = () if found is None else (band_weights(found, measurement.sampled()[0] == MEASURED).to(images.real.dtype),)
+    return torch.cat([measurement.shown(image[None], *known) for image in images])
 
 
 @torch.no_grad()

@@ -100,13 +100,15 @@ class Cartesian(Measurement):
         assert self.coil_maps is not None and self.second_maps is not None
         maps = torch.stack([self.coil_maps, self.second_maps], 1)
         prior = torch.stack([estimate, torch.zeros_like(estimate)], 1)
-        weight = (JOINT_SHARE * torch.as_tensor(self.sigma)).clamp_min(JOINT_LEAST)[:, None, None, None]
-        return proximal(prior, self.kspace, self.known, maps, weight, UNFOLDING_ITERATIONS)
+        return proximal(prior, self.kspace, self.known, maps, self._joint_weight()[..., None], UNFOLDING_ITERATIONS)
+
+    def _joint_weight(self) -> Tensor:
+        return (JOINT_SHARE * torch.as_tensor(self.sigma)).clamp_min(JOINT_LEAST)[:, None, None]
 
     @cached_property
     def first_kspace(self) -> Tensor:
         """What the second image, if there is one, leaves of k-space."""
-        return self.kspace if self.second is None else self.kspace - forward(self.second, self.mask, self.second_maps)
+        return self.kspace if self.second is None else self.kspace - forward(self.second, self.known, self.second_maps)
 
     def prior_mean(self) -> Tensor:
         return self.adjoint(self.first_kspace)
@@ -140,9 +142,9 @@ class Cartesian(Measurement):
         if self.second_maps is None:
             return fft2c(expand(estimate, self.coil_maps))
         assert self.coil_maps is not None
-        left = self.kspace - forward(estimate, self.mask, self.coil_maps)
-        weight = (JOINT_SHARE * torch.as_tensor(self.sigma)).clamp_min(JOINT_LEAST)[:, None, None]
-        second = proximal(torch.zeros_like(estimate), left, self.known, self.second_maps, weight, UNFOLDING_ITERATIONS)
+        left = self.kspace - forward(estimate, self.known, self.coil_maps)
+        nothing = torch.zeros_like(estimate)
+        second = proximal(nothing, left, self.known, self.second_maps, self._joint_weight(), UNFOLDING_ITERATIONS)
         return fft2c(expand(estimate, self.coil_maps) + expand(second, self.second_maps))
 
     def shown(self, estimate: Tensor, support: Tensor | float = 1.0) -> Tensor:
@@ -177,10 +179,13 @@ class Cartesian(Measurement):
         lines = withheld_samples(self.mask, fold, folds)
         if not lines.any() or not (self.mask & ~lines).flatten(1).any(1).all():
             return None
-        return self._sampled_at(self.mask & ~lines), self._sampled_at(lines)
+        unknown = None if self.second is None else torch.zeros_like(self.second)
+        kept = replace(self, mask=self.mask & ~lines, second=None, rest=None)
+        return kept, replace(self, mask=lines, second=unknown, rest=None)
 
-    def _sampled_at(self, mask: Tensor) -> "Cartesian":
-        return replace(self, mask=mask, second=None)
+    def with_tensors(self, tensors: dict[str, Tensor]) -> "Cartesian":
+        stale: dict[str, None] = {"second": None} if "kspace" in tensors and "second" not in tensors else {}
+        return replace(self, **tensors, **stale)  # type: ignore[arg-type]
 
     @property
     def exact(self) -> bool:
@@ -202,7 +207,7 @@ class Cartesian(Measurement):
         return None if self.exact else torch.as_tensor(self.map_weight)
 
     def faults(self) -> tuple[Tensor, Tensor]:
-        return torch.as_tensor(self.sigma), 1 - explained(self.kspace, self.known, self.coil_maps)
+        return torch.as_tensor(self.sigma), 1 - explained(self.first_kspace, self.known, self.coil_maps)
 
     def explained(self) -> list[float]:
         sets = [maps for maps in (self.coil_maps, self.second_maps) if maps is not None]

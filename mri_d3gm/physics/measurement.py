@@ -40,8 +40,10 @@ class Measurement(ABC):
         """As `agree`, for the estimate that a network of residuals of deviation sigma_r ends with: as far as the data go."""
         return self.agree(estimate)
 
-    def shown(self, estimate: Tensor) -> Tensor:
-        """The image to give of an estimate that agrees with the measurement."""
+    def shown(self, estimate: Tensor, support: Tensor | float = 1.0) -> Tensor:
+        """The image to give of an estimate that agrees with the measurement; support: how much of what was not measured the
+        data support, where samples can be withheld.
+        """
         return estimate
 
     def residual(self, estimate: Tensor) -> Tensor | None:

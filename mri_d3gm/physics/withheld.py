@@ -19,7 +19,8 @@ def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
 
     Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
     would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
-    together are all samples outside the centre.
+    together are all samples outside the centre. Of more than four folds there are only as many as leave each four distances,
+    and fold 1 follows a quarter of them after fold 0, so that few folds reach all of k-space.
     """
     return torch.stack([torch.from_numpy(_fold(one, fold, folds)) for one in mask.cpu().numpy()]).to(mask.device)
 
@@ -30,6 +31,7 @@ def _fold(mask: np.ndarray, fold: int, folds: int) -> np.ndarray:
         order = np.random.default_rng(0).permutation(outer.size)
     else:
         order = np.unique(np.abs(outer - mask.size // 2), return_inverse=True)[1]
+    folds = min(folds, max(4, len(np.unique(order)) // 4))
     chosen = np.zeros(mask.size, bool)
-    chosen[outer[order % folds == fold]] = True
+    chosen[outer[order % folds == fold * max(1, folds // 4) % folds]] = True
     return chosen.reshape(mask.shape)

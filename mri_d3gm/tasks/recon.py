@@ -172,7 +172,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
     trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
     maps = sorted({fact["coil_maps"] for fact in facts})
-    fit: list[float] = min((fact["explained"] for fact in facts), key=sum, default=[])
+    fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
     made = provenance(settings, scan.files)
     return {
         "Method": settings.method,
@@ -195,8 +195,8 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         },
         "Trust": trust,
         "CoilMaps": maps,
-        "CoilMapSets": max((len(fact["explained"]) for fact in facts), default=0),
-        "CentreExplained": [round(share, 4) for share in fit],
+        "CoilMapSets": max(map(len, fit), default=0),
+        "CentreExplained": [round(share, 4) for share in fit[0]] if fit else [],
         "VoxelMillimetres": np.linalg.norm(slices_of(scan.affine, chosen)[:3, :3], axis=0).tolist(),
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
@@ -217,8 +217,8 @@ def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def doubts(noise: dict[str, Any], maps: list[str], fit: list[float], trust: dict[str, Any]) -> list[str]:
-    """What a user should know of a result; fit: share of the centre that each set of maps explains, in the worst slice."""
+def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust: dict[str, Any]) -> list[str]:
+    """What a user should know of a result; fit: share of the centre that each set of maps explains, the worst slice first."""
     found = []
     if noise["Source"] == "floor":
         found.append("the noise could not be estimated from this sampling: a floor stands for it")
@@ -226,14 +226,15 @@ def doubts(noise: dict[str, Any], maps: list[str], fit: list[float], trust: dict
         found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     if "low-resolution" in maps:
         found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
-    if len(fit) > 1:
+    wrapped = next((shares for shares in fit if len(shares) > 1), None)
+    if wrapped is not None:
         found.append(
             "the field of view is smaller than the object, or something else lets two places share a pixel: "
-            f"two sets of coil maps explain {100 * sum(fit):.1f} % of the centre lines, one {100 * fit[0]:.1f} %"
+            f"two sets of coil maps explain {100 * sum(wrapped):.1f} % of the centre lines, one {100 * wrapped[0]:.1f} %"
         )
-    if fit and sum(fit) < POOR_MAPS:
+    if fit and sum(fit[0]) < POOR_MAPS:
         found.append(
-            f"the coil maps explain only {100 * sum(fit):.0f} % of the energy of the centre lines: look for a broken coil, "
+            f"the coil maps explain only {100 * sum(fit[0]):.0f} % of the energy of the centre lines: look for a broken coil, "
             "coil maps of another scan, or motion"
         )
     if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:

@@ -1,7 +1,10 @@
 """Scans whose field of view is smaller than the object: two places share a pixel, and two sets of coil maps tell them apart."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,9 @@ from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import expand, rss
+from mri_d3gm.physics.withheld import withheld_samples
+from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.recon import doubts
 from mri_d3gm.training.coils import draw_coils
 
 ROWS, COLS, KEPT = 96, 96, 64
@@ -105,3 +111,45 @@ def test_withheld_samples_do_not_leak_through_the_second_image() -> None:
         measurement.kspace + 5 * withheld.kspace, measurement.mask, measurement.coil_maps, second_maps=measurement.second_maps
     )
     torch.testing.assert_close(other.withhold(0, 4)[0].second, kept.second)
+
+
+def test_one_slice_that_wraps_among_others_is_said() -> None:
+    shares = [[0.95], [0.93, 0.06]]
+    warnings = doubts({"Source": "outermost lines", "Reliable": True}, ["espirit"], shares, {"WithheldError": None})
+    assert len(warnings) == 1 and "field of view" in warnings[0]
+
+
+def test_other_kspace_has_another_second_image() -> None:
+    measurement, _ = two_sets()
+    doubled = measurement.with_tensors({"kspace": 2 * measurement.kspace})
+    torch.testing.assert_close(doubled.second, 2 * measurement.second, atol=1e-4, rtol=1e-3)
+
+
+def test_folds_of_many_coils_reach_all_of_kspace() -> None:
+    mask = torch.zeros(1, 1, 256, dtype=torch.bool)
+    mask[..., ::8] = True
+    mask[..., 124:133] = True
+    distances = [(withheld_samples(mask, fold, 16).flatten().nonzero() - 128).abs() for fold in range(4)]
+    assert all(float(each.max()) > 64 for each in distances)
+    assert len({int(value) for each in distances for value in each.flatten()}) == sum(
+        len(set(each.flatten().tolist())) for each in distances
+    )
+
+
+def test_monai_gives_the_same_bits_where_the_field_of_view_wraps(tmp_path) -> None:
+    path, root = scan_of(tmp_path, KEPT, "phase"), shipped("pipelines", "reconstruction")
+    result = reconstruct(path, accel=2, center_fraction=0.25, **FAST)
+    assert result.record["CoilMapSets"] == 2
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
+    options = {
+        "bundle_root": root,
+        "dataset_dir": path,
+        "output": tmp_path / "bundle",
+        "accel": 2,
+        "center_fraction": 0.25,
+        **FAST,
+    }
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, check=True, capture_output=True)
+    written = nibabel.load(tmp_path / "bundle" / "scan_recon.nii.gz")
+    assert np.array_equal(np.asarray(written.dataobj).transpose(2, 1, 0), result.volume)

@@ -9,6 +9,7 @@ from monai.transforms import Compose
 from scans import four_coils, write_scan
 
 from mri_d3gm import pipeline
+from mri_d3gm.compute import one_thread
 from mri_d3gm.handlers import measurement_of, prepare_batch
 from mri_d3gm.settings import Recon
 from mri_d3gm.transforms import CoilMapsd, LoadKspaced, NoiseEstimated, NormaliseKspaced, UndersampleKspaced, ZeroFilledd
@@ -37,7 +38,8 @@ def test_they_give_what_prepare_gives(coils: int) -> None:
     kspace = four_coils()[:, :coils]
     d = chain(UndersampleKspaced(accel=4))({"kspace": torch.from_numpy(kspace[0])})
     mask = pipeline.make_mask((72, 64), 4)
-    prepared = pipeline.prepare(torch.from_numpy(kspace[:1]), torch.from_numpy(mask))
+    with one_thread():
+        prepared = pipeline.prepare(torch.from_numpy(kspace[:1]), torch.from_numpy(mask))
     batch = {name: value[None] if isinstance(value, torch.Tensor) else value for name, value in d.items()}
     batch |= {"noise": {name: torch.tensor([value]) for name, value in d["noise"].items() if name == "sigma"}}
     batch |= {"coil_map_source": [d["coil_map_source"]], "slice": [0]}
