@@ -72,7 +72,7 @@ def measured(pipeline: str, protocol: Row, data: Path, output: Path, method: str
     """Measure over the files of a folder and show the table."""
     from mri_d3gm.lab.benchmark import run_benchmark
 
-    show(run_benchmark(pipeline, data, output, protocol, method.split(","), options, report), output)
+    show(run_benchmark(pipeline, data, output, protocol, method.split(","), options, on_row=report), output)
 
 
 def recon(data: Path, output: Path, method: str, accel: str, axis: str, **options: Any) -> None:

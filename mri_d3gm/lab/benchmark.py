@@ -153,8 +153,8 @@ def run_benchmark(
     protocol: Row,
     methods: Sequence[str],
     options: Row,
-    on_row: Callable[[Row], None] = lambda row: None,
     *,
+    on_row: Callable[[Row], None] = lambda row: None,
     measure: Callable[[Job], Row] | None = None,
 ) -> list[Row]:
     """Summary of methods over the files of every domain of a protocol, seed 0; see `tabulate`.

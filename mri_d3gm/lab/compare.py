@@ -63,7 +63,10 @@ def compare_dynamics(
     pipeline, sampling = protocol.get("pipeline", "reconstruction"), protocol.get("sampling", {})
 
     def measured(folder: Path, method: str, options: Row, names: Row) -> list[Row]:
-        return [line | names for line in run_benchmark(pipeline, data, folder, protocol, [method], sampling | options, on_row)]
+        return [
+            line | names
+            for line in run_benchmark(pipeline, data, folder, protocol, [method], sampling | options, on_row=on_row)
+        ]
 
     plain = BASELINES[pipeline]
     rows = measured(output / plain, plain, {}, {"dynamics": plain, "evaluations": 0, "seed": seeds[0]})

@@ -127,14 +127,14 @@ def measure(keys: Row, data: Path, folder: Path, given: Row, on_row: Callable[[R
     pipeline = keys.get("pipeline", "reconstruction")
     if "starts" not in keys:
         methods = keys.get("methods", METHODS[pipeline])
-        return run_benchmark(pipeline, data, folder / "test", keys, methods, keys["sampling"] | given, on_row)
+        return run_benchmark(pipeline, data, folder / "test", keys, methods, keys["sampling"] | given, on_row=on_row)
     rows = []
     for start in keys["starts"]:
         place = folder / f"{start['guess']}-{start['t0']:g}"
         guessed = partial(basin.reconstruct_from_guess, guess=start["guess"], t0=start["t0"])
         solve = partial(measure_recon, reconstruct=guessed)
         options = {"steps": start["steps"], "samples": 1, "trust": "off"} | given
-        measured = run_benchmark(pipeline, data, place, keys, ["d3gm"], options, on_row, measure=solve)
+        measured = run_benchmark(pipeline, data, place, keys, ["d3gm"], options, on_row=on_row, measure=solve)
         rows += [start | line for line in measured]
     return rows
 

@@ -94,6 +94,7 @@ class ConsistentNet(nn.Module):
         blocks: int = 3,
         features: int = 32,
         embedding: int = 64,
+        *,
         both_axes: bool = False,
         deep: bool = False,
         foretell: bool = False,

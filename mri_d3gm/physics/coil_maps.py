@@ -66,6 +66,7 @@ def central(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
 def espirit(
     kspace: Tensor,
     calibration: tuple[int, int],
+    *,
     kernel: tuple[int, int] = (6, 6),
     threshold: float = 0.02,
     crop: float = CROP,

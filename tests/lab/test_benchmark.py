@@ -42,7 +42,7 @@ def scans(folder: Path, *names: str) -> Path:
 def measured(data: Path, out: Path, protocol: dict = ONE, methods: tuple[str, ...] = ("zero-filled",), **options) -> list[dict]:
     """The rows that a benchmark measures and does not find."""
     rows: list[dict] = []
-    run_benchmark("reconstruction", data, out, protocol, methods, options, rows.append)
+    run_benchmark("reconstruction", data, out, protocol, methods, options, on_row=rows.append)
     return rows
 
 
@@ -71,7 +71,7 @@ def test_files_of_one_name_in_two_folders_are_two_rows(tmp_path) -> None:
     found: list[dict] = []
     domains = [{"domain": "rain", "degrade": "rain-light", "glob": "*/a.png"}]
     table = run_benchmark(
-        "restoration", pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, found.append
+        "restoration", pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, on_row=found.append
     )
     assert [row["file"] for row in found] == ["x/a.png", "y/a.png"] and table[0]["files"] == 2
 
@@ -112,7 +112,13 @@ def test_the_clean_picture_and_the_degradation_decide_a_row_too(tmp_path) -> Non
     def count(entry: dict) -> int:
         rows: list[dict] = []
         run_benchmark(
-            "restoration", tmp_path, tmp_path / "out", {"task": "derain", "domains": [entry]}, ["identity"], {}, rows.append
+            "restoration",
+            tmp_path,
+            tmp_path / "out",
+            {"task": "derain", "domains": [entry]},
+            ["identity"],
+            {},
+            on_row=rows.append,
         )
         return len(rows)
 

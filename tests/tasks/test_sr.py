@@ -186,11 +186,11 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     options = {"weights": str(tmp_path / "run" / "weights.safetensors"), **FAST}
     rows: list[dict] = []
     arguments = (tmp_path, tmp_path / "table", protocol_of(str(overlay)), ["cubic", "d3gm"], options)
-    table = run_benchmark("super_resolution", *arguments, rows.append)
+    table = run_benchmark("super_resolution", *arguments, on_row=rows.append)
     assert [(row["domain"], row["degrade"], row["method"], row["files"]) for row in table] == [
         (domain, degrade, method, files)
         for domain, degrade, files in (("HH", "truncation", 2), ("Guys", "kernel", 1), ("IOP", "kernel", 1))
         for method in ("cubic", "d3gm")
     ]
-    run_benchmark("super_resolution", *arguments, rows.append)
+    run_benchmark("super_resolution", *arguments, on_row=rows.append)
     assert len(rows) == 8
