@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.coil_maps import explained, smooth_coil_maps
+from mri_d3gm.physics.coil_maps import explained, low_resolution_maps, smooth_coil_maps
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
@@ -215,6 +215,13 @@ class Cartesian(Measurement):
 
     def mirrored(self, axes: tuple[int, ...]) -> "Cartesian":
         return self.with_tensors({name: mirror(tensor, axes) for name, tensor in self._images().items()})
+
+    def coarser(self) -> "Cartesian | None":
+        weight = torch.as_tensor(self.map_weight)
+        if self.exact or bool((weight > WEIGHT).any()):
+            return None
+        maps = low_resolution_maps(self.kspace, self.mask)
+        return replace(self, coil_maps=maps, map_weight=COARSE_WEIGHT, second_maps=None, second=None)
 
     def turned(self) -> "Cartesian":
         return self.with_tensors({name: tensor.transpose(-2, -1) for name, tensor in self._images().items()})

@@ -108,6 +108,10 @@ class Measurement(ABC):
         """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""
         return self
 
+    def coarser(self) -> Self | None:
+        """The same with coil maps of low resolution, which fewer lines suffice for; None where there are none but its own."""
+        return None
+
     def turned(self) -> Self:
         """The measurement of the transposed image."""
         return self

@@ -140,7 +140,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "evaluations": draws.evaluations,
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
-        "coil_maps": prepared.map_sources[0],
+        "coil_maps": "low-resolution" if draws.coarser and draws.coarser[0] else prepared.map_sources[0],
         "explained": prepared.measurement.explained(),
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
@@ -225,7 +225,7 @@ def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust
     elif not noise["Reliable"] and noise["Sigma"] > 0:
         found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     if "low-resolution" in maps:
-        found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
+        found.append("coil maps are of low resolution: the centre has too few lines for better ones")
     wrapped = next((shares for shares in fit if len(shares) > 1), None)
     if wrapped is not None:
         found.append(

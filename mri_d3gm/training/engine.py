@@ -22,7 +22,7 @@ from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.networks.weights import load_network, save_weights
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
@@ -33,6 +33,7 @@ from mri_d3gm.training.optimisers import Optimisation, fast_precision
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
 from mri_d3gm.training.sources import Example
+from mri_d3gm.training.teacher import target
 
 VALIDATION_SEED = 2**40
 OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
@@ -55,7 +56,8 @@ class Trainer:
     simulate: (slices, seed) to one batch, such as `simulate.draw_scene` with its keywords bound. steps: length of the
     schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
     max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16. command, sources: for the
-    record in the weights. initial: file that the denoiser started from.
+    record in the weights. initial: file that the denoiser started from. teacher: weights as in
+    `training.teacher`.
     """
 
     denoiser: Denoiser
@@ -81,16 +83,27 @@ class Trainer:
     sources: Any = None
     max_epochs: int = 1
     initial: str | None = None
+    teacher: str | None = None
 
     def _batch(self, step: int) -> Case | Scene:
         return self.simulate(self.slices, self.seed * 2**32 + step)
 
-    def _loss(self, dtype: torch.dtype, x: Tensor, t: Tensor, image: Tensor, mu: Tensor, measurement: Measurement) -> Tensor:
-        """The loss of a batch at times t, all on the device; its gradients go to the parameters' grad."""
+    def _loss(
+        self,
+        x: Tensor,
+        t: Tensor,
+        aim: Tensor,
+        image: Tensor,
+        mu: Tensor,
+        measurement: Measurement,
+        *,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """The loss of estimates against `aim` at times t, all on the device; its gradients go to the parameters' grad."""
         with self._autocast(dtype):
             estimates = self.denoiser.estimates(x, t, mu, measurement)
         importance = time_weight(self.denoiser.path, t, self.denoiser.sigma_r, self.objective)
-        loss = reconstruction_loss(estimates.images, image, importance, self.squared)
+        loss = reconstruction_loss(estimates.images, aim, importance, self.squared)
         if estimates.error is not None:
             loss = loss + 0.01 * error_loss(estimates.images[-1], estimates.error, image)
         parameters = list(self.denoiser.parameters())
@@ -143,7 +156,8 @@ class Trainer:
             "sources": self.sources,
             "data": f"{len(self.slices)} examples ({crc32(drawn.encode()):08x})",
             "seed": self.seed,
-            "initial": self.initial and f"{Path(self.initial).name} ({files_hash([self.initial])[:8]})",
+            "initial": _named(self.initial),
+            "teacher": _named(self.teacher),
             "train#simulate": getattr(simulator, "__qualname__", type(simulator).__qualname__),
         }
         for name, value in self.denoiser.config.items():
@@ -182,7 +196,7 @@ class Trainer:
         before = state["seconds"]
         if state["precision"] == "auto":
             state["precision"] = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
-        loss = partial(self._loss, getattr(torch, state["precision"]))
+        loss = partial(self._loss, dtype=getattr(torch, state["precision"]))
         gradients = Replayed(loss) if self._on_gpu else loss
         with closing(Log(folder, state["step"])) as log:
 
@@ -235,7 +249,9 @@ class Trainer:
         """One step, and its row of the log."""
         case = batch.on(self.device)
         t, x = self._state_at_time(case, step)
-        loss = gradients(x, t.to(self.device), case.image, case.mu, case.measurement)
+        teacher = None if self.teacher is None else load_network(self.teacher, self.device)
+        aim = target(case, teacher, t, step)
+        loss = gradients(x, t.to(self.device), aim, case.image, case.mu, case.measurement)
         row: dict[str, Any] = {"step": step, "loss": loss, "lr": optimisation.step(step, self.steps)}
         if self.validation and ((step + 1) % self.validate_every == 0 or step + 1 == self.steps):
             row["gain_db"] = self.validate(optimisation.ema)
@@ -256,3 +272,8 @@ class Trainer:
             "versions": {"mri-d3gm": __version__, "torch": str(torch.__version__)},
         }
         save_weights(folder / "weights.safetensors", optimisation.averaged(), record)
+
+
+def _named(path: str | None) -> str | None:
+    """The name of a file of weights and a part of its hash."""
+    return path and f"{Path(path).name} ({files_hash([path])[:8]})"

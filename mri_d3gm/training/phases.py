@@ -67,6 +67,13 @@ def draw_phase(generator: torch.Generator, rough: float = 1.0) -> Tensor:
     return torch.cat([smooth, torch.tensor(scales + tissue), *parts])
 
 
+def is_smooth(numbers: Tensor) -> Tensor:
+    """Which of `draw_phase`'s numbers, (batch, all of them), are a smooth field alone, (batch,) bool."""
+    _, scales, tissue, regions, echo, air = numbers.split(PARTS, 1)
+    strengths = (scales[:, :1], tissue[:, :1], regions[:, 2::3], echo, air[:, :1])
+    return ~torch.cat(strengths, 1).any(1)
+
+
 def _signed(size: float, generator: torch.Generator) -> float:
     return -size if chance(0.5, generator) else size
 

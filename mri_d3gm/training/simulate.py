@@ -29,19 +29,20 @@ from mri_d3gm.training.coils import (
 )
 from mri_d3gm.training.draws import chance, log_uniform, one_of, uniform
 from mri_d3gm.training.masks import CENTRE, central, draw_accel, random_mask, random_mask_2d, regular_mask, without_a_side
-from mri_d3gm.training.phases import draw_phase, phases
+from mri_d3gm.training.phases import draw_phase, is_smooth, phases
 from mri_d3gm.training.sources import Example
 
 
 @dataclass(frozen=True)
 class Case:
     """A batch: clean image and prior mean mu, both (batch, rows, cols) complex or (batch, channels, rows, cols) real, and the
-    measurement.
+    measurement. simple: which of them have one coil and a smooth phase, (batch,) bool; None where none has.
     """
 
     image: Tensor
     mu: Tensor
     measurement: Measurement
+    simple: Tensor | None = None
 
     def on(self, device: torch.device | str) -> "Case":
         """The same on `device`."""
@@ -215,7 +216,7 @@ def measure(scene: Scene) -> Case:
     scale = mu.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-6)
     one, several = scale[:, None, None], scale[:, None, None, None]
     measurement = Cartesian(kspace / several, scene.mask, coil_maps, sigma=scene.estimated / scale, map_weight=scene.weight)
-    return Case(target / one, mu / one, measurement)
+    return Case(target / one, mu / one, measurement, is_smooth(scene.phase) if scene.coils is None else None)
 
 
 def simulate(slices: Sequence[Example], seed: int, **settings: Any) -> Case:

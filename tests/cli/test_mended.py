@@ -1,14 +1,7 @@
-"""Defects that a user met, each shown by the command line, the files on disk, `mri_d3gm.reconstruct` or a training's log."""
+"""Defects that a user met in files and runs, each shown by the command line, the files on disk or `mri_d3gm.reconstruct`."""
 
-import csv
 import json
-import os
-import re
 import signal
-import stat
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,58 +12,14 @@ import numpy as np
 import pytest
 import sigpy.mri
 from dicom_files import slices as dicom_slices
+from mended import LINES, ONE, TINY, attempt, command, scan, table, volume, voxels
 from photographs import photograph
 from PIL import Image
-from safetensors import safe_open
 from scans import fft2c, four_coils, header, phantom, write_scan
 
 import mri_d3gm
-from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
-
-ONE = {"steps": 1, "samples": 1, "device": "cpu"}
-LINES = {"accel": 4, "method": "zero-filled", "device": "cpu"}
-TINY = {"blocks": 1, "features": 8, "embedding": 16}
-
-
-def command(*arguments: Any, columns: int = 80, before: str = "") -> tuple[int, str, str]:
-    """The command in a process of its own, after some Python: exit code, stdout, stderr."""
-    call = ["-c", f"{before}\nfrom mri_d3gm.cli.main import main\nmain()"] if before else ["-m", "mri_d3gm"]
-    environment = os.environ | {"COLUMNS": str(columns)}
-    done = subprocess.run([sys.executable, *call, *map(str, arguments)], capture_output=True, text=True, env=environment)
-    return done.returncode, done.stdout, done.stderr
-
-
-def volume(path: Path, frames: np.ndarray) -> Path:
-    """A volume of thick slices from (slices, rows, cols), or (t, slices, rows, cols)."""
-    order = (2, 3, 1, 0) if frames.ndim == 4 else (1, 2, 0)
-    image = nibabel.Nifti1Image(frames.transpose(order).astype(np.float32), np.diag([1, 1, 5, 1]))
-    image.header.set_xyzt_units("mm", "sec")
-    image.header["pixdim"][4] = 2.5
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(image, path)
-    return path
-
-
-def scan(path: Path, size: float = 1.0, slices: int = 2) -> Path:
-    """A scan of one coil, fully sampled."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).normal(0, 0.01, (2, slices, 48, 40))
-    return write_scan(path, fft2c(size * (phantom(slices) + noise[0] + 1j * noise[1])))
-
-
-def voxels(path: Path) -> np.ndarray:
-    return np.asarray(nibabel.load(path).dataobj)
-
-
-def attempt(work: Callable[[], Any]) -> Any:
-    """What it gives, or the error."""
-    try:
-        return work()
-    except Exception as error:
-        return error
-
 
 # what was measured, and its noise
 
@@ -208,11 +157,6 @@ def test_a_file_replaced_between_two_runs_of_one_process_is_read_again(task: str
 
 
 # benchmarks
-
-
-def table(out: Path) -> list[dict[str, str]]:
-    with open(out / "table.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def benchmark(mri: Callable[..., tuple[int, str, str]], data: Path, out: Path) -> list[str]:
@@ -403,215 +347,3 @@ def test_memory_that_runs_out_is_one_line(error: Exception, mri, tmp_path: Path,
     assert isinstance(said, tuple), said
     code, text, line = said
     assert code == 2 and text == "" and "memory ran out" in line.splitlines()[-1]
-
-
-# training
-
-
-def overlay(folder: Path, name: str = "tiny", **changes: Any) -> Path:
-    """A small configuration, in a folder with data for it."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    write_scan(folder / "data" / "a.h5", fft2c(phantom(2, 64, 64)))
-    settings = {"sources": [{"glob": "*.h5"}], "network_def#options": TINY, "train#trainer#steps": 2}
-    settings |= {f"train#simulate#{axis}": size for axis, size in (("rows", 16), ("cols", 48), ("crop", 24))}
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(settings | changes))
-    return path
-
-
-def training(config: Path, *options: Any) -> list[Any]:
-    """The arguments of a training."""
-    return ["train", config, "--data", config.parent / "data", "--device", "cpu", *options]
-
-
-def record_of(weights: Path) -> dict[str, Any]:
-    with safe_open(str(weights), "pt") as file:
-        return json.loads(file.metadata()["record"])
-
-
-def test_weights_say_how_they_were_trained(mri, tmp_path: Path) -> None:
-    config = overlay(tmp_path, seed=3, **{"train#trainer#lr": 0.004})
-    code, _, error = mri(*training(config, "-o", tmp_path / "run"))
-    assert code == 0, error
-    record = record_of(tmp_path / "run" / "weights.safetensors")
-    assert record.get("precision") in ("float32", "bfloat16")
-    assert (record.get("seed"), record.get("lr")) == (3, 0.004)
-    assert record.get("versions", {}).get("mri-d3gm") == mri_d3gm.__version__ and "torch" in record["versions"]
-
-
-def test_weights_are_readable_by_colleagues(tmp_path: Path) -> None:
-    usual = os.umask(0o022)
-    try:
-        save_weights(tmp_path / "w.safetensors", Denoiser(options=TINY), {"steps": 1})
-    finally:
-        os.umask(usual)
-    assert stat.S_IMODE((tmp_path / "w.safetensors").stat().st_mode) == 0o644
-
-
-def test_a_training_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("")
-    code, text, error = command(*training(overlay(tmp_path), "-o", tmp_path / "taken" / "run"))
-    assert "Traceback" not in error and code == 2 and text == "" and error.count("\n") == 1 and "taken" in error
-
-
-@pytest.mark.parametrize("change", [{"train#trainer#lr": 0.02}, {"sources": [{"glob": "a.*"}]}, {"seed": 5}])
-def test_a_folder_of_another_training_is_refused_and_not_continued(change: dict[str, Any], mri, tmp_path: Path) -> None:
-    assert mri(*training(overlay(tmp_path), "-o", tmp_path / "run", "--max-minutes", 0))[0] == 0
-    before = (tmp_path / "run" / "weights.safetensors").read_bytes()
-    code, _, error = mri(*training(overlay(tmp_path, "other", **change), "-o", tmp_path / "run"))
-    assert code == 2 and error.count("\n") == 1 and "another training" in error
-    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == before
-
-
-def test_each_configuration_has_a_folder_of_its_own(mri, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("one", "two"):
-        code, _, error = mri(*training(overlay(tmp_path, name)))
-        assert code == 0, error
-    assert len(list((tmp_path / "runs").glob("*/weights.safetensors"))) == 2
-
-
-def test_the_end_of_a_training_says_where_the_weights_are_and_whether_it_stopped_early(mri, tmp_path: Path) -> None:
-    config, run = overlay(tmp_path), tmp_path / "run"
-    early, late = (mri(*training(config, "-o", run, *options))[1] for options in (["--max-minutes", 0], []))
-    assert str(run / "weights.safetensors") in early and str(run / "weights.safetensors") in late
-    assert "0 of 2 steps" in early and "goes on" in early and "2 of 2 steps" in late and "goes on" not in late
-
-
-def test_the_progress_of_a_training_goes_to_stderr(mri, tmp_path: Path) -> None:
-    code, text, _ = mri(*training(overlay(tmp_path), "-o", tmp_path / "run"))
-    assert code == 0 and text.count("\n") <= 1 and "━" not in text and "2/2" not in text
-
-
-def test_ctrl_c_saves_a_training(tmp_path: Path) -> None:
-    config, run = overlay(tmp_path, **{"train#trainer#steps": 100_000}), tmp_path / "run"
-    call = [sys.executable, "-m", "mri_d3gm", "train", config, "--data", tmp_path / "data", "-o", run, "--device", "cpu"]
-    with subprocess.Popen(list(map(str, call)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        waited = time.monotonic()
-        while not (run / "log.csv").exists() or (run / "log.csv").read_text().count("\n") < 4:
-            assert process.poll() is None and time.monotonic() - waited < 120, "it did not train"
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    assert (run / "weights.safetensors").exists() and (run / "checkpoint.pt").exists()
-    rows = len((run / "log.csv").read_text().splitlines()) - 1
-    assert process.returncode == 130 and "interrupted" in error and record_of(run / "weights.safetensors")["steps"] == rows
-
-
-# Python
-
-
-@pytest.mark.parametrize("wrong", [{"accel": "4"}, {"output": "folder"}, {"slices": 1.5}, {"seed": "x"}, {"crop": "no"}])
-def test_a_wrong_argument_is_an_input_error(wrong: dict[str, Any], tmp_path: Path) -> None:
-    caught = attempt(lambda: mri_d3gm.reconstruct(scan(tmp_path / "a.h5"), **(LINES | wrong)))
-    assert isinstance(caught, InputError) and "\n" not in str(caught)
-
-
-def test_the_number_of_a_slice_is_an_argument(tmp_path: Path) -> None:
-    assert attempt(lambda: mri_d3gm.reconstruct(scan(tmp_path / "a.h5"), slices=1, **LINES).volume.shape) == (1, 48, 40)
-
-
-def test_quality_is_a_keyword(tmp_path: Path) -> None:
-    path = scan(tmp_path / "a.h5")
-    assert attempt(lambda: mri_d3gm.reconstruct(path, quality="fast", accel=4).record["Draws"]) == 1
-
-
-# the command line
-
-COMMON = {"--output", "--method", "--solver", "--steps", "--samples", "--tau", "--seed", "--device", "--weights", "--overwrite"}
-RECON = {"--accel", "--mask", "--axis", "--center-fraction", "--coil-maps", "--quality", "--trust", "--slices", "--json"}
-SR = {"--scale", "--operator", "--series", "--slice-axis", "--slices", "--json"}
-RESTORE = {"--task", "--tile", "--json"}
-
-
-def words(*arguments: Any, columns: int) -> list[str]:
-    code, text, error = command(*arguments, columns=columns)
-    assert code == 0 and max(map(len, text.splitlines())) <= columns, error
-    return [word.strip("[](),.;│") for word in text.split()]
-
-
-@pytest.mark.parametrize(
-    ("task", "options", "columns"), [("recon", RECON, 80), ("recon", RECON, 40), ("sr", SR, 40), ("restore", RESTORE, 40)]
-)
-def test_help_cuts_no_option_and_no_default(task: str, options: set[str], columns: int) -> None:
-    found = words(task, "--help", columns=columns)
-    assert COMMON | options <= {part for word in found for part in re.split("[/,]", word)}
-    assert not [word for word in found if word.endswith(("…", "..")) and not word.isupper()]
-    assert "posterior" in found and (task != "recon" or "equispaced-fraction" in found)
-
-
-def test_the_command_says_its_version() -> None:
-    assert command("--version") == (0, f"mri-d3gm {mri_d3gm.__version__}\n", "")
-
-
-METHODS = {
-    "recon": {"d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv"},
-    "sr": {"d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos"},
-    "restore": {"d3gm", "regression", "identity", "dark-channel", "median"},
-}
-
-
-@pytest.mark.parametrize("task", METHODS)
-def test_solver_and_method_list_what_they_may_be(task: str) -> None:
-    found = set(words(task, "--help", columns=80))
-    assert found >= METHODS[task] | {"posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama"}
-
-
-def test_an_option_has_one_name_in_all_commands(mri, tmp_path: Path) -> None:
-    scan(tmp_path / "data" / "a.h5")
-    named = ["--accel", "4", "--axis", "phase", "--method", "zero-filled"]
-    code, _, error = mri("benchmark", "recon", "--data", tmp_path / "data", "-o", tmp_path / "out", *named)
-    assert code == 0, error
-
-
-def test_withheld_lines_that_were_not_predicted_are_said_in_words(mri, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).normal(size=(2, 1, 96, 96))
-    path = write_scan(tmp_path / "a.h5", (noise[0] + 1j * noise[1]).astype(np.complex64))
-    torn = Denoiser(options=TINY)
-    for parameter in torn.parameters():
-        parameter.data = parameter.data + 0.2
-    save_weights(tmp_path / "w.safetensors", torn, {"steps": 1})
-    options = ["--accel", 4, "--device", "cpu", "--weights", tmp_path / "w.safetensors", "-o", tmp_path / "out"]
-    code, text, error = mri("recon", path, *options)
-    assert code == 0, error
-    assert json.loads((tmp_path / "out" / "a_recon.json").read_text())["Trust"]["WithheldError"] > 1.2
-    assert "predicted" not in text and "no better than" in text
-
-
-def test_std_and_error_of_a_preview_have_one_scale(mri, tmp_path: Path) -> None:
-    """Of a network that knows nothing, whose draws differ little and are far from the truth."""
-    save_weights(tmp_path / "w.safetensors", Denoiser(options=TINY), {"steps": 1})
-    kspace = four_coils(192, 192)[:1, 0]
-    options = ["--accel", 8, "--steps", 1, "--samples", 2, "--trust", "off", "--weights", tmp_path / "w.safetensors"]
-    path = write_scan(tmp_path / "a.h5", kspace)
-    code, _, error = mri("recon", path, "-o", tmp_path / "a.nii.gz", *options, "--device", "cpu")
-    assert code == 0, error
-    reference = np.abs(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace[0]), norm="ortho")))
-    found, std = (voxels(tmp_path / f"a{end}.nii.gz")[..., 0].T for end in ("", "_std"))
-    picture = np.asarray(Image.open(tmp_path / "a_preview.png")).astype(float)
-    width, count, gap = 192, 5, 4
-    assert picture.shape[1] == count * (width + gap) - gap
-    grey = [picture[25:256, place * (width + gap) :][:, :width].mean() for place in range(count)]
-    gains = grey[2] / std.mean(), grey[4] / abs(found - reference).mean()
-    assert gains[0] == pytest.approx(gains[1], rel=0.3)
-
-
-def test_captions_of_a_wide_preview_can_be_read(mri, tmp_path: Path) -> None:
-    """On a screen of 1200 pixels letters are higher than six."""
-    path = write_scan(tmp_path / "a.h5", fft2c(phantom(1, 32, 2048)))
-    code, _, error = mri("recon", path, "-o", tmp_path / "a.nii.gz", "--accel", 4, "--method", "zero-filled")
-    assert code == 0, error
-    picture = np.asarray(Image.open(tmp_path / "a_preview.png"))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (picture > 60).any(1), [0]])))
-    heights = edges[1::2] - edges[::2]
-    label, note = heights[0], heights[-1]
-    assert len(heights) == 4 and min(label, note) * 1200 / picture.shape[1] > 6
-
-
-def test_a_benchmarks_table_fits_the_terminal_and_has_no_interval_of_one_file(tmp_path: Path) -> None:
-    scan(tmp_path / "data" / "a.h5")
-    options = ["--accels", "4", "--axes", "phase,readout", "--methods", "zero-filled,sense"]
-    code, text, error = command("benchmark", "recon", "--data", tmp_path / "data", "-o", tmp_path / "out", *options)
-    assert code == 0, error
-    assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 80
-    assert not [name for name in table(tmp_path / "out")[0] if name.endswith("_95")]

@@ -26,9 +26,9 @@ def step(device: str):
 
     def inputs(case: Case) -> tuple[torch.Tensor | Measurement, ...]:
         t = torch.full((len(case.mu),), 0.7, dtype=torch.float64, device=device)
-        return case.mu, t, case.image, case.mu, case.measurement
+        return case.mu, t, case.image, case.image, case.mu, case.measurement
 
-    return partial(trainer._loss, torch.float32), trainer, inputs
+    return partial(trainer._loss, dtype=torch.float32), trainer, inputs
 
 
 def test_batches_have_few_shapes() -> None:

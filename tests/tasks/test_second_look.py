@@ -1,0 +1,56 @@
+"""Coil maps that are wrong: withheld lines show it, and maps of low resolution stand in for them."""
+
+import numpy as np
+import torch
+from scans import four_coils, write_scan
+
+import mri_d3gm
+from mri_d3gm import pipeline
+from mri_d3gm.io.open_scan import scan_of_array
+from mri_d3gm.settings import Recon
+from mri_d3gm.tasks.recon import load
+
+FAST = {"accel": 3, "steps": 1, "samples": 1, "device": "cpu"}
+
+
+WRONG = np.exp(1j * np.random.default_rng(0).uniform(0, 2 * np.pi, (4, 1, 1))) / 2 * np.ones((1, 72, 64))
+
+
+def psnr(record: dict, which: str = "Metrics") -> float:
+    return record[which]["fastmri-volume"]["psnr"]
+
+
+def test_wrong_coil_maps_are_replaced_and_it_is_said(tmp_path) -> None:
+    path = write_scan(tmp_path / "a.h5", four_coils()[:1])
+    believed, doubted = (mri_d3gm.reconstruct(path, coil_maps=WRONG, trust=trust, **FAST).record for trust in ("off", "fast"))
+    assert believed["CoilMaps"] == ["given"] and doubted["CoilMaps"] == ["low-resolution"]
+    assert any("low resolution" in warning for warning in doubted["Warnings"])
+    assert psnr(doubted) > psnr(believed) + 1 and psnr(doubted) > psnr(doubted, "MetricsZeroFilled")
+    assert doubted["Evaluations"] > believed["Evaluations"] + 1
+
+
+def test_good_coil_maps_are_kept(tmp_path) -> None:
+    record = mri_d3gm.reconstruct(write_scan(tmp_path / "a.h5", four_coils()[:1]), **FAST).record
+    assert record["CoilMaps"] == ["espirit"]
+
+
+def test_one_of_a_batch_has_a_second_look_of_its_own() -> None:
+    settings = Recon(**FAST, trust="fast")
+    kspace = torch.from_numpy(four_coils()[[0, 0, 1]])
+    mask = torch.from_numpy(pipeline.sampling(scan_of_array(kspace.numpy()), settings)[0])
+    maps = pipeline.prepare(kspace, mask).measurement.coil_maps.clone()
+    maps[1] = torch.from_numpy(WRONG)
+    network = load(settings)
+
+    def solved(which: slice) -> pipeline.Draws:
+        measurement = pipeline.prepare(kspace[which], mask, coil_maps=maps[which]).measurement
+        return pipeline.solve(measurement, network, settings, range(3)[which])
+
+    every = solved(slice(None))
+    assert every.evaluations > solved(slice(0, 1)).evaluations
+    assert every.coarser == [False, True, False]
+    for index in range(3):
+        alone = solved(slice(index, index + 1))
+        torch.testing.assert_close(every.one(index).images, alone.images, atol=1e-5 * float(alone.images.abs().max()), rtol=0)
+        np.testing.assert_allclose(every.one(index).support[0].error(), alone.support[0].error(), rtol=1e-4)
+        assert every.one(index).coarser == alone.coarser
