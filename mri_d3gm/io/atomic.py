@@ -5,7 +5,7 @@ import re
 import secrets
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     written or the disk is full.
     """
     target = Path(path)
-    ending = ".nii.gz" if target.name.lower().endswith(".nii.gz") else target.suffix
-    temporary = target.with_name(f".writing-{_place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
+    temporary = _temporary(target)
     try:
         temporary.touch(exist_ok=False)
         usual = _permissions(temporary)
@@ -39,6 +38,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # where the folder itself cannot be used there is no temporary file either
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def set_aside(paths: Iterable[Path]) -> Iterator[None]:
+    """Files out of the way of a block that writes them anew: they come back in place of what an exception leaves."""
+    aside = {path: _temporary(path) for path in paths if path.exists()}
+    for path, place in aside.items():
+        path.replace(place)
+    try:
+        yield
+    except BaseException:
+        for path, place in aside.items():
+            place.replace(path)
+        raise
+    for place in aside.values():
+        place.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A name of this process next to `path`, with its ending."""
+    ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+    return path.with_name(f".writing-{_place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
 
 
 def _permissions(path: Path) -> int:

@@ -1,7 +1,6 @@
 """Methods that use the network: draws of the reverse process, and one evaluation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,11 +8,11 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.compute import Map, Progress
-from mri_d3gm.methods.draws import Agreement, Draws, draw_seed
+from mri_d3gm.methods.draws import Agreement, Draws, SecondLook, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import MEASURED, Measurement
-from mri_d3gm.physics.trust import Support, band_weights, support
+from mri_d3gm.physics.trust import Support, band_weights, support, total
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
@@ -24,11 +23,26 @@ MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
 class Drawn(NamedTuple):
-    """One draw of a batch."""
+    """One draw of a batch, images (batch, rows, cols), or several, (batch, draws, rows, cols)."""
 
     images: Tensor
     residual: Tensor | None
     error: Tensor | None
+
+    def one(self, index: int) -> "Drawn":
+        """Those of one of the batch, as a batch of one."""
+        images, *rest = (None if part is None else part[index : index + 1] for part in self)
+        assert images is not None
+        return Drawn(images, *rest)
+
+
+class Look(NamedTuple):
+    """One of a batch, as a batch of one: its measurement, its draws, what each fold says of them, and its second look."""
+
+    measurement: Measurement
+    drawn: Drawn
+    folds: list[Support]
+    second: SecondLook = SecondLook(0, False)
 
 
 def d3gm(
@@ -45,85 +59,86 @@ def d3gm(
     indices: one for each of the batch; draw i of index n depends on (seed, n, i) alone. The draws take turns in seeing the
     image as it is and mirrored (MIRRORS): the network is not exactly symmetric, so their mean is better and their spread wider.
     With trust, measured lines are withheld in folds, and unmeasured k-space is discounted by what they support; where they are
-    missed, see `second_look`. run maps a function over draws and folds; progress is told (done, all) after each
-    evaluation.
+    missed, see `second_look`. run maps a function over draws and folds; progress is told (done, all) after each evaluation, and
+    (all, all) after those of a second look.
     """
-    draws = draw_all(measurement, network, settings, indices, run=run, progress=progress)
-    for i, found in enumerate(draws.support or []):
-        if found is not None and found.error() > MISSED:
-            draws = draws.with_one(i, second_look(draws.one(i), measurement[i], network, settings, indices[i], run=run))
-    return draws
+    folds = range(TRUST_FOLDS[settings.trust or "off"]) if isinstance(settings, Recon) else range(0)
+    evaluations, done = settings.steps * settings.samples + len(folds), 0  # type: ignore[operator]
+
+    def tell(*_: int) -> None:
+        nonlocal done
+        done = min(done + 1, evaluations)
+        if progress is not None:
+            progress(done, evaluations)
+
+    drawing = draw_tasks(measurement, network, settings, indices, tell)
+    parts = _done(run, [*drawing, *(partial(fold_support, network, measurement, number, tell) for number in folds)])
+    drawn, found = _together(parts[: len(drawing)]), [part for part in parts[len(drawing) :] if part is not None]
+    looks = []
+    for i, index in enumerate(indices):
+        look = Look(measurement[i], drawn.one(i), [each[i] for each in found])
+        looks.append(second_look(look, network, settings, index, run, tell))
+    supports = [total(look.folds) for look in looks]
+    images = torch.stack([shown(one.drawn.images[0], one.measurement, s) for one, s in zip(looks, supports, strict=True)])
+    residual, error = (_joined(getattr(look.drawn, name) for look in looks) for name in ("residual", "error"))
+    used = len(drawing) * (settings.steps or 1) + len(found)
+    return Draws(images, used, residual, supports if found else None, error, [look.second for look in looks])
 
 
 def second_look(
-    first: Draws,
-    measurement: Measurement,
-    network: Denoiser,
-    settings: Recon | SuperResolve,
-    index: int,
-    *,
-    run: Map = map,
-) -> Draws:
-    """Draws of a batch of one whose withheld lines were missed, with the evaluations of this look alone.
+    look: Look, network: Denoiser, settings: Recon | SuperResolve, index: int, run: Map, tell: Callable[..., None]
+) -> Look:
+    """The same where withheld lines were predicted, else what more folds and, of many coils, maps of low resolution say.
 
-    The first ones where coil maps of low resolution, tried on one fold, do not predict clearly more. Else, and where zero
-    predicts these lines better, new ones from more folds, with the maps that predict more.
+    Where such maps predict the first fold clearly better, all folds of both decide, and they replace the maps if they still
+    do; new draws are made with them. Where zero predicts the lines better, all folds of the own maps are made.
     """
-    error = first.support[0].error()  # type: ignore[index, union-attr]
-    coarse = measurement.coarser()
-    tried = None if coarse is None else fold_support(network, coarse, 0)
-    used = 0 if tried is None else 1
-    if error <= 1 and (tried is None or tried[0].error() > CLEARLY * error):
-        return first._replace(evaluations=used)
-    thorough = replace(settings, trust="full")  # type: ignore[arg-type]
-    looks = [draw_all(one, network, thorough, [index], run=run) for one in (measurement, coarse) if one is not None]
-    errors = [look.support[0].error() for look in looks]  # type: ignore[index, union-attr]
-    better = len(looks) > 1 and errors[1] < CLEARLY * errors[0]
-    chosen = looks[1]._replace(coarser=[True]) if better else looks[0]
-    return chosen._replace(evaluations=used + sum(look.evaluations for look in looks))
+    first = total(look.folds)
+    if first is None or first.error() <= MISSED:
+        return look
+
+    def judged(measurement: Measurement, numbers: range) -> list[Support]:
+        parts = _done(run, [partial(fold_support, network, measurement, number, tell) for number in numbers])
+        return [part[0] for part in parts if part is not None]
+
+    coarse, most = look.measurement.coarser(), TRUST_FOLDS["full"]
+    theirs = [] if coarse is None else judged(coarse, range(1))
+    rival = bool(theirs) and theirs[0].error() <= CLEARLY * look.folds[0].error()
+    if not rival and first.error() <= 1:
+        return look._replace(second=SecondLook(len(theirs), False))
+    own = look.folds + judged(look.measurement, range(len(look.folds), most))
+    if rival:
+        theirs += judged(coarse, range(1, most))  # type: ignore[arg-type]
+    used = len(own) - len(look.folds) + len(theirs)
+    if not rival or total(theirs).error() > CLEARLY * total(own).error():  # type: ignore[union-attr]
+        return look._replace(folds=own, second=SecondLook(used, False))
+    drawing = draw_tasks(coarse, network, settings, [index], tell)  # type: ignore[arg-type]
+    used += len(drawing) * (settings.steps or 1)
+    return Look(coarse, _together(_done(run, drawing)), theirs, SecondLook(used, True))  # type: ignore[arg-type]
 
 
-def draw_all(
+def draw_tasks(
     measurement: Measurement,
     network: Denoiser,
     settings: Recon | SuperResolve,
     indices: Sequence[int],
-    *,
-    run: Map = map,
-    progress: Progress | None = None,
-) -> Draws:
-    """What `d3gm` gives at the first look."""
-    folds = range(TRUST_FOLDS[settings.trust or "off"]) if isinstance(settings, Recon) else range(0)
-    evaluations, done = settings.steps * settings.samples + len(folds), 0  # type: ignore[operator]
+    tell: Callable[..., None],
+) -> list[Callable[[], Drawn]]:
+    """The draws of a batch, each a call; tell is called after each evaluation."""
     mu = measurement.prior_mean()
-
-    def tell(*_: int) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, evaluations)
-
-    def draw(number: int) -> Drawn:
-        seeds = [draw_seed(settings.seed, index, number) for index in indices]
-        return one_draw(measurement, network, settings, mu, MIRRORS[number % len(MIRRORS)], seeds=seeds, progress=tell)
-
-    def fold(number: int) -> list[Support] | None:
-        found = fold_support(network, measurement, number)
-        tell()
-        return found
-
-    tasks: list[Callable[[], Any]] = [partial(draw, number) for number in range(settings.samples or 1)]
-    parts = list(run(lambda task: task(), [*tasks, *(partial(fold, number) for number in folds)]))
-    drawn, found = parts[: settings.samples], [part for part in parts[settings.samples :] if part is not None]
-    images = torch.stack([one.images for one in drawn], 1)
-    supports: list[Support | None] | None = None
-    if found:
-        sums = (Support(*map(sum, zip(*each, strict=True))) for each in zip(*found, strict=True))  # type: ignore[arg-type]
-        supports = [one if one.samples.any() else None for one in sums]
-    images = torch.stack([shown(images[i], measurement[i], s) for i, s in enumerate(supports or [None] * len(images))])
-    used = len(tasks) * (settings.steps or 1) + len(found)
-    residual, error = _mean(one.residual for one in drawn), _mean(one.error for one in drawn)
-    return Draws(images, used, residual, supports, error, coarser=[False] * len(images))
+    return [
+        partial(
+            one_draw,
+            measurement,
+            network,
+            settings,
+            mu,
+            MIRRORS[number % len(MIRRORS)],
+            seeds=[draw_seed(settings.seed, index, number) for index in indices],
+            progress=tell,
+        )
+        for number in range(settings.samples or 1)
+    ]
 
 
 @torch.no_grad()
@@ -155,13 +170,17 @@ def one_draw(
 
 
 @torch.no_grad()
-def fold_support(network: Denoiser, measurement: Measurement, fold: int) -> list[Support] | None:
+def fold_support(
+    network: Denoiser, measurement: Measurement, fold: int, tell: Callable[..., None] = lambda *_: None
+) -> list[Support] | None:
     """What the samples of one fold say of the estimate that was made without them, for each of the batch; one evaluation."""
     parts = measurement.withhold(fold)
     if parts is None:
         return None
     kept, withheld = parts
-    estimate = Agreement(network, kept).first(kept.prior_mean())
+    agree = Agreement(network, kept)
+    estimate = agree.restore(agree.first(kept.prior_mean()))
+    tell()
     return [
         support(estimate[i : i + 1], kept[i], withheld[i])  # type: ignore[arg-type]
         for i in range(len(measurement))
@@ -183,6 +202,17 @@ def regression(measurement: Measurement, network: Denoiser, *_: Any, **__: Any) 
     return Draws(images[:, None], 1, agree.residual, error=agree.error)
 
 
-def _mean(values: Iterable[Tensor | None]) -> Tensor | None:
-    known = [value for value in values if value is not None]
-    return torch.stack(known).mean(0) if known else None
+def _done(run: Map, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    return list(run(lambda task: task(), tasks))
+
+
+def _together(draws: Sequence[Drawn]) -> Drawn:
+    """All draws of a batch: images (batch, draws, ...), residual and error their mean."""
+    residual, error = ([getattr(draw, name) for draw in draws] for name in ("residual", "error"))
+    means = (None if None in found else torch.stack(found).mean(0) for found in (residual, error))
+    return Drawn(torch.stack([draw.images for draw in draws], 1), *means)
+
+
+def _joined(parts: Iterable[Tensor | None]) -> Tensor | None:
+    every = list(parts)
+    return None if any(part is None for part in every) else torch.cat(every)  # type: ignore[arg-type]

@@ -11,15 +11,24 @@ from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.trust import Support
 
 
+class SecondLook(NamedTuple):
+    """What was done where withheld samples were missed: evaluations, 0 for nothing, and whether coil maps of low resolution
+    replaced those of the measurement.
+    """
+
+    evaluations: int
+    coarser: bool
+
+
 class Draws(NamedTuple):
     """Results of a batch.
 
     images (batch, draws, rows, cols) complex, or (batch, draws, channels, rows, cols) real. evaluations: of the network for
-    each of the batch, all draws and withheld lines together. residual: RMS of the last estimate's data residual before the
-    last agreement, (batch,), None where there is no such step. support: what withheld samples say of the prediction, one for
-    each of the batch, None where none were withheld. error: size of the magnitude's error that the network expects before it
-    has drawn anything, (batch, rows, cols), None from networks that predict none. coarser: which of the batch were drawn with
-    coil maps of low resolution in place of their own, None for none.
+    each of the batch, all draws and withheld lines together, but for those of its second look. residual: RMS of the last
+    estimate's data residual before the last agreement, (batch,), None where there is no such step. support: what withheld
+    samples say of the prediction, one for each of the batch, None where none were withheld. error: size of the magnitude's
+    error that the network expects before it has drawn anything, (batch, rows, cols), None from networks that predict none.
+    second: the second look at each of the batch, None from methods that have none.
     """
 
     images: Tensor
@@ -27,25 +36,13 @@ class Draws(NamedTuple):
     residual: Tensor | None = None
     support: list[Support | None] | None = None
     error: Tensor | None = None
-    coarser: list[bool] | None = None
+    second: list[SecondLook] | None = None
 
     def one(self, index: int) -> "Draws":
         """Those of one of the batch, as a batch of one."""
         part = slice(index, index + 1)
         fields = self._asdict().items()
         return Draws(**{n: value if value is None or n == "evaluations" else value[part] for n, value in fields})
-
-    def with_one(self, index: int, other: "Draws") -> "Draws":
-        """These with `other`, a batch of one, in the place of one of them; the evaluations of both."""
-
-        def spliced(mine: Any, new: Any) -> Any:
-            if mine is None:
-                return None
-            parts = mine[:index], new, mine[index + 1 :]
-            return torch.cat(parts) if isinstance(mine, Tensor) else [one for part in parts for one in part]
-
-        fields = {name: spliced(getattr(self, name), getattr(other, name)) for name in self._fields if name != "evaluations"}
-        return Draws(evaluations=self.evaluations + other.evaluations, **fields)
 
 
 def draw_seed(seed: int, index: int, draw: int) -> int:

@@ -177,7 +177,8 @@ class Cartesian(Measurement):
         """
         folds = folds or (FOLDS if self.exact else FOLDS_OF_MANY)
         lines = withheld_samples(self.mask, fold, folds)
-        if not lines.any() or not (self.mask & ~lines).flatten(1).any(1).all():
+        lines = lines & (self.mask & ~lines).flatten(1).any(1)[:, None, None]
+        if not lines.any():
             return None
         unknown = None if self.second is None else torch.zeros_like(self.second)
         kept = replace(self, mask=self.mask & ~lines, second=None, rest=None)
@@ -218,7 +219,7 @@ class Cartesian(Measurement):
 
     def coarser(self) -> "Cartesian | None":
         weight = torch.as_tensor(self.map_weight)
-        if self.exact or bool((weight > WEIGHT).any()):
+        if self.exact or bool((weight > WEIGHT).any()) or (self.second_maps is not None and bool(self.second_maps.any())):
             return None
         maps = low_resolution_maps(self.kspace, self.mask)
         return replace(self, coil_maps=maps, map_weight=COARSE_WEIGHT, second_maps=None, second=None)

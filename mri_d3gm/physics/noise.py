@@ -81,9 +81,9 @@ def estimate_noise(kspace: Tensor, mask: Tensor, scan: Tensor | float | None = N
     that can be made, floored at 1e-4 of the 99th percentile of the image.
     """
     if scan is not None:
-        known = isinstance(scan, Tensor)
-        sigma = float(scan.abs().square().mean().div(2).sqrt()) if isinstance(scan, Tensor) else float(scan)
-        return NoiseEstimate(sigma * scan_scale, "noise scan" if known else "given", True)
+        if isinstance(scan, Tensor) and scan.is_complex():
+            return NoiseEstimate(float(scan.abs().square().mean().div(2).sqrt()) * scan_scale, "noise scan", True)
+        return NoiseEstimate(float(scan) * scan_scale, "given", True)
     scale = float(kspace.abs().max()) or 1.0
     kspace = kspace / scale
     found = {"outermost lines": outer_lines(kspace, mask)}

@@ -1,5 +1,6 @@
 """How far a scan supports what is predicted of its k-space: measured samples that were withheld from the prediction."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,12 @@ class Support(NamedTuple):
         """|y - p|^2 / |y|^2 over all bands: 0 is a perfect prediction, 1 is that of zero-filling."""
         total = float(self.measured.sum())
         return float((self.measured - 2 * self.cross + self.predicted).sum()) / total if total > 0 else 1.0
+
+
+def total(parts: Iterable[Support | None]) -> Support | None:
+    """The sum of those there are; None where no sample was withheld."""
+    known = [part for part in parts if part is not None and part.samples.any()]
+    return Support(*map(sum, zip(*known, strict=True))) if known else None  # type: ignore[arg-type]
 
 
 def radius(mask: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
     """Samples of mask (batch, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
 
     Fold 0 has the line nearest to the centre, where most of what is unknown lies. A line goes with its mirror image, which
-    would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. All folds
-    together are all samples outside the centre. Of more than four folds there are only as many as leave each four distances,
-    and fold 1 follows a quarter of them after fold 0, so that few folds reach all of k-space.
+    would give it away where the phase is flat. Of a 2-D mask it is every folds-th sample in a shuffled order. Four folds
+    together are all samples outside the centre. Of more than four there are only as many as leave each four distances, and
+    only four of them are used: fold 1 follows a quarter of them after fold 0, so that few folds reach all of k-space.
     """
     return torch.stack([torch.from_numpy(_fold(one, fold, folds)) for one in mask.cpu().numpy()]).to(mask.device)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import set_aside
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
@@ -99,20 +100,15 @@ def check_writable(names: Outputs) -> None:
 
 @contextmanager
 def whole(names: Outputs) -> Iterator[None]:
-    """All files of a run or none: what the block wrote before an exception is removed, and a sidecar that says it is done.
-
-    A std map of an earlier run goes too, as this one may have none.
-    """
+    """All files of a run or none: what the block wrote before an exception is removed, and what was there before is back."""
     make_folder(names.result)
-    for name in (names.sidecar, names.std):
-        if name is not None:
-            name.unlink(missing_ok=True)
-    try:
-        yield
-    except BaseException:
-        for name in names.files():
-            name.unlink(missing_ok=True)
-        raise
+    with set_aside(names.files()):
+        try:
+            yield
+        except BaseException:
+            for name in names.files():
+                name.unlink(missing_ok=True)
+            raise
 
 
 def make_folder(name: Path) -> None:

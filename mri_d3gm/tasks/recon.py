@@ -18,10 +18,10 @@ from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
-from mri_d3gm.methods.draws import Draws
+from mri_d3gm.methods.draws import Draws, SecondLook
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.masks import achieved_accel, center_lines
-from mri_d3gm.physics.trust import EDGES, Support, weights_of_bands
+from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -135,13 +135,17 @@ def empty_slice(scan: Scan, reference: np.ndarray | None) -> Slice:
 def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, reference: np.ndarray | None) -> Slice:
     """A solved batch of one, cropped, and what the sidecar tells of it; noise and residual in the data's units."""
     images, std = pipeline.finish(draws, prepared.scale, prepared.noise)
-    scale = float(prepared.scale[0])
+    scale, measurement, maps = float(prepared.scale[0]), prepared.measurement, prepared.map_sources[0]
+    second = draws.second[0] if draws.second else SecondLook(0, False)
+    if second.coarser:
+        measurement, maps = measurement.coarser() or measurement, f"low-resolution in place of {maps}"
     facts = {
-        "evaluations": draws.evaluations,
+        "evaluations": draws.evaluations + second.evaluations,
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
-        "coil_maps": "low-resolution" if draws.coarser and draws.coarser[0] else prepared.map_sources[0],
-        "explained": prepared.measurement.explained(),
+        "coil_maps": maps,
+        "explained": measurement.explained(),
+        "second_look": second.evaluations > 0,
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
     }
@@ -171,6 +175,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
     trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
+    trust["SecondLooks"] = sum(fact["second_look"] for fact in facts)
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
     made = provenance(settings, scan.files)
@@ -225,7 +230,10 @@ def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust
     elif not noise["Reliable"] and noise["Sigma"] > 0:
         found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
     if "low-resolution" in maps:
-        found.append("coil maps are of low resolution: the centre has too few lines for better ones")
+        found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
+    for source in maps:
+        if " in place of " in source:
+            found.append(f"withheld lines contradict coil maps ({source.split()[-1]}): maps of low resolution replace them")
     wrapped = next((shares for shares in fit if len(shares) > 1), None)
     if wrapped is not None:
         found.append(
@@ -247,12 +255,11 @@ def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust
 
 def trust_record(supports: Sequence[Support | None], mode: str | None) -> dict[str, Any]:
     """The sidecar's word on withheld samples: error of all slices together, |y - p|^2 / |y|^2, and the mean weight by band."""
-    found = [support for support in supports if support is not None]
+    found, whole = [support for support in supports if support is not None], total(supports)
     record: dict[str, Any] = {"Mode": mode or "off", "WithheldError": None, "WithheldSamples": 0}
-    if found:
-        total = Support(*map(sum, zip(*found, strict=True)))  # type: ignore[arg-type]
+    if whole is not None:
         weights = np.mean([weights_of_bands(support).numpy() for support in found], 0)
-        record |= {"WithheldError": round(total.error(), 4), "WithheldSamples": int(total.samples.sum())}
+        record |= {"WithheldError": round(whole.error(), 4), "WithheldSamples": int(whole.samples.sum())}
         record |= {"BandEdges": list(EDGES), "WeightByBand": [round(float(weight), 3) for weight in weights]}
     return record
 

@@ -16,8 +16,10 @@ from photographs import photograph
 from scans import four_coils, phantom, write_scan
 
 from mri_d3gm import settings
+from mri_d3gm.errors import InputError
 from mri_d3gm.networks.weights import load_weights, save_weights
 from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks import recon, restore, sr
 
 FAST = ["--device", "cpu", "--steps", 1, "--samples", 1]
 
@@ -224,3 +226,22 @@ def test_memory_that_runs_out_for_one_of_many_does_not_stop_the_rest(mri, tmp_pa
     monkeypatch.setattr(pipeline, "solve", full)
     code, text, error = mri("recon", tmp_path, "-o", tmp_path / "out", *TASKS["recon"][3])
     assert code == 1 and text.count("PSNR") == 1 and "a.h5: memory ran out" in error
+
+
+def test_a_run_that_fails_while_it_writes_leaves_the_results_of_the_one_before(task: str, mri, tmp_path, monkeypatch) -> None:
+    make, name, _, options = TASKS[task]
+    command = [task, make(tmp_path / name), "-o", tmp_path / "out", *options]
+    assert mri(*command)[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*_: object) -> None:
+        raise InputError("no space left")
+
+    for module in (recon, sr, restore):
+        monkeypatch.setattr(module, "write_sidecar", full)
+    assert mri(*command, "--seed", 1, "--overwrite")[0] == 2
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    monkeypatch.undo()
+    assert mri(*command, "--seed", 1, "--overwrite")[0] == 0
+    after = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert after.keys() == before.keys() and after != before
