@@ -17,7 +17,7 @@ from mri_d3gm.io.pictures import Picture
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
-from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT
+from mri_d3gm.physics.cartesian import weight_of
 from mri_d3gm.physics.noise import NoiseEstimate
 from mri_d3gm.pipeline import Prepared
 from mri_d3gm.runs.names import check_writable, whole
@@ -36,7 +36,7 @@ def measurement_of(batch: Batch) -> Measurement:
         return Unknown(batch["zero_filled"], without_phase=batch["zero_filled"].is_complex())
     if "low_resolution" in batch:
         return Truncation(batch["kspace"], batch["mask"])
-    weights = [COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in batch["coil_map_source"]]
+    weights = [weight_of(source) for source in batch["coil_map_source"]]
     maps, outside = batch.get("coil_maps"), batch.get("outside")
     sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
     second = batch.get("second_maps")
@@ -84,7 +84,7 @@ class Gatherer(ABC):
             self.add(_one(batch, index), draws.one(index))  # type: ignore[arg-type]
 
     def seconds(self) -> float:
-        """Since the run was set up."""
+        """Since the work began."""
         return time.monotonic() - self.started
 
     def end(self, _: Engine) -> None:

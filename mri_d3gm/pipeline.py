@@ -20,7 +20,7 @@ from mri_d3gm.methods import METHODS, classical
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.cartesian import COARSE_WEIGHT, WEIGHT, Cartesian, measured
+from mri_d3gm.physics.cartesian import Cartesian, measured, weight_of
 from mri_d3gm.physics.coil_maps import CoilMaps, estimate_coil_maps
 from mri_d3gm.physics.coil_maps import normalised as normalised_maps
 from mri_d3gm.physics.compression import compressed
@@ -96,7 +96,7 @@ def prepare(
         _stacked(one.maps.maps for one in mapped),
         None if outside is None else outside[None],
         torch.tensor([estimate.sigma for estimate in found]),
-        torch.tensor([COARSE_WEIGHT if source == "low-resolution" else WEIGHT for source in sources]),
+        torch.tensor([weight_of(source) for source in sources]),
         _stacked(one.maps.second for one in mapped),
         rest=_stacked(one.rest for one in mapped),
     )

@@ -26,7 +26,7 @@ from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.methods.draws import Agreement, draw_seed
 from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_weights
+from mri_d3gm.networks.weights import check_channels, load_weights
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.runs.names import make_folder
 from mri_d3gm.runs.record import weights_file
@@ -122,8 +122,7 @@ def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
 def load(file: str) -> Instrument:
     """The network of a weights file; InputError where it is not one for complex images."""
     network, _ = load_weights(file)
-    if network.config["options"].get("channels", 2) != 2:
-        raise InputError(f"{file}: weights for photographs; those of a network for complex images are needed")
+    check_channels(file, network, 2)
     return Instrument(Path(file).name, network)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mri_d3gm.compute import Map, Progress
 from mri_d3gm.methods.draws import Agreement, Draws, SecondLook, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.fft import mirror
+from mri_d3gm.physics.fft import MIRRORS, mirror
 from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.trust import Support, band_weights, support, total
 from mri_d3gm.samplers import SOLVERS
@@ -19,7 +19,6 @@ from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
 
 CLEARLY = 0.9  # of an error is an error that is clearly less
 MISSED = 0.3  # of the withheld energy is much
-MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
 class Drawn(NamedTuple):

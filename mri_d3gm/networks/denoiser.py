@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mri_d3gm.dynamics import make_path
+from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each, from_channels, to_channels
 from mri_d3gm.networks.consistent import ConsistentNet
 from mri_d3gm.networks.estimates import Estimates
@@ -46,6 +47,8 @@ class Denoiser(nn.Module):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
+        if network not in NETWORKS:
+            raise InputError(f"network: must be one of {', '.join(NETWORKS)}, not {network}")
         defaults = {name: given.default for name, given in signature(NETWORKS[network]).parameters.items()}
         self.net = NETWORKS[network](**(options or {}))
         self.path = make_path(dynamics, **(path_options or {}))

@@ -65,6 +65,13 @@ def load_network(path: str | Path, device: str | torch.device = "cpu", tau: floa
     return _loaded(str(path), str(device), tau, stamps([path]))
 
 
+def check_channels(name: str | Path, network: Denoiser, needed: int) -> None:
+    """InputError for weights of photographs, of three channels, in place of complex images, of two, or the other way round."""
+    channels = network.config["options"].get("channels", 2)
+    if channels != needed:
+        raise InputError(f"{name}: weights of another task: {channels} channels, and {needed} are needed")
+
+
 @lru_cache(maxsize=4)
 def _loaded(path: str, device: str, tau: float | None, _: object) -> Denoiser:
     denoiser = load_weights(path, device)[0]

@@ -22,6 +22,11 @@ INNER_ITERATIONS, FINAL_ITERATIONS, UNFOLDING_ITERATIONS = 5, 10, 20
 JOINT_SHARE, JOINT_LEAST = 4.0, 0.002  # of the noise: weight of an estimate where two images are sought at once
 
 
+def weight_of(map_source: str) -> float:
+    """Of an estimate against the data, by where the coil maps are from (`pipeline.Prepared`)."""
+    return COARSE_WEIGHT if map_source == "low-resolution" else WEIGHT
+
+
 def measured(mask: Tensor, outside: Tensor | None) -> Tensor:
     """A mask (..., rows | 1, cols | 1) without what was not encoded, where that leaves it along its own axes."""
     if outside is None or torch.broadcast_shapes(mask.shape, outside.shape)[-2:] != mask.shape[-2:]:

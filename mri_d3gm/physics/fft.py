@@ -28,6 +28,9 @@ def ifft1c(k: Tensor, dim: int) -> Tensor:
     return _centred(torch.fft.ifftn, k, (dim,))
 
 
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
 def mirror(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Image, k-space, mask or maps turned about the centre along `axes` of the last two; the transforms commute with it."""
     turned = x.flip(axes)

@@ -1,9 +1,8 @@
 """The network of settings."""
 
 from mri_d3gm.compute import resolve_device
-from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_network
+from mri_d3gm.networks.weights import check_channels, load_network
 from mri_d3gm.runs.record import weights_file
 from mri_d3gm.settings import Restore, Settings
 
@@ -15,7 +14,5 @@ def load(settings: Settings) -> Denoiser:
     """
     name = weights_file(settings)
     network = load_network(name, resolve_device(settings.device), settings.tau)
-    channels, needed = network.config["options"].get("channels", 2), 3 if isinstance(settings, Restore) else 2
-    if channels != needed:
-        raise InputError(f"{name}: weights of another task: {channels} channels, and {needed} are needed")
+    check_channels(name, network, 3 if isinstance(settings, Restore) else 2)
     return network

@@ -11,6 +11,7 @@ import torch
 
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
@@ -26,6 +27,7 @@ from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
 
+SCORED = 7  # voxels that a side needs for SSIM's window
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
 
 
@@ -104,6 +106,9 @@ def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
     """The axis across slices, the chosen ones, and the number of frames; frames come before slices in the order of work."""
     axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
     name = str(source.files[0]) if source.files else "volume"
+    sides = [size - size % settings.scale for place, size in enumerate(source.array.shape[:3]) if place != axis]
+    if settings.degrade is not None and min(sides) < SCORED:
+        raise InputError(f"{name}: slices of {sides[0]} x {sides[1]} voxels cannot be scored; {SCORED} on each side at least")
     chosen = chosen_slices(name, source.array.shape[axis], settings.slices)
     return axis, chosen, source.array.shape[3] if source.array.ndim == 4 else 1
 

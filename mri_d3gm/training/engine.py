@@ -22,13 +22,13 @@ from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.weights import load_network, save_weights
+from mri_d3gm.networks.weights import check_channels, load_network, save_weights
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
 from mri_d3gm.training.interrupt import leave_to_parent, uninterrupted
 from mri_d3gm.training.log import Log
-from mri_d3gm.training.objective import error_loss, reconstruction_loss, time_weight
+from mri_d3gm.training.objective import OBJECTIVES, error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
@@ -37,6 +37,7 @@ from mri_d3gm.training.teacher import target
 
 VALIDATION_SEED = 2**40
 OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
+PRECISIONS = ("auto", "float32", "bfloat16")
 Progress = Callable[[int, int, float], None]
 
 
@@ -169,6 +170,18 @@ class Trainer:
         values |= {f"train#simulate#{name}": value for name, value in simulate.items() if value is not Parameter.empty}
         return json.loads(json.dumps(values, default=str))
 
+    def check(self) -> None:
+        """InputError for what could not be trained."""
+        if not self.slices:
+            raise InputError("no training slices: every source was empty")
+        for name, choices in (("objective", OBJECTIVES), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"train#trainer#{name}: must be one of {', '.join(choices)}, not {value}")
+        if self.teacher is not None:
+            needed = self.denoiser.config["options"].get("channels", 2)
+            check_channels(self.teacher, load_network(self.teacher, self.device), needed)
+
     def run(self, progress: Progress | None = None) -> Trained:
         """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one.
 
@@ -176,8 +189,7 @@ class Trainer:
         after each step with the steps done, those of the schedule and the loss. InputError where the folder cannot be written,
         is in use, or holds a run with other `options`.
         """
-        if not self.slices:
-            raise InputError("no training slices: every source was empty")
+        self.check()
         folder = Path(self.folder)
         weights = folder / "weights.safetensors"
         with claimed(folder):
@@ -266,6 +278,8 @@ class Trainer:
             "seconds": round(state["seconds"]),
             "command": self.command,
             "sources": self.sources,
+            "initial": _named(self.initial),
+            "teacher": _named(self.teacher),
             "precision": state["precision"],
             "seed": self.seed,
             "lr": self.lr,

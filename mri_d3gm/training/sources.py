@@ -67,6 +67,8 @@ def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
     split: that part of the files in an order shuffled by a fixed seed, so that [0, 0.7], [0.7, 0.8] and [0.8, 1] are disjoint.
     InputError where nothing is left, unless it is optional.
     """
+    if "glob" not in source:
+        raise InputError(f"a source needs a glob, and {source} has none")
     globs = [source["glob"]] if isinstance(source["glob"], str) else source["glob"]
     excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
     found = sorted({path for pattern in globs for path in data.glob(pattern)} - excluded)

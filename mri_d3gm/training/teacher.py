@@ -9,10 +9,8 @@ from torch import Tensor
 
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.fft import mirror
+from mri_d3gm.physics.fft import MIRRORS, mirror
 from mri_d3gm.training.simulate import Case
-
-MIRRORS = ((), (-2,), (-1,), (-2, -1))
 
 
 @torch.no_grad()

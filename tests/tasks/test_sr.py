@@ -194,3 +194,14 @@ def test_ixi_protocol_goes_from_a_folder_to_the_table(tmp_path) -> None:
     ]
     run_benchmark("super_resolution", *arguments, on_row=rows.append)
     assert len(rows) == 8
+
+
+@pytest.mark.parametrize(("side", "scale"), [(6, 2), (5, 4), (10, 4)])
+def test_slices_too_small_to_be_scored_are_one_line(side: int, scale: int) -> None:
+    volume = np.random.default_rng(0).random((side, 20, 2))
+    superresolve = mri_d3gm.superresolve
+    if side - side % scale >= 7:
+        assert superresolve(volume, scale=scale, degrade="kernel", method="cubic").record["Metrics"]
+        return
+    with pytest.raises(InputError, match="cannot be scored; 7 on each side"):
+        superresolve(volume, scale=scale, degrade="truncation", device="cpu")

@@ -9,13 +9,13 @@ from scans import phantom
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
-from mri_d3gm.physics.fft import mirror
+from mri_d3gm.physics.fft import MIRRORS, mirror
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.phases import draw_phase, is_smooth
 from mri_d3gm.training.simulate import simulate
 from mri_d3gm.training.sources import Example
-from mri_d3gm.training.teacher import MIRRORS, target
+from mri_d3gm.training.teacher import target
 
 SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 TINY = {"blocks": 1, "features": 8, "embedding": 16}

@@ -26,7 +26,7 @@ from mri_d3gm.training.checkpoint import claimed, load_checkpoint, save_checkpoi
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.simulate import draw_scene, simulate
-from mri_d3gm.training.sources import Example, select_files
+from mri_d3gm.training.sources import Example, load_slices, select_files
 
 SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
 TINY = {"blocks": 1, "features": 8, "embedding": 16}
@@ -264,3 +264,34 @@ def test_ones_own_folder_with_nothing_to_train_on_is_refused(tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(InputError, match=r"nothing matches .*nii\.gz.*h5"):
         train("own", str(tmp_path), str(tmp_path / "run"), "cpu", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"objective": "l2"}, "train#trainer#objective: must be one of x0"),
+        ({"precision": "float8"}, "train#trainer#precision: must be one of auto"),
+        ({"slices": []}, "no training slices"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_it_is(change, said: str, tmp_path) -> None:
+    with pytest.raises(InputError, match=said):
+        trainer(tmp_path / "run", **change).run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_another_task_is_refused_and_a_right_one_recorded(tmp_path) -> None:
+    options = {"network": "nafnet", "options": {"features": 8, "channels": 3}}
+    save_weights(tmp_path / "photographs.safetensors", seeded_denoiser(0, **options), {"steps": 1})
+    save_weights(tmp_path / "slices.safetensors", seeded_denoiser(0, options=TINY), {"steps": 1})
+    with pytest.raises(InputError, match="weights of another task: 3 channels"):
+        trainer(tmp_path / "run", teacher=str(tmp_path / "photographs.safetensors")).run()
+    trainer(tmp_path / "run", teacher=str(tmp_path / "slices.safetensors"), steps=1).run()
+    assert training_record(tmp_path / "run" / "weights.safetensors")["teacher"].startswith("slices.safetensors (")
+
+
+def test_an_unknown_network_and_a_source_without_a_glob_are_one_line(tmp_path) -> None:
+    with pytest.raises(InputError, match="must be one of consistent"):
+        seeded_denoiser(0, network="nope")
+    with pytest.raises(InputError, match="a source needs a glob"):
+        load_slices(tmp_path, [{"weight": 2}])
