@@ -18,7 +18,7 @@ WEIGHT = 0.01  # of an estimate against the data, where coil maps are good
 COARSE_WEIGHT = 0.1  # where they are of low resolution
 NOISE_SHARE = 0.6
 FOLDS, FOLDS_OF_MANY = 4, 16
-INNER_ITERATIONS, FINAL_ITERATIONS, UNFOLDING_ITERATIONS = 5, 10, 20
+INNER_ITERATIONS, FINAL_ITERATIONS, UNFOLDING_ITERATIONS = 5, 10, 60
 JOINT_SHARE, JOINT_LEAST = 4.0, 0.002  # of the noise: weight of an estimate where two images are sought at once
 
 
