@@ -10,13 +10,14 @@ from mri_d3gm.errors import InputError
 Mask1D = Callable[[int, float, float, int], np.ndarray]
 Mask2D = Callable[[tuple[int, int], float, float, int], np.ndarray]
 POISSON_MINIMUM = 1.5
+WHOLE = ("equispaced", "magic")  # kinds that take every accel-th line
 
 
 def _fastmri(kind: str) -> Mask1D:
     def draw(lines: int, accel: float, center_fraction: float, seed: int) -> np.ndarray:
         from fastmri.data import subsample
 
-        function = getattr(subsample, kind)([center_fraction], [round(accel)])
+        function = getattr(subsample, kind)([center_fraction], [int(accel) if accel == int(accel) else accel])
         return function((1, 1, lines, 2), seed=seed)[0].numpy().reshape(-1) > 0
 
     return draw
@@ -140,8 +141,8 @@ def _drawn(
             f"--accel {accel:g} cannot be reached on {lines} lines with {round(fraction * lines)} in the full centre; "
             "lower --accel or --center-fraction"
         )
-    if kind not in ("gaussian",) and accel != round(accel):
-        raise InputError(f"--accel {accel:g}: mask {kind} needs a whole number; mask gaussian takes any")
+    if kind in WHOLE and accel != round(accel):
+        raise InputError(f"--accel {accel:g}: mask {kind} needs a whole number; mask equispaced-fraction takes any")
     line = np.zeros(shape[1] if axis == "phase" else shape[0], bool)
     try:
         line[first:end] = MASKS_1D[kind](lines, accel, fraction, seed)[first - around[0] :][: end - first]

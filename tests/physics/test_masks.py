@@ -54,6 +54,12 @@ def test_a_mask_that_is_written_to_does_not_change_the_next() -> None:
     assert achieved_accel(make_mask((8, 64), 4)) > 3
 
 
+@pytest.mark.parametrize("kind", ["equispaced-fraction", "gaussian"])
+@pytest.mark.parametrize("accel", [1.2, 1.5, 2.5, 6.7])
+def test_accelerations_between_whole_numbers_are_reached(kind: str, accel: float) -> None:
+    assert achieved_accel(make_mask((8, 256), accel, kind)) == pytest.approx(accel, rel=0.03)
+
+
 def test_acceleration_one_measures_everything() -> None:
     assert make_mask((8, 8), 1).all()
 
@@ -68,7 +74,8 @@ def test_acceleration_one_measures_everything() -> None:
         {"accel": 8, "center_fraction": 1.5},
         {"accel": 4, "center_fraction": 0.001},
         {"accel": 1.05, "kind": "poisson-2d"},
-        {"accel": 4.5},
+        {"accel": 4.5, "kind": "equispaced"},
+        {"accel": 4.5, "kind": "magic"},
         {"accel": 4, "kind": "spiral"},
         {"accel": 4, "axis": "slice"},
     ],
