@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_refused(tmp_path) -> None:
         (dict(path=good, index=-1), "0 to 1"),
         (dict(path=good, solvers=["magic"]), "unknown; one of posterior"),
         (dict(path=good, steps=[0]), "at least 1"),
-        (dict(path=good, weights=[str(shipped("pipelines", "restoration", "models", "derain.safetensors"))]), "photographs"),
+        (dict(path=good, weights=[str(shipped("pipelines", "restoration", "models", "derain.safetensors"))]), "another task"),
         (dict(path=good, weights=[str(tmp_path / "none")]), "no weights there"),
     ]
     for arguments, message in cases:
