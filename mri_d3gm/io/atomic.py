@@ -43,10 +43,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def set_aside(paths: Iterable[Path]) -> Iterator[None]:
     """Files out of the way of a block that writes them anew: they come back in place of what an exception leaves."""
-    aside = {path: _temporary(path) for path in paths if path.exists()}
-    for path, place in aside.items():
-        path.replace(place)
+    aside: dict[Path, Path] = {}
     try:
+        for path in filter(Path.exists, paths):
+            aside[path] = path.replace(_temporary(path))
         yield
     except BaseException:
         for path, place in aside.items():
