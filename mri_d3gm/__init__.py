@@ -69,7 +69,7 @@ def reconstruct(
     if isinstance(kspace, str | Path):
         if mask is not None or noise is not None or not np.array_equal(_array("voxel_mm", voxel_mm), (1.0, 1.0, 1.0)):
             raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give an array")
-        scan = open_scan(kspace, chosen.crop)
+        scan = open_scan(kspace, chosen.reading())
     else:
         known = {name: _array(name, value) for name, value in (("mask", mask), ("noise", noise)) if value is not None}
         scan = scan_of_array(_array("kspace", kspace), voxel_mm=_array("voxel_mm", voxel_mm), **known)

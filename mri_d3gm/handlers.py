@@ -135,7 +135,7 @@ class ReconGatherer(Gatherer):
         self.slices.append(recon.finished_slice(scan, prepared, draws, reference))
 
     def source(self) -> Scan:
-        return scan_of({"path": self.path}, self.settings.crop)
+        return scan_of({"path": self.path}, self.settings.reading())
 
     def assembled(self, source: Scan) -> recon.Reconstruction:
         return recon.assemble(source, self.settings, self.slices, self.seconds())

@@ -33,10 +33,12 @@ from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.settings import Recon, Settings, SuperResolve, entries, flag_of
 
 
-def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
+def sampling(scan: Scan, settings: Recon, index: int | None = None) -> tuple[np.ndarray, list[str]]:
     """What is measured of a scan, bool (1, cols), (rows, 1) or (rows, cols), and what to say about it: the scan's own mask
-    where it has one, else one drawn from the seed.
+    where it has one, else one drawn from the seed. index: of one of its images; without, what any of them measured.
     """
+    if index is not None and scan.masks is not None:
+        return scan.masks(index), []
     if scan.mask is not None:
         drawn = [entry for entry in entries(Recon) if entry.name in ("mask_kind", "axis", "center_fraction")]
         flags = ", ".join(flag_of(entry) for entry in drawn if getattr(settings, entry.name) != entry.default)
@@ -48,6 +50,11 @@ def sampling(scan: Scan, settings: Recon) -> tuple[np.ndarray, list[str]]:
     accel = 8.0 if settings.accel is None else settings.accel
     options = settings.mask_kind, settings.axis, settings.center_fraction, settings.seed
     return make_mask((scan.rows, scan.cols), accel, *options, limits=scan.limits), []
+
+
+def noise_of(scan: Scan) -> Tensor | float | None:
+    """What the scan knows of its noise, for `prepare`."""
+    return torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
 
 
 class Prepared(NamedTuple):
@@ -62,10 +69,13 @@ class Prepared(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """Magnitudes (batch, rows, cols) float32 in the data's units and the deviation of their error to expect, or None."""
+    """Magnitudes (batch, rows, cols) float32 in the data's units, the deviation of their error to expect, or None, and the
+    phase of the mean over draws in radians.
+    """
 
     images: np.ndarray
     std: np.ndarray | None
+    phase: np.ndarray
 
 
 def prepare(
@@ -75,12 +85,14 @@ def prepare(
     outside: Tensor | None = None,
     coil_maps: Tensor | None = None,
     noise: Tensor | float | None = None,
+    calibration: Tensor | None = None,
 ) -> Prepared:
     """The Cartesian measurement of k-space (batch, coils, rows, cols) complex.
 
     mask: bool, broadcastable to (rows, cols), what was measured; outside: likewise, where nothing was encoded. coil_maps
     (batch, coils, rows, cols): estimated where there are several coils and none are given. noise: deviation of the noise in
-    each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without.
+    each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without. calibration:
+    k-space like kspace that coil maps are estimated from, zero where not measured.
     """
     mask = measured(mask, outside)
     scales, found, mapped = [], [], []
@@ -88,7 +100,8 @@ def prepare(
         normalised, scale = normalised_kspace(one * mask)
         scales.append(scale)
         found.append(estimate_noise(normalised, mask, noise, 1 / scale))
-        mapped.append(map_coils(normalised, mask, None if coil_maps is None else coil_maps[index]))
+        given, lines = (None if item is None else item[index] for item in (coil_maps, calibration))
+        mapped.append(map_coils(normalised, mask, given, lines))
     sources = [one.maps.source for one in mapped]
     measurement = Cartesian(
         torch.stack([one.kspace for one in mapped]),
@@ -111,12 +124,18 @@ class Mapped(NamedTuple):
     rest: Tensor | None = None
 
 
-def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Mapped:
-    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 12 coils become virtual ones."""
+def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, calibration: Tensor | None = None) -> Mapped:
+    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 12 coils become virtual ones.
+
+    calibration: likewise, lines to estimate from in place of those of kspace.
+    """
     if len(kspace) == 1 and coil_maps is None:
         return Mapped(kspace, CoilMaps(None, "none"))
     few = compressed(kspace)
     kspace, rest = (kspace, None) if few is None else (few.kspace, few.rest)
+    if coil_maps is None and calibration is not None:
+        lines = calibration if few is None else torch.einsum("vc,cyx->vyx", few.matrix, calibration)
+        return Mapped(kspace, estimate_coil_maps(lines, lines.abs().amax(0) > 0), rest)
     if coil_maps is None:
         return Mapped(kspace, estimate_coil_maps(kspace, mask), rest)
     coil_maps = coil_maps.to(kspace.dtype)
@@ -194,7 +213,8 @@ def finish(
         found = None if draws.support is None else draws.support[index]
         sigma = noise[index].sigma * unit if noise else 0.0
         stds.append(calibrate(std, error, sigma, None if found is None else found.error()))
-    return Finished(np.stack(images), np.stack(stds) if stds else None)
+    phase = np.stack([torch.view_as_real(drawn.mean(0) + 0j).cpu().numpy() for drawn in draws.images])
+    return Finished(np.stack(images), np.stack(stds) if stds else None, np.arctan2(phase[..., 1], phase[..., 0]))
 
 
 def zero_filled(prepared: Prepared) -> np.ndarray:

@@ -4,6 +4,7 @@ Command lines, Python's keywords, the bundles' ids, the fingerprint in the sidec
 tested against, these classes.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.scan import Reading, Scan
 
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 SR_METHODS = ("d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos")
@@ -146,13 +148,24 @@ class Recon(SlicedSettings):
     samples: int | None = option(None, "Draws, whose mean is taken.", least=1)
     trust: str | None = option(None, "Measured lines withheld as a test.", choices=tuple(TRUST_FOLDS))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
+    frames: str | None = option(None, "Of a series: a:b, a:b:c or one number.")
+    complex: bool = option(False, "Write the phase too, in radians.")
     crop: bool = option(True, "Remove readout oversampling.")
+    key: str | None = option(None, "Name of the k-space in a file of several arrays.")
+    axes: str | None = option(None, "Its axes in their order, such as coils,rows,cols.")
+    voxel: str | None = option(None, "Row, column and slice spacing in mm, such as 1,1,4, where the file has none.")
+    measurement: int | None = option(None, "Which of several in one file, from 1; the last if left out.", least=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, value in QUALITIES[self.quality].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        self.reading()
+
+    def reading(self) -> Reading:
+        """How files are read; InputError for axes or a voxel size that cannot be."""
+        return Reading(self.crop, self.key, self.axes, None if self.voxel is None else voxel_of(self.voxel), self.measurement)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +213,25 @@ class Restore(Settings):
 TASKS: dict[str, type[Settings]] = {"recon": Recon, "sr": SuperResolve, "restore": Restore}
 
 
-def chosen_slices(name: str, count: int, slices: str | None) -> range:
+def voxel_of(text: str) -> tuple[float, float, float]:
+    """Three sizes in mm from their text; InputError for others."""
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError:
+        first = second = third = 0.0
+    if not all(0 < size < math.inf for size in (first, second, third)):
+        raise InputError(f"--voxel {text}: three positive numbers in mm are needed, such as 1,1,4")
+    return first, second, third
+
+
+def chosen_images(scan: Scan, settings: Recon) -> list[int]:
+    """Numbers of the images of the chosen frames and slices, frame after frame."""
+    slices = chosen_slices(scan.name, scan.slices, settings.slices)
+    frames = chosen_slices(scan.name, scan.frames, settings.frames, "--frames")
+    return [frame * scan.slices + index for frame in frames for index in slices]
+
+
+def chosen_slices(name: str, count: int, slices: str | None, flag: str = "--slices") -> range:
     """Indices out of `count` for a:b, a:b:c, one number, or None for all; InputError, that names the file, for others."""
     if slices is None:
         return range(count)
@@ -211,9 +242,9 @@ def chosen_slices(name: str, count: int, slices: str | None) -> range:
             index = slice(int(slices), int(slices) + 1 or None)
         chosen = range(count)[index]
     except (ValueError, TypeError) as error:
-        raise InputError(f"--slices {slices}: write one number, a:b or a:b:c") from error
+        raise InputError(f"{flag} {slices}: write one number, a:b or a:b:c") from error
     if not chosen:
-        raise InputError(f"{name}: --slices {slices} leaves none of its {count} slices")
+        raise InputError(f"{name}: {flag} {slices} leaves none of its {count} {flag[2:]}")
     return chosen
 
 

@@ -19,7 +19,14 @@ def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
             array = maps[index] if maps.ndim == 4 else maps[()]
     except (OSError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: no readable dataset coil_maps for slice {index}") from error
-    return checked_coil_maps(array, scan, str(path))
+    return np.asarray(array)
+
+
+def coil_maps_of(scan: Scan, path: str | Path | None, index: int) -> np.ndarray | None:
+    """Checked maps of an image: of the file `path`, or else of the scan's own file, or None."""
+    if path is not None:
+        return checked_coil_maps(read_coil_maps(path, scan, index % scan.slices), scan, str(path))
+    return None if scan.coil_maps is None else checked_coil_maps(scan.coil_maps(index), scan, scan.name)
 
 
 def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> np.ndarray:

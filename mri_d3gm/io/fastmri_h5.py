@@ -11,7 +11,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
 from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import lines_of, outside_is_sampled, sampling_of
-from mri_d3gm.io.scan import Limits, Scan, remove_oversampling
+from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
@@ -57,13 +57,13 @@ def is_fastmri(path: Path) -> bool:
         return "kspace" in file
 
 
-def read_fastmri(path: Path, crop: bool = True) -> Scan:
-    """Check a file and describe it; crop=False keeps readout oversampling. InputError for what cannot be used."""
+def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
+    """Check a file and describe it; InputError for what cannot be used."""
     name = str(path)
     with _opened(path) as file:
         kspace = _kspace(file, name)
         rows, cols = kspace.shape[-2:]
-        kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, crop)
+        kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, how.crop)
         first = _first_signal(kspace, name)
         mask = _mask(file, name, rows, cols)
         if limits is not None and outside_is_sampled(first, limits):

@@ -11,16 +11,14 @@ from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import lines_of, sampling_of
-from mri_d3gm.io.scan import Scan
+from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
 
 class ScanReader(NamedTuple):
-    """A format: whether a file's content is of it, reading it (path, whether readout oversampling is removed), and the endings
-    by which its files are found in folders.
-    """
+    """A format: whether a file's content is of it, reading it, and the endings by which its files are found in folders."""
 
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, bool], Scan]
+    read: Callable[[Path, Reading], Scan]
     endings: tuple[str, ...]
 
 
@@ -32,18 +30,15 @@ def scan_endings() -> tuple[str, ...]:
     return tuple(ending for reader in SCAN_READERS.values() for ending in reader.endings)
 
 
-def open_scan(path: str | Path, crop: bool = True) -> Scan:
-    """Check and describe a file by the first of SCAN_READERS that knows its content; InputError for what cannot be used.
-
-    crop=False keeps readout oversampling.
-    """
+def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
+    """Check and describe a file by the first of SCAN_READERS that knows its content; InputError for what cannot be used."""
     if Path(path).is_file():
         with reading(path), open(path, "rb"):
             pass
     for reader in SCAN_READERS.values():
         if reader.recognises(Path(path)):
-            return reader.read(Path(path), crop)
-    return read_fastmri(Path(path), crop)  # which says what is wrong
+            return reader.read(Path(path), how)
+    return read_fastmri(Path(path), how)  # which says what is wrong
 
 
 def scan_of_array(

@@ -1,8 +1,9 @@
 """A scan before its data are read: what every reader of k-space returns."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,16 +11,41 @@ Limits = tuple[int, int] | None
 
 
 @dataclass(frozen=True)
-class Scan:
-    """Cartesian k-space, slice by slice.
+class Reading:
+    """How a file is read, where it leaves a choice.
 
-    name: for messages. slices, coils, rows, cols: what `read(slice)` returns, (coils, rows, cols) complex64, readout
-    oversampling removed; recon_shape: (rows, cols) of the image that is written, the central part. mask: bool (1, cols),
-    (rows, 1) or (rows, cols) of an undersampled scan, None of a fully sampled one; limits: (first, end) columns that were
-    encoded, None for all. voxel_mm: (row, column, slice spacing); affine: from (column, row, slice) of the image to mm (RAS);
-    position_known: whether that is the patient's. files: what was read, for hashing. read_reference: the file's own
-    reconstruction of a slice, recon_shape float32, or None; noise: a noise scan (coils, samples) complex, the deviation of the
-    noise, or None.
+    crop: remove readout oversampling. key: name of the k-space in a file of several arrays. axes: names of its axes, such as
+    "coils,rows,cols", of AXES. voxel_mm: (row, column, slice spacing) where the file holds none. measurement: which of several
+    in one file, from 1; the last if None.
+    """
+
+    crop: bool = True
+    key: str | None = None
+    axes: str | None = None
+    voxel_mm: tuple[float, float, float] | None = None
+    measurement: int | None = None
+
+
+PLAIN = Reading()
+AXES = ("rows", "cols", "slices", "coils", "frames", "other")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Cartesian k-space, image by image.
+
+    name: for messages. Images are numbered frame after frame, and in a frame slice after slice: frame * slices + slice.
+    coils, rows, cols: what `read(image)` returns, (coils, rows, cols) complex64, readout oversampling removed; recon_shape:
+    (rows, cols) of the image that is written, the central part. mask: bool (1, cols), (rows, 1) or (rows, cols) of an
+    undersampled scan, None of a fully sampled one; masks: that of an image where images differ, and mask is what any of them
+    measured. limits: (first, end) columns that were encoded, None for all. voxel_mm: (row, column, slice spacing); affine: from
+    (column, row, slice) of the image to mm (RAS); position_known: whether that is the patient's. files: what was read, for
+    hashing. read_reference: the file's own reconstruction of an image, recon_shape float32, or None; noise: a noise scan
+    (coils, samples) complex, the deviation of the noise, or None. frame_axis: what frames are (repetition, phase, echo);
+    time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone, as
+    `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils, rows, cols) of an image. parts: of a file
+    with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is the first. facts: what
+    the file says of itself, by name, for `info`.
     """
 
     name: str
@@ -39,6 +65,14 @@ class Scan:
     read_reference: Callable[[int], np.ndarray] | None = None
     noise: np.ndarray | float | None = None
     position_known: bool = False
+    frames: int = 1
+    frame_axis: str = ""
+    time_step: float | None = None
+    masks: Callable[[int], np.ndarray] | None = None
+    calibration: Callable[[int], np.ndarray] | None = None
+    coil_maps: Callable[[int], np.ndarray] | None = None
+    parts: Mapping[str, "Scan"] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def outside(self) -> np.ndarray | None:
         """Columns that were not encoded, (1, cols) bool; None where all were."""
@@ -67,7 +101,7 @@ def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
 
 
 def read_reference(scan: Scan, index: int) -> np.ndarray | None:
-    """Reference magnitude of one slice, recon_shape float32; None where the scan is undersampled.
+    """Reference magnitude of one image, recon_shape float32; None where the scan is undersampled.
 
     The file's own reconstruction where it holds one of that shape, else the root sum of squares of the full k-space.
     """

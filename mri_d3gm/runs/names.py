@@ -15,16 +15,25 @@ from mri_d3gm.io.save_image import WRITERS
 
 
 class Outputs(NamedTuple):
-    """Names of one run's files; the first is the result, std and preview None where the task writes none."""
+    """Names of one run's files; the first is the result, those None that the task does not write."""
 
     result: Path
     sidecar: Path
     std: Path | None = None
     preview: Path | None = None
+    phase: Path | None = None
 
     def files(self) -> list[Path]:
         """All of them."""
         return [name for name in self if name is not None]
+
+    def of_part(self, entities: str) -> "Outputs":
+        """Those of one of several results, with BIDS entities (echo-1) in their names; the same for none."""
+        if not entities:
+            return self
+        stem = without_ending(self.result)
+        named = (None if name is None else name.with_name(f"{stem}_{entities}{name.name[len(stem) :]}") for name in self)
+        return Outputs(*named)  # type: ignore[arg-type]
 
 
 def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
@@ -37,8 +46,8 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
         raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
     else:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
-    result, sidecar, std, preview = (Path(stem + end) for end in (written, ".json", f"_std{written}", "_preview.png"))
-    return Outputs(result, sidecar, std, preview)
+    endings = (written, ".json", f"_std{written}", "_preview.png", f"_phase{written}")
+    return Outputs(*(Path(stem + ending) for ending in endings))
 
 
 def input_endings() -> tuple[str, ...]:

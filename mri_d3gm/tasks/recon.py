@@ -11,7 +11,7 @@ import torch
 
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
-from mri_d3gm.io.coil_maps import read_coil_maps
+from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
@@ -26,7 +26,7 @@ from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
-from mri_d3gm.settings import LEARNED, Recon, chosen_slices
+from mri_d3gm.settings import LEARNED, Recon, chosen_images, chosen_slices
 
 POOR_FIT, POOR_MAPS = 0.9, 0.9
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
@@ -34,12 +34,13 @@ ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
 
 class Reconstruction(NamedTuple):
-    """Arrays (slices, rows, cols) float32 in the data's units, on the grid of `affine` (from column, row, slice to mm, RAS),
-    and the record that the sidecar holds.
+    """Arrays (slices, rows, cols), or (frames, slices, rows, cols) of several frames, float32 in the data's units, phase in
+    radians, on the grid of `affine` (from column, row, slice to mm, RAS), and the record that the sidecar holds.
     """
 
     volume: np.ndarray
     std: np.ndarray | None
+    phase: np.ndarray
     zero_filled: np.ndarray
     reference: np.ndarray | None
     affine: np.ndarray
@@ -51,6 +52,7 @@ class Slice(NamedTuple):
 
     image: np.ndarray
     std: np.ndarray | None
+    phase: np.ndarray
     zero_filled: np.ndarray
     reference: np.ndarray | None
     facts: dict[str, Any] | None
@@ -72,16 +74,16 @@ def reconstruct(
     InputError for what cannot be used.
     """
     started = time.monotonic()
-    chosen = chosen_slices(scan.name, scan.slices, settings.slices)
-    mask, _ = pipeline.sampling(scan, settings)
+    chosen = chosen_images(scan, settings)
     network = load(settings) if network is None and settings.method in LEARNED else network
     memory = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
     threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), memory)
 
     def one(index: int, **parallel: Any) -> Slice:
-        maps = read_coil_maps(settings.coil_maps, scan, index) if settings.coil_maps else None
+        maps = coil_maps_of(scan, settings.coil_maps, index)
         if coil_maps is not None:
-            maps = coil_maps[index] if coil_maps.ndim == 4 else coil_maps
+            maps = coil_maps[index % len(coil_maps)] if coil_maps.ndim == 4 else coil_maps
+        mask, _ = pipeline.sampling(scan, settings, index)
         return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, solve=solve, **parallel)
 
     return assemble(scan, settings, each(one, chosen, threads, progress), time.monotonic() - started)
@@ -90,7 +92,9 @@ def reconstruct(
 def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: float) -> Reconstruction:
     """The volume of all chosen slices in their order, scored where there is a reference, and its record."""
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
-    volume, zero_filled = (np.stack([getattr(one, name) for one in slices]) for name in ("image", "zero_filled"))
+    volume, zero_filled, phase = (
+        np.stack([getattr(one, name) for one in slices]) for name in ("image", "zero_filled", "phase")
+    )
     std = None
     if any(one.std is not None for one in slices):
         std = np.stack([np.zeros_like(one.image) if one.std is None else one.std for one in slices])
@@ -99,7 +103,13 @@ def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: floa
     record = describe(scan, settings, slices) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record |= {"Metrics": scores(reference, volume), "MetricsZeroFilled": scores(reference, zero_filled)}
-    return Reconstruction(volume, std, zero_filled, reference, slices_of(scan.affine, chosen), record)
+
+    def framed(array: np.ndarray) -> np.ndarray:
+        return array if scan.frames == 1 else array.reshape(-1, len(chosen), *array.shape[1:])
+
+    std, reference = (None if array is None else framed(array) for array in (std, reference))
+    affine = slices_of(scan.affine, chosen)
+    return Reconstruction(framed(volume), std, framed(phase), framed(zero_filled), reference, affine, record)
 
 
 def reconstruct_slice(
@@ -118,7 +128,7 @@ def reconstruct_slice(
     data, reference = scan.read(index), read_reference(scan, index)
     if not (data * mask).any():
         return empty_slice(scan, reference)
-    prepared = prepare_slice(scan, data, mask, coil_maps)
+    prepared = prepare_slice(scan, data, mask, coil_maps, None if scan.calibration is None else scan.calibration(index))
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = (solve or pipeline.solve)(
         measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
@@ -129,12 +139,12 @@ def reconstruct_slice(
 def empty_slice(scan: Scan, reference: np.ndarray | None) -> Slice:
     """A slice of zeros, of which nothing is said."""
     empty = np.zeros(scan.recon_shape, np.float32)
-    return Slice(empty, None, empty, reference, None)
+    return Slice(empty, None, empty, empty, reference, None)
 
 
 def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, reference: np.ndarray | None) -> Slice:
     """A solved batch of one, cropped, and what the sidecar tells of it; noise and residual in the data's units."""
-    images, std = pipeline.finish(draws, prepared.scale, prepared.noise)
+    images, std, phases = pipeline.finish(draws, prepared.scale, prepared.noise)
     scale, measurement, maps = float(prepared.scale[0]), prepared.measurement, prepared.map_sources[0]
     second = draws.second[0] if draws.second else SecondLook(0, False)
     if second.coarser:
@@ -149,26 +159,34 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
     }
-    image, zero_filled = (cropped(array[0], scan) for array in (images, pipeline.zero_filled(prepared)))
-    return Slice(image, None if std is None else cropped(std[0], scan), zero_filled, reference, facts)
+    image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))
+    return Slice(image, None if std is None else cropped(std[0], scan), phase, zero_filled, reference, facts)
 
 
-def prepare_slice(scan: Scan, data: np.ndarray, mask: np.ndarray, coil_maps: np.ndarray | None = None) -> pipeline.Prepared:
+def prepare_slice(
+    scan: Scan,
+    data: np.ndarray,
+    mask: np.ndarray,
+    coil_maps: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
+) -> pipeline.Prepared:
     """K-space (coils, rows, cols) of a scan under a mask as a batch of one, with what the scan knows of noise and coverage."""
     outside = scan.outside()
-    noise = torch.from_numpy(scan.noise) if isinstance(scan.noise, np.ndarray) else scan.noise
     return pipeline.prepare(
         torch.from_numpy(data)[None],
         torch.from_numpy(mask),
         outside=None if outside is None else torch.from_numpy(outside),
         coil_maps=None if coil_maps is None else torch.as_tensor(coil_maps)[None],
-        noise=noise,
+        noise=pipeline.noise_of(scan),
+        calibration=None if calibration is None else torch.from_numpy(calibration)[None],
     )
 
 
 def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:
     """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
     mask, warnings = pipeline.sampling(scan, settings)
+    masks = [mask] if scan.masks is None else map(scan.masks, chosen_images(scan, settings))
+    accels = [achieved_accel(one, scan.limits) for one in masks]
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     facts = [one.facts for one in slices if one.facts is not None]
     noise = noise_record(facts)
@@ -185,11 +203,12 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         **made,
         "Sampling": {
             "FromFile": scan.mask is not None,
-            "AccelerationAchieved": round(achieved_accel(mask, scan.limits), 3),
+            "AccelerationAchieved": round(float(np.mean(accels)), 3),
             "CentreLines": list(center_lines(mask)),
         },
         "Coils": scan.coils,
-        "Slices": len(slices),
+        "Slices": len(chosen),
+        "Frames": len(slices) // len(chosen),
         "EmptySlices": len(slices) - len(facts),
         "Evaluations": max((fact["evaluations"] for fact in facts), default=0),
         "Draws": settings.samples if settings.method == "d3gm" else 1,
@@ -278,9 +297,15 @@ def reconstruct_file(
 
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
-    scan = open_scan(path, settings.crop)
-    work = partial(reconstruct, scan, settings, progress=progress)
-    return once(names, settings, scan.files, work, lambda result: write(result, scan, names), overwrite)
+    scan = open_scan(path, settings.reading())
+    parts: dict[str, Scan] = dict(scan.parts) or {"": scan}
+    done = []
+    for entities, part in parts.items():
+        named = names.of_part(entities)
+        work = partial(reconstruct, part, settings, progress=progress)
+        done.append(once(named, settings, part.files, work, partial(write, scan=part, names=named), overwrite))
+    record, before = done[0][0], all(there for _, there in done)
+    return (record | {"Parts": list(parts)} if scan.parts else record), before
 
 
 def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
@@ -291,23 +316,32 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
     code = 1 if scan.position_known else 2
 
     def save(name: Path, array: np.ndarray, text: str) -> None:
-        save_image(name, Image(array.transpose(2, 1, 0), result.affine, (), ""), code, text)
+        save_image(name, Image(array.T, result.affine, (), "", scan.time_step), code, text)
 
     save(names.result, volume, description)
     if names.std is not None and result.std is not None:
         save(names.std, result.std, "expected std of the error; " + description)
-    filled = np.flatnonzero(volume.any((1, 2)))
-    middle = int(filled[np.abs(filled - len(volume) // 2).argmin()]) if len(filled) else 0
-    panels = {"zero-filled": result.zero_filled[middle], record["Method"]: volume[middle]}
-    if result.std is not None:
-        panels["std"] = result.std[middle]
-    if result.reference is not None:
-        panels["reference"] = result.reference[middle]
-        panels["error"] = np.abs(volume[middle] - result.reference[middle])
+    if names.phase is not None and record["Options"]["complex"]:
+        save(names.phase, result.phase, "phase in radians; " + description)
     if names.preview is not None:
-        write_preview(names.preview, panels, f"{record['Input']['File']}  {description}", scan.voxel_mm[:2])
+        title = f"{record['Input']['File']}  {description}"
+        write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2])
     write_sidecar(names.sidecar, record)
     return record
+
+
+def panels_of(result: Reconstruction) -> dict[str, np.ndarray]:
+    """Pictures (rows, cols) of a preview, by title: of the filled image that is nearest to the middle."""
+    names = {"zero_filled": "zero-filled", "volume": result.record["Method"], "std": "std", "reference": "reference"}
+    every = {title: getattr(result, name) for name, title in names.items() if getattr(result, name) is not None}
+    images = {title: array.reshape(-1, *array.shape[-2:]) for title, array in every.items()}
+    shown = images[result.record["Method"]]
+    filled = np.flatnonzero(shown.any((1, 2)))
+    middle = int(filled[np.abs(filled - len(shown) // 2).argmin()]) if len(filled) else 0
+    panels = {title: array[middle] for title, array in images.items()}
+    if result.reference is not None:
+        panels["error"] = np.abs(panels[result.record["Method"]] - panels["reference"])
+    return panels
 
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:

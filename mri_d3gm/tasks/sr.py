@@ -151,7 +151,7 @@ def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -
 
 def finished_slice(scale: np.ndarray, draws: Draws, reference: np.ndarray | None, signed: bool = False) -> Slice:
     """A solved batch of one; scale as in `pipeline.Prepared`, signed as in `pipeline.finish`."""
-    images, std = pipeline.finish(draws, scale, calibrate=None, signed=signed)
+    images, std, _ = pipeline.finish(draws, scale, calibrate=None, signed=signed)
     residual = None if draws.residual is None else float(draws.residual[0] * scale[0])
     return Slice(images[0], None if std is None else std[0], reference, residual, draws.evaluations)
 

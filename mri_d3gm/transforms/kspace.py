@@ -16,48 +16,50 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
-from mri_d3gm.io.coil_maps import read_coil_maps
+from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
-from mri_d3gm.io.scan import Scan, read_reference
+from mri_d3gm.io.scan import PLAIN, Reading, Scan, read_reference
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.physics.cartesian import measured
 from mri_d3gm.physics.noise import estimate_noise
 from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint
-from mri_d3gm.pipeline import map_coils, sampling
-from mri_d3gm.settings import Recon, chosen_slices
+from mri_d3gm.pipeline import map_coils, noise_of, sampling
+from mri_d3gm.settings import Recon, chosen_images
 from mri_d3gm.transforms.keys import Data, each_key
 
 
 @lru_cache(maxsize=4)
-def _opened(path: str, crop: bool, _: tuple[Stamp, ...]) -> Scan:
-    return open_scan(path, crop)
+def _opened(path: str, how: Reading, _: tuple[Stamp, ...]) -> Scan:
+    return open_scan(path, how)
 
 
-def scan_of(data: Data, crop: bool = True) -> Scan:
+def scan_of(data: Data, how: Reading = PLAIN) -> Scan:
     """The scan of an item: of its path, described once while the file stays as it is, or of its arrays."""
     if "path" in data:
-        return _opened(str(data["path"]), crop, stamps([data["path"]]))
+        return _opened(str(data["path"]), how, stamps([data["path"]]))
     mask = data.get("mask")
     return scan_of_array(np.asarray(data["kspace"])[None], None if mask is None else np.asarray(mask))
 
 
 def slice_items(path: str, settings: Recon) -> list[dict[str, Any]]:
-    """One {path, slice} for each chosen slice of a file."""
-    scan = scan_of({"path": path}, settings.crop)
-    return [{"path": path, "slice": index} for index in chosen_slices(scan.name, scan.slices, settings.slices)]
+    """One {path, slice} for each chosen image of a file, which number them as `io.scan.Scan` does."""
+    scan = scan_of({"path": path}, settings.reading())
+    return [{"path": path, "slice": index} for index in chosen_images(scan, settings)]
 
 
 class LoadKspaced(Transform):
-    """{path, slice} to kspace and reference; one slice is read, never the volume."""
+    """{path, slice} to kspace, reference, and calibration where the scan has such lines; the volume is never read."""
 
-    def __init__(self, crop: bool = True) -> None:
-        self.crop = crop
+    def __init__(self, how: Reading = PLAIN) -> None:
+        self.how = how
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        scan = scan_of(data, self.crop)
-        loaded = dict(data) | {"kspace": torch.from_numpy(scan.read(data["slice"]))}
-        reference = read_reference(scan, data["slice"])
+        scan, index = scan_of(data, self.how), data["slice"]
+        loaded = dict(data) | {"kspace": torch.from_numpy(scan.read(index))}
+        reference = read_reference(scan, index)
+        if scan.calibration is not None:
+            loaded["calibration"] = torch.from_numpy(scan.calibration(index))
         return loaded if reference is None else loaded | {"reference": torch.from_numpy(np.ascontiguousarray(reference))}
 
 
@@ -72,13 +74,14 @@ class UndersampleKspaced(Transform):
         center_fraction: float | None = None,
         *,
         seed: int = 0,
-        crop: bool = True,
+        how: Reading = PLAIN,
     ) -> None:
-        self.settings = Recon(accel=accel, mask_kind=kind, axis=axis, center_fraction=center_fraction, seed=seed, crop=crop)
+        self.settings = Recon(accel=accel, mask_kind=kind, axis=axis, center_fraction=center_fraction, seed=seed)
+        self.how = how
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        scan = scan_of(data, self.settings.crop)
-        mask, outside = torch.from_numpy(sampling(scan, self.settings)[0]), scan.outside()
+        scan = scan_of(data, self.how)
+        mask, outside = torch.from_numpy(sampling(scan, self.settings, data.get("slice", 0))[0]), scan.outside()
         d = dict(data)
         if outside is not None:
             d["outside"] = torch.from_numpy(outside)
@@ -106,28 +109,34 @@ class NormaliseKspaced(MapTransform):
 
 
 class NoiseEstimated(Transform):
-    """kspace and mask to noise: sigma of each real and imaginary part in kspace's units, source, reliable."""
+    """kspace and mask to noise: sigma of each real and imaginary part in kspace's units, source, reliable; what the scan knows
+    of it counts first.
+    """
+
+    def __init__(self, how: Reading = PLAIN) -> None:
+        self.how = how
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
+        known = noise_of(scan_of(data, self.how))
         with one_thread():
-            return dict(data) | {"noise": asdict(estimate_noise(data["kspace"], data["mask"]))}
+            found = estimate_noise(data["kspace"], data["mask"], known, 1 / float(data.get("scale", 1)))
+        return dict(data) | {"noise": asdict(found)}
 
 
 class CoilMapsd(Transform):
-    """kspace and mask to coil_maps, estimated or from `file` (dataset coil_maps, (coils, rows, cols) or per slice); crop as
-    in `LoadKspaced`. They come with second_maps, zeros where one set explains the scan. More than 12 coils become virtual ones
-    and what these leave, rest.
+    """kspace and mask to coil_maps: those of `file` (dataset coil_maps, (coils, rows, cols) or per slice), those of the scan's
+    own file, or estimated, from calibration where there is one. They come with second_maps, zeros where one set explains the
+    scan. More than 12 coils become virtual ones and what these leave, rest.
     """
 
-    def __init__(self, file: str | None = None, crop: bool = True) -> None:
-        self.file, self.crop = file, crop
+    def __init__(self, file: str | None = None, how: Reading = PLAIN) -> None:
+        self.file, self.how = file, how
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        kspace, given = data["kspace"], None
-        if self.file is not None:
-            given = torch.from_numpy(read_coil_maps(self.file, scan_of(data, self.crop), data.get("slice", 0)))
+        maps = coil_maps_of(scan_of(data, self.how), self.file, data.get("slice", 0))
         with one_thread():
-            mapped = map_coils(kspace, data["mask"], given)
+            given = None if maps is None else torch.from_numpy(maps)
+            mapped = map_coils(data["kspace"], data["mask"], given, data.get("calibration"))
         found = {"kspace": mapped.kspace, "coil_map_source": mapped.maps.source}
         if mapped.maps.maps is not None:
             second = mapped.maps.second

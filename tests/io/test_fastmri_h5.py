@@ -5,7 +5,7 @@ from scans import fft2c, header, phantom, write_scan
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
-from mri_d3gm.io.scan import cropped, read_reference
+from mri_d3gm.io.scan import Reading, cropped, read_reference
 
 
 def image_of(kspace: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_readout_oversampling_is_removed_and_can_be_kept(tmp_path) -> None:
     scan = open_scan(path)
     assert scan.oversampled and scan.rows == 48 and scan.voxel_mm == pytest.approx((2, 1.5, 4))
     np.testing.assert_allclose(image_of(scan.read(0))[0].real, phantom()[0], atol=1e-5)
-    kept = open_scan(path, crop=False)
+    kept = open_scan(path, Reading(crop=False))
     assert not kept.oversampled and kept.read(0).shape == (1, 96, 40)
     assert cropped(padded[0], kept).shape == (96, 40)
 
