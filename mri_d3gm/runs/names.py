@@ -46,7 +46,7 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
         raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
     else:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
-    endings = (written, ".json", f"_std{written}", "_preview.png", f"_phase{written}")
+    endings = (written, ".json", f"_std{written}", "_preview.png")
     return Outputs(*(Path(stem + ending) for ending in endings))
 
 

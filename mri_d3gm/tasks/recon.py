@@ -79,11 +79,13 @@ def reconstruct(
     memory = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
     threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), memory)
 
+    shared, _ = pipeline.sampling(scan, settings)
+
     def one(index: int, **parallel: Any) -> Slice:
         maps = coil_maps_of(scan, settings.coil_maps, index)
         if coil_maps is not None:
             maps = coil_maps[index % len(coil_maps)] if coil_maps.ndim == 4 else coil_maps
-        mask, _ = pipeline.sampling(scan, settings, index)
+        mask = shared if scan.masks is None else scan.masks(index)
         return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, solve=solve, **parallel)
 
     return assemble(scan, settings, each(one, chosen, threads, progress), time.monotonic() - started)
@@ -346,4 +348,5 @@ def panels_of(result: Reconstruction) -> dict[str, np.ndarray]:
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:
     """Names for an input: X_recon.nii.gz and so on in a folder, or those of a name ending in .nii.gz."""
-    return volume_names(path, output, "recon")
+    names = volume_names(path, output, "recon")
+    return names._replace(phase=names.of_part("phase").result)
