@@ -130,7 +130,7 @@ def _geometry(
         for axis, size in enumerate((rows, cols))
     ]
     voxel = (sizes[0][0], sizes[1][0], recon.fov[2] / recon.matrix[2])
-    limits = encoded_columns(header.limits, cols)
+    limits = encoded_columns(header.lines, cols)
     kept = sizes[0][1] if crop else rows
     return kept, (kept, sizes[1][1] if crop else cols), voxel, limits, []
 

@@ -1,4 +1,4 @@
-"""The ISMRMRD header of a fastMRI file: matrix, field of view, limits.
+"""The ISMRMRD header of raw data and of fastMRI files: matrix, field of view, limits.
 
 The few elements are read by name: the package ismrmrd parses a whole header or nothing, and older files lack elements that it
 demands, such as trajectory.
@@ -17,26 +17,74 @@ class Space(NamedTuple):
     fov: tuple[float, ...]
 
 
-class Header(NamedTuple):
-    """Encoded and reconstructed space, and (first, last, centre) of the first phase-encode axis or None."""
+Limits = tuple[int, int, int] | None  # (first, last, centre) of a counter
+
+
+class Encoding(NamedTuple):
+    """Encoded and reconstructed space; limits of lines (first phase-encode axis) and partitions (second), None where the header
+    has none; trajectory, in small letters; whether calibration lines are embedded in the scan; the fraction of the receivers'
+    bandwidth that noise fills.
+    """
 
     encoded: Space
     recon: Space
-    limits: tuple[int, int, int] | None
+    lines: Limits
+    partitions: Limits = None
+    trajectory: str = "cartesian"
+    embedded: bool = False
+    noise_bandwidth: float = 1.0
 
 
-def parse_header(xml: bytes | str) -> Header:
-    """Header from its XML; ValueError where it is not XML, in an unknown encoding, or lacks encodedSpace or reconSpace."""
+def parse_header(xml: bytes | str) -> Encoding:
+    """The first encoding of a header, from its XML; ValueError where it is not XML, in an unknown encoding, or lacks
+    encodedSpace or reconSpace.
+    """
+    return encoding_of(parse_xml(xml), 0)
+
+
+def parse_xml(xml: bytes | str) -> ET.Element:
+    """The root of a header; ValueError where it is not XML or in an unknown encoding."""
     try:
-        root = ET.fromstring(xml)
+        return ET.fromstring(xml)
     except Exception as error:  # besides ParseError, what codecs raise: LookupError, ValueError, UnicodeError
         raise ValueError("not readable XML") from error
-    encoded, recon = _space(root, "encodedSpace"), _space(root, "reconSpace")
-    step = root.find("{*}encoding/{*}encodingLimits/{*}kspace_encoding_step_1")
+
+
+def encoding_of(root: ET.Element, number: int) -> Encoding:
+    """The encoding `number`, from 0, of a header; ValueError where it lacks encodedSpace or reconSpace."""
+    every = root.findall("{*}encoding")
+    if number >= len(every):
+        raise ValueError(f"no encoding {number}")
+    found = every[number]
+    lines, partitions = (_limits(found.find(f"{{*}}encodingLimits/{{*}}kspace_encoding_step_{axis}")) for axis in (1, 2))
+    trajectory = (found.findtext("{*}trajectory") or "cartesian").strip().lower()
+    mode = (found.findtext("{*}parallelImaging/{*}calibrationMode") or "").strip().lower()
+    width = root.findtext("{*}acquisitionSystemInformation/{*}relativeReceiverNoiseBandwidth")
+    spaces = _space(found, "encodedSpace"), _space(found, "reconSpace")
+    return Encoding(*spaces, lines, partitions, trajectory, mode == "embedded", float(width) if width else 1.0)
+
+
+def facts_of(root: ET.Element) -> dict[str, str]:
+    """What a header says of scanner and sequence, by name; nothing of the patient."""
+    places = {
+        "vendor": "acquisitionSystemInformation/{*}systemVendor",
+        "model": "acquisitionSystemInformation/{*}systemModel",
+        "field (T)": "acquisitionSystemInformation/{*}systemFieldStrength_T",
+        "protocol": "measurementInformation/{*}protocolName",
+        "patient position": "measurementInformation/{*}patientPosition",
+        "TR (ms)": "sequenceParameters/{*}TR",
+        "TE (ms)": "sequenceParameters/{*}TE",
+        "acceleration": "encoding/{*}parallelImaging/{*}accelerationFactor/{*}kspace_encoding_step_1",
+    }
+    found = {name: " ".join((root.findtext("{*}" + place) or "").split()) for name, place in places.items()}
+    return {name: text for name, text in found.items() if text}
+
+
+def _limits(step: ET.Element | None) -> Limits:
     if step is None:
-        return Header(encoded, recon, None)
+        return None
     first, last, centre = (int(_text(step, key)) for key in ("minimum", "maximum", "center"))
-    return Header(encoded, recon, (first, last, centre))
+    return first, last, centre
 
 
 def _text(element: ET.Element, key: str) -> str:
@@ -46,8 +94,8 @@ def _text(element: ET.Element, key: str) -> str:
     return text
 
 
-def _space(root: ET.Element, kind: str) -> Space:
-    space = root.find(f"{{*}}encoding/{{*}}{kind}")
+def _space(encoding: ET.Element, kind: str) -> Space:
+    space = encoding.find(f"{{*}}{kind}")
     matrix, fov = (None, None) if space is None else (space.find("{*}matrixSize"), space.find("{*}fieldOfView_mm"))
     if matrix is None or fov is None:
         raise ValueError(f"no {kind}")
@@ -72,7 +120,7 @@ def fit_axis(size: int, encoded: tuple[int, float], recon: tuple[int, float]) ->
     return spacing, max(1, min(size, wanted))
 
 
-def encoded_columns(limits: tuple[int, int, int] | None, cols: int) -> tuple[int, int] | None:
+def encoded_columns(limits: Limits, cols: int) -> tuple[int, int] | None:
     """(first, end) columns inside the header's encoding limits, by fastMRI's rule; None where they are all."""
     if limits is None:
         return None

@@ -9,6 +9,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
 from mri_d3gm.io.image import reading
+from mri_d3gm.io.ismrmrd_raw import is_ismrmrd, read_ismrmrd
 from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import lines_of, sampling_of
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
@@ -22,7 +23,10 @@ class ScanReader(NamedTuple):
     endings: tuple[str, ...]
 
 
-SCAN_READERS = {"fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5"))}
+SCAN_READERS = {
+    "ISMRMRD": ScanReader(is_ismrmrd, read_ismrmrd, (".h5", ".mrd")),
+    "fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5")),
+}
 
 
 def scan_endings() -> tuple[str, ...]:

@@ -38,12 +38,12 @@ class Scan:
     coils, rows, cols: what `read(image)` returns, (coils, rows, cols) complex64, readout oversampling removed; recon_shape:
     (rows, cols) of the image that is written, the central part. mask: bool (1, cols), (rows, 1) or (rows, cols) of an
     undersampled scan, None of a fully sampled one; masks: that of an image where images differ, and mask is what any of them
-    measured. limits: (first, end) columns that were encoded, None for all. voxel_mm: (row, column, slice spacing); affine: from
-    (column, row, slice) of the image to mm (RAS); position_known: whether that is the patient's. files: what was read, for
-    hashing. read_reference: the file's own reconstruction of an image, recon_shape float32, or None; noise: a noise scan
-    (coils, samples) complex, the deviation of the noise, or None. frame_axis: what frames are (repetition, phase, echo);
-    time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone, as
-    `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils, rows, cols) of an image. parts: of a file
+    measured. limits, row_limits: (first, end) columns and rows that were encoded, None for all. voxel_mm: (row, column, slice
+    spacing); affine: from (column, row, slice) of the image to mm (RAS); position_known: whether that is the patient's. files:
+    what was read, for hashing. read_reference: the file's own reconstruction of an image, recon_shape float32, or None; noise:
+    a noise scan (coils, samples) complex, the deviation of the noise, or None. frame_axis: what frames are (repetition, phase,
+    echo); time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone,
+    as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils, rows, cols) of an image. parts: of a file
     with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is the first. facts: what
     the file says of itself, by name, for `info`.
     """
@@ -65,6 +65,7 @@ class Scan:
     read_reference: Callable[[int], np.ndarray] | None = None
     noise: np.ndarray | float | None = None
     position_known: bool = False
+    row_limits: Limits = None
     frames: int = 1
     frame_axis: str = ""
     time_step: float | None = None
@@ -75,11 +76,18 @@ class Scan:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def outside(self) -> np.ndarray | None:
-        """Columns that were not encoded, (1, cols) bool; None where all were."""
-        if self.limits is None:
+        """Entries that were not encoded, (1, cols) or (rows, cols) bool; None where all were."""
+        if self.limits is None and self.row_limits is None:
             return None
-        columns = np.arange(self.cols)
-        return ((columns < self.limits[0]) | (columns >= self.limits[1]))[None]
+        columns = _beyond(self.cols, self.limits)[None]
+        return columns if self.row_limits is None else columns | _beyond(self.rows, self.row_limits)[:, None]
+
+
+def _beyond(size: int, limits: Limits) -> np.ndarray:
+    """Places of an axis outside of limits, (size,) bool."""
+    first, end = limits or (0, size)
+    places = np.arange(size)
+    return (places < first) | (places >= end)
 
 
 def centre(array: np.ndarray, size: int, axis: int) -> np.ndarray:
@@ -93,11 +101,19 @@ def cropped(images: np.ndarray, scan: Scan) -> np.ndarray:
     return centre(centre(images, scan.recon_shape[0], -2), scan.recon_shape[1], -1)
 
 
+def fft1c(image: np.ndarray, axis: int) -> np.ndarray:
+    """Centred orthonormal FFT along an axis."""
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axes=axis), axis=axis, norm="ortho"), axes=axis)
+
+
+def ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
+    """Centred orthonormal inverse FFT along an axis."""
+    return np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, axes=axis), axis=axis, norm="ortho"), axes=axis)
+
+
 def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
     """K-space (..., all rows, cols) of the central `rows` rows of the image: centred orthonormal FFT along rows."""
-    image = np.fft.ifft(np.fft.ifftshift(kspace, axes=-2), axis=-2, norm="ortho")
-    image = centre(np.fft.fftshift(image, axes=-2), rows, -2)
-    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axes=-2), axis=-2, norm="ortho"), axes=-2)
+    return fft1c(centre(ifft1c(kspace, -2), rows, -2), -2)
 
 
 def read_reference(scan: Scan, index: int) -> np.ndarray | None:

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from io_files import header, phantom, to_kspace
 
-from mri_d3gm.io.header import Header, Space, parse_header
+from mri_d3gm.io.header import Encoding, Space, parse_header
 from mri_d3gm.io.open_scan import open_scan
 
 XML = header(32, 24)
-EXPECTED = Header(Space((32, 24, 1), (48, 36, 4)), Space((32, 24, 1), (48, 36, 4)), (0, 23, 12))
+EXPECTED = Encoding(Space((32, 24, 1), (48, 36, 4)), Space((32, 24, 1), (48, 36, 4)), (0, 23, 12))
 
 
 def declared(encoding: str) -> str:

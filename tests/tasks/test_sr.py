@@ -130,7 +130,12 @@ def test_the_slice_axis_may_come_first(tmp_path) -> None:
 def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
     path = write(tmp_path / "scan.nii.gz", landmark(16, 16))
     names = names_of(path, tmp_path / "out")
-    assert [name.name for name in names.files()] == ["scan_sr.nii.gz", "scan_sr.json", "scan_sr_std.nii.gz", "scan_sr_preview.png"]
+    assert [name.name for name in names.files()] == [
+        "scan_sr.nii.gz",
+        "scan_sr.json",
+        "scan_sr_std.nii.gz",
+        "scan_sr_preview.png",
+    ]
     settings = SuperResolve(method="cubic", scale=2)
     record, before = superresolve_file(path, settings, names)
     assert not before and superresolve_file(path, settings, names) == (json.loads(json.dumps(record)), True)

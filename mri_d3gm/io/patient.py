@@ -1,0 +1,99 @@
+"""Where the image of raw data lies in the patient, from the position and direction vectors of its readouts."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.nifti import affine_of
+
+if TYPE_CHECKING:
+    from mri_d3gm.io.readouts import Readouts, Sorted
+
+TO_RAS = np.array([-1.0, -1.0, 1.0])  # raw data count towards left, posterior and head
+UNEVEN = 0.05  # mm by which slices may be off even spacing before it is said
+
+
+class Place(NamedTuple):
+    """Slice counters in the order of their positions; whether that is the patient's; unit vectors of readout, phase encode and
+    across, the centre of the first slice or of the slab, and from slice to slice, all RAS in mm; what to say of them.
+    """
+
+    slices: tuple[int, ...]
+    known: bool
+    read: np.ndarray
+    phase: np.ndarray
+    normal: np.ndarray
+    centre: np.ndarray
+    step: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+def place(name: str, readouts: "Readouts", data: np.ndarray, thickness: float) -> Place:
+    """Where the readouts `data`, (n,) bool, are; thickness: mm of a slice, their distance where there is one or no position.
+
+    InputError for slices of several orientations.
+    """
+    counters = np.unique(readouts.slice[data])
+    firsts = np.array([np.flatnonzero(data & (readouts.slice == counter))[0] for counter in counters])
+    read, phase, normal = (_unit(vectors[firsts]) for vectors in (readouts.read, readouts.phase, readouts.normal))
+    normal = np.where(np.isnan(normal), np.cross(read, phase), normal)
+    position = readouts.position[firsts] * TO_RAS
+    flat = np.eye(3)
+    if not np.isfinite([read, phase, normal, position]).all() or _skewed(read[0], phase[0], normal[0]):
+        text = "no usable position and directions in the file: slices are ordered by their numbers"
+        step = thickness * flat[2]
+        return Place(tuple(counters.tolist()), False, flat[0], flat[1], flat[2], np.zeros(3), step, (text,))
+    frames = np.stack([read, phase, normal], 1)
+    if np.abs(frames - frames[0]).max() > 1e-3:
+        count = len(np.unique(np.round(normal, 2), axis=0))
+        raise InputError(f"{name}: slices of {count} orientations; only parallel slices make a volume")
+    order = np.argsort(position @ normal[0], kind="stable")
+    position, said = position[order], []
+    step = thickness * normal[0]
+    if len(counters) > 1:
+        step = (position[-1] - position[0]) / (len(counters) - 1)
+        off = np.abs(position - position[0] - np.arange(len(counters))[:, None] * step).max()
+        if np.linalg.norm(step) < 1e-3:
+            raise InputError(f"{name}: {len(counters)} slices lie at one position; they are no volume")
+        if off > UNEVEN:
+            said.append(f"slices are not evenly spaced: positions are up to {off:.2f} mm off")
+    slices = tuple(counters[order].tolist())
+    return Place(slices, True, read[0], phase[0], normal[0], position[0], step, tuple(said))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors (n, 3) in RAS, NaN for what is none."""
+    with np.errstate(all="ignore"):
+        vectors = vectors.astype(np.float64) * TO_RAS
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.where(np.abs(length - 1) < 0.05, vectors / length, np.nan)
+
+
+def _skewed(read: np.ndarray, phase: np.ndarray, normal: np.ndarray) -> bool:
+    """Whether three unit vectors are not at right angles."""
+    return max(abs(read @ phase), abs(read @ normal), abs(phase @ normal)) > 0.01
+
+
+def affine_at(every: "Sorted", spacing: float, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Affine from (column, row, slice) of an image of `shape` (rows, cols) to mm (RAS), and (row, column, slice spacing).
+
+    spacing: mm between samples of the readout. The centre of k-space's field of view is the position in the file.
+    """
+    where, lines, partitions = every.place, every.lines, every.partitions
+    along = every.rows // 2 - (every.rows - every.kept) // 2
+    middles = [lines.size // 2, along]
+    sizes, spans = (lines.size, every.kept), [lines.spacing * where.phase, spacing * where.read]
+    voxel, third, at = (spacing, lines.spacing, float(np.linalg.norm(where.step))), where.step, 0.0
+    if every.solid:
+        middles, sizes = [partitions.size // 2, lines.size // 2], (partitions.size, lines.size)
+        spans = [partitions.spacing * where.normal, lines.spacing * where.phase]
+        voxel, third, at = (lines.spacing, partitions.spacing, spacing), spacing * where.read, float(along)
+    if not where.known:
+        count = every.kept if every.solid else len(where.slices)
+        return affine_of((count, *shape), voxel, ""), voxel
+    cut = [middle - (size - kept) // 2 for middle, size, kept in zip(middles, sizes, (shape[1], shape[0]), strict=True)]
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([*spans, third], 1)
+    affine[:3, 3] = where.centre - affine[:3, :3] @ np.array([*cut, at])
+    return affine, voxel

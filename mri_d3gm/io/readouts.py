@@ -1,0 +1,199 @@
+"""Readouts as scanners measure them, of any raw format, and images of them: lines sorted, averaged and put into place."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from mri_d3gm.io.epi import Ghost, ghost_of, without_ghost
+from mri_d3gm.io.patient import Place
+from mri_d3gm.io.receivers import Receivers
+from mri_d3gm.io.scan import Limits, ifft1c, remove_oversampling
+
+AT_ONCE = 256  # readouts whose oversampling is removed together
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """All readouts of one encoding of a scan, n of them.
+
+    line, partition, slice: (n,) counters of the first and second phase encode and of slices; counters: those of `COUNTERS`, by
+    name, (n,) each. samples, centre: of each readout, (n,) int, how many and which one is the centre of k-space. imaging,
+    calibration, noise, correction: (n,) bool, what each is for (one may be for imaging and calibration; correction: phase
+    navigators of EPI); backwards: (n,) bool, played from its end. position (n, 3) mm: the centre of slice or slab; read, phase,
+    normal (n, 3): unit vectors; all LPS of the patient, zeros where unknown. dwell: (n,) microseconds between samples, 0 where
+    unknown; time: (n,) seconds, 0 where unknown. load: numbers of readouts of one length to (count, coils, samples) complex.
+    """
+
+    line: np.ndarray
+    partition: np.ndarray
+    slice: np.ndarray
+    counters: Mapping[str, np.ndarray]
+    samples: np.ndarray
+    centre: np.ndarray
+    imaging: np.ndarray
+    calibration: np.ndarray
+    noise: np.ndarray
+    correction: np.ndarray
+    backwards: np.ndarray
+    position: np.ndarray
+    read: np.ndarray
+    phase: np.ndarray
+    normal: np.ndarray
+    dwell: np.ndarray
+    time: np.ndarray
+    load: Callable[[np.ndarray], np.ndarray]
+
+
+class Axis(NamedTuple):
+    """A phase-encode axis: its entries, the counter at the centre of k-space, the entries (first, end) that were encoded, and
+    what becomes of it in the image: mm between voxels, and how many of them are kept.
+    """
+
+    size: int
+    middle: int
+    encoded: tuple[int, int]
+    spacing: float
+    kept: int
+
+    def entries(self, counter: np.ndarray) -> np.ndarray:
+        """Where counters lie."""
+        return counter.astype(np.int64) - self.middle + self.size // 2
+
+    def limits(self) -> Limits:
+        """The encoded entries, None where they are all."""
+        return None if self.encoded == (0, self.size) else self.encoded
+
+
+class Sorted(NamedTuple):
+    """What all images of a scan share: readouts, those that are data, the readout's length before and after oversampling is
+    removed, both phase-encode axes, receivers, and where the slices are.
+    """
+
+    readouts: Readouts
+    data: np.ndarray
+    rows: int
+    kept: int
+    lines: Axis
+    partitions: Axis
+    receivers: Receivers
+    place: Place
+
+    @property
+    def solid(self) -> bool:
+        """Whether the scan is 3-D."""
+        return self.partitions.size > 1
+
+    @property
+    def groups(self) -> list[np.ndarray]:
+        """Which readouts each image is of where it is a slice, (n,) bool; one group of all where the scan is 3-D."""
+        if self.solid:
+            return [self.data | self.readouts.calibration]
+        return [self.readouts.slice == number for number in self.place.slices]
+
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of an image's k-space."""
+        return (self.lines.size, self.partitions.size) if self.solid else (self.kept, self.lines.size)
+
+    def entries(self, numbers: np.ndarray) -> np.ndarray:
+        """Where readouts lie among lines, or among lines x partitions."""
+        lines = self.lines.entries(self.readouts.line[numbers])
+        if not self.solid:
+            return lines
+        return lines * self.partitions.size + self.partitions.entries(self.readouts.partition[numbers])
+
+    def counts(self, numbers: np.ndarray) -> np.ndarray:
+        """How often each line was measured, (lines,) or (lines, partitions)."""
+        size = self.lines.size * (self.partitions.size if self.solid else 1)
+        counted = np.bincount(self.entries(numbers), minlength=size)
+        return counted.reshape(self.shape()) if self.solid else counted
+
+    def measured(self, numbers: np.ndarray) -> np.ndarray:
+        """What readouts measure, (rows, cols) bool; of an asymmetric echo the rows that it has."""
+        lines = self.counts(numbers) > 0
+        if self.solid:
+            return lines
+        rows = np.zeros(self.kept, bool)
+        if len(numbers):
+            before, samples = self.readouts.centre[numbers].min(), self.readouts.samples[numbers]
+            after = (samples - self.readouts.centre[numbers]).min()
+            ratio, middle = self.kept / self.rows, self.kept // 2
+            start, end = middle - int(before * ratio + 1e-6), middle + int(np.ceil(after * ratio - 1e-6))
+            start, end = (0 if before >= self.rows // 2 else start), (self.kept if after >= self.rows - self.rows // 2 else end)
+            rows[max(0, start) : end] = True
+        return rows[:, None] & lines
+
+
+class Lines:
+    """Reads images of a sorted scan; of a 3-D scan the frame that was read last stays transformed along the readout."""
+
+    def __init__(self, every: Sorted) -> None:
+        self.every, self.lock = every, Lock()
+        self.held: tuple[np.ndarray, np.ndarray] | None = None
+
+    def image(self, numbers: np.ndarray, place: int) -> np.ndarray:
+        """K-space (coils, rows, cols) complex64 of readouts; place: of a 3-D scan, along the readout."""
+        if not self.every.solid:
+            return self._gathered(numbers, processed(self.every, numbers))
+        with self.lock:
+            if self.held is None or not np.array_equal(self.held[0], numbers):
+                self.held = numbers, ifft1c(processed(self.every, numbers), -1)
+            along = self.held[1]
+        return self._gathered(numbers, along[..., place])
+
+    def _gathered(self, numbers: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        """Lines (count, coils[, rows]) averaged at their places."""
+        counts = self.every.counts(numbers)
+        whole = np.zeros((counts.size, *lines.shape[1:]), np.complex64)
+        np.add.at(whole, self.every.entries(numbers), lines)
+        whole /= np.maximum(counts.reshape(-1, *([1] * (lines.ndim - 1))), 1)
+        if self.every.solid:
+            return np.ascontiguousarray(whole.T.reshape(-1, *counts.shape))
+        return np.ascontiguousarray(whole.transpose(1, 2, 0))
+
+
+def processed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
+    """Readouts as lines (count, coils, kept) complex64: whitened, forwards, placed by their centres, oversampling removed."""
+    lines = np.zeros((len(numbers), every.receivers.used, every.kept), np.complex64)
+    ghost = _ghost(every, numbers)
+    for first in range(0, len(numbers), AT_ONCE):
+        few = numbers[first : first + AT_ONCE]
+        full = placed(every, few)
+        if ghost is not None:
+            full = without_ghost(full, every.readouts.backwards[few], ghost)
+        lines[first : first + AT_ONCE] = full if every.kept == every.rows else _cropped(full, every.kept)
+    return lines
+
+
+def _ghost(every: Sorted, numbers: np.ndarray) -> Ghost | None:
+    """The ghost of an image of lines played both ways, from the navigators of its slice, those of its own time first."""
+    readouts = every.readouts
+    turned = readouts.backwards[numbers]
+    if turned.all() or not turned.any():
+        return None
+    of_slice = readouts.correction & (readouts.slice == readouts.slice[numbers[0]])
+    of_frame = of_slice & (readouts.counters["repetition"] == readouts.counters["repetition"][numbers[0]])
+    found = np.flatnonzero(of_frame if of_frame.any() else of_slice)
+    return ghost_of(placed(every, found), readouts.backwards[found])
+
+
+def _cropped(lines: np.ndarray, kept: int) -> np.ndarray:
+    return remove_oversampling(lines[..., None], kept)[..., 0]
+
+
+def placed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
+    """Readouts (count, coils, rows) complex64 of the oversampled matrix, whitened, forwards, zero where not sampled."""
+    readouts, rows = every.readouts, every.rows
+    full = np.zeros((len(numbers), every.receivers.used, rows), np.complex64)
+    kinds, which = np.unique(np.stack([readouts.samples[numbers], readouts.centre[numbers]]), axis=1, return_inverse=True)
+    for kind, (samples, centre) in enumerate(kinds.T):
+        chosen = np.flatnonzero(which == kind)
+        data = every.receivers.white(readouts.load(numbers[chosen]))
+        turned = readouts.backwards[numbers[chosen]]
+        data[turned] = data[turned, :, ::-1]
+        start = rows // 2 - centre
+        skipped, end = max(0, -start), min(rows, start + samples)
+        full[chosen, :, max(0, start) : end] = data[..., skipped : skipped + end - max(0, start)]
+    return full

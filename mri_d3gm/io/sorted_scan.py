@@ -1,0 +1,215 @@
+"""The scan that the readouts of a raw format are: 2-D slices or a 3-D slab, frames, and parts for further counters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.header import Encoding, fit_axis
+from mri_d3gm.io.patient import affine_at, place
+from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted
+from mri_d3gm.io.receivers import receivers
+from mri_d3gm.io.sampling import lines_of
+from mri_d3gm.io.scan import Reading, Scan
+
+COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
+INCOMPLETE = 0.5  # a last frame with fewer than that of the others' lines is left out
+TRAJECTORIES = ("cartesian", "epi")
+
+
+def scan_of_readouts(
+    path: Path,
+    readouts: Readouts,
+    encoding: Encoding,
+    how: Reading,
+    *,
+    warnings: Sequence[str] = (),
+    facts: Mapping[str, object] | None = None,
+) -> Scan:
+    """The scan that readouts are; InputError, that names the file, for what cannot be reconstructed.
+
+    Lines of calibration count as data where the encoding says that they are embedded, else they are for the coil maps alone.
+    3-D scans become slices along the readout, with lines as rows and partitions as columns. facts: as in `Scan`.
+    """
+    name, said = str(path), list(warnings)
+    data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
+    _check(name, readouts, encoding, data)
+    rows = encoding.encoded.matrix[0]
+    spacing, kept = _fit(encoding, 0, rows)
+    kept = kept if how.crop else rows
+    lines = _axis(name, "lines", readouts.line[data], encoding, 1)
+    partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2)
+    placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
+    found = receivers(readouts, data, _from_the_centre(readouts, data, lines, partitions), encoding.noise_bandwidth)
+    if len(_kinds(readouts.samples[data], readouts.centre[data])) > 1:
+        said.append("readouts differ in length or centre: each is placed by its own centre")
+    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed)
+    frame_axis, frames, parts, dropped = _images(readouts, data)
+    said += [*placed.warnings, *found.warnings, *dropped]
+    scans = {}
+    for entities, numbers in parts.items():
+        scan = _scan(path, every, [frame & numbers for frame in frames], frame_axis, how, spacing)
+        scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}))
+    first = next(iter(scans.values()))
+    return replace(first, parts=scans) if len(scans) > 1 else first
+
+
+def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) -> None:
+    """InputError for scans that cannot be reconstructed."""
+    if encoding.trajectory not in ("cartesian", "epi"):
+        raise InputError(f"{name}: its trajectory is {encoding.trajectory}; only Cartesian scans can be reconstructed")
+    if not data.any():
+        held = [kind for kind in ("noise", "calibration", "correction") if getattr(readouts, kind).any()]
+        raise InputError(f"{name}: holds no imaging readouts{', only ' + ' and '.join(held) if held else ''}")
+    if encoding.encoded.matrix[2] > 1 and len(np.unique(readouts.slice[data])) > 1:
+        count = len(np.unique(readouts.slice[data]))
+        raise InputError(f"{name}: is a 3-D scan of {count} slabs; only one slab can be reconstructed")
+    turned = readouts.backwards[data]
+    mixed = turned.any() and not turned.all() and not _one_way(readouts, data)
+    if mixed and not (readouts.correction & readouts.backwards).any():
+        raise InputError(f"{name}: lines are read both ways (EPI) and there are no navigators to correct their ghost")
+    if min(encoding.encoded.matrix[:2]) < 8:
+        raise InputError(f"{name}: its encoded matrix is {encoding.encoded.matrix}; at least 8 x 8 is needed")
+    size = 8 * np.prod([float(count) for count in encoding.encoded.matrix])
+    if size > 2**36:
+        raise InputError(f"{name}: its header declares a matrix of {encoding.encoded.matrix}, which is no image's")
+
+
+def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
+    """Whether each contrast is read one way, as the echoes of a bipolar gradient echo are."""
+    ways = (
+        readouts.backwards[data & (readouts.counters["contrast"] == one)] for one in np.unique(readouts.counters["contrast"])
+    )
+    return all(way.all() or not way.any() for way in ways)
+
+
+def _kinds(*columns: np.ndarray) -> np.ndarray:
+    return np.unique(np.stack(columns, 1), axis=0)
+
+
+def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
+    encoded, recon = encoding.encoded, encoding.recon
+    return fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
+
+
+def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number: int) -> Axis:
+    """A phase-encode axis; what the header calls its centre lies there. Lines missing on one side count as encoded."""
+    size, limits = encoding.encoded.matrix[number], encoding.lines if number == 1 else encoding.partitions
+    if size == 1:
+        return Axis(1, int(counter[0]), (0, 1), encoding.encoded.fov[number], 1)
+    first, last = int(counter.min()), int(counter.max())
+    middle = size // 2 if limits is None else limits[2]
+    reach = max(middle - first, last - middle + 1)
+    if reach > size // 2 + size % 2 or middle - first > size // 2:
+        raise InputError(
+            f"{name}: {what} {first} to {last} around {middle} do not fit an encoded matrix of {size}; "
+            "the header's encodingLimits or matrixSize are wrong"
+        )
+    start, end = size // 2 - reach, size // 2 + reach
+    whole = first == middle - size // 2 or last == middle - size // 2 + size - 1
+    spacing, kept = _fit(encoding, number, size)
+    return Axis(size, middle, (0, size) if whole else (max(0, start), min(size, end)), spacing, kept)
+
+
+def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> np.ndarray:
+    """Numbers of the readouts of data, those nearest to the centre of k-space first."""
+    numbers = np.flatnonzero(data)
+    away = [
+        abs(counter[numbers].astype(np.int64) - axis.middle)
+        for counter, axis in ((readouts.line, lines), (readouts.partition, partitions))
+    ]
+    return numbers[np.argsort(away[0] + away[1], kind="stable")]
+
+
+def _images(readouts: Readouts, data: np.ndarray) -> tuple[str, list[np.ndarray], dict[str, np.ndarray], list[str]]:
+    """What frames are and the readouts of each, (n,) bool; those of each part by its entities; and what to say of them."""
+    values = {name: np.unique(readouts.counters[name][data]) for name in COUNTERS}
+    several = [name for name in COUNTERS if len(values[name]) > 1]
+    frame_axis, *others = several or [""]
+    frames, said = [data], []
+    if frame_axis:
+        frames = [data & (readouts.counters[frame_axis] == value) for value in values[frame_axis]]
+        most = max(int(frame.sum()) for frame in frames)
+        if int(frames[-1].sum()) < INCOMPLETE * most:
+            said.append(f"{frame_axis} {len(frames)} has {frames[-1].sum()} of {most} lines and is left out")
+            frames.pop()
+    parts = {}
+    for numbers in product(*(range(len(values[name])) for name in others)):
+        chosen = np.ones_like(data)
+        for name, number in zip(others, numbers, strict=True):
+            chosen &= readouts.counters[name] == values[name][number]
+        if (chosen & data).any():
+            parts[_entities(dict(zip(others, numbers, strict=True)))] = chosen
+    return frame_axis if len(frames) > 1 else "", frames, parts, said
+
+
+def _entities(numbers: Mapping[str, int]) -> str:
+    """BIDS entities of a part: echo-2, rec-set1phase3."""
+    rest = "".join(f"{name}{number + 1}" for name, number in numbers.items() if name != "contrast")
+    echo = [f"echo-{numbers['contrast'] + 1}"] if "contrast" in numbers else []
+    return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
+
+
+def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: str, how: Reading, spacing: float) -> Scan:
+    """The scan of some frames, each (n,) bool; spacing: mm between rows of the readout."""
+    groups, lines, readouts = every.groups, Lines(every), every.readouts
+    numbers = [np.flatnonzero(frame & group) for frame in frames for group in groups]
+    measured = [every.measured(chosen) for chosen in numbers]
+    union = np.logical_or.reduce(measured)
+    calibrating = [np.flatnonzero(readouts.calibration & group) for group in groups]
+    slices = every.kept if every.solid else len(groups)
+
+    def group_of(image: int) -> int:
+        return image // slices if every.solid else image
+
+    def read(image: int) -> np.ndarray:
+        return lines.image(numbers[group_of(image)], image % slices)
+
+    def mask_of(image: int) -> np.ndarray:
+        found = measured[group_of(image)]
+        return lines_of(found if found.any() else union)
+
+    def calibration(image: int) -> np.ndarray:
+        return lines.image(calibrating[group_of(image) % len(groups)], image % slices)
+
+    row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
+    limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
+    inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
+    shape = (every.kept if row_axis is None else row_axis.kept, col_axis.kept) if how.crop else union.shape
+    counts = every.counts(np.concatenate(numbers)) / max(1, sum(len(chosen) > 0 for chosen in numbers))
+    repeats = float(np.median(counts[counts > 0]))
+    affine, voxel = affine_at(every, spacing, (shape[0], shape[1]))
+    return Scan(
+        name=str(path),
+        slices=slices,
+        coils=every.receivers.used,
+        rows=union.shape[0],
+        cols=union.shape[1],
+        recon_shape=(shape[0], shape[1]),
+        mask=None if inside.all() else lines_of(union),
+        limits=limits,
+        row_limits=row_limits,
+        voxel_mm=voxel,
+        affine=affine,
+        oversampled=every.kept != every.rows,
+        warnings=(),
+        files=(path,),
+        read=read,
+        noise=None if every.receivers.sigma is None else every.receivers.sigma / max(1.0, repeats) ** 0.5,
+        position_known=every.place.known,
+        frames=len(frames),
+        frame_axis=frame_axis,
+        time_step=_time_step(readouts.time, frames) if frame_axis == "repetition" else None,
+        masks=None if all(np.array_equal(one, union) for one in measured if one.any()) else mask_of,
+        calibration=calibration if (readouts.calibration & ~every.data).any() else None,
+    )
+
+
+def _time_step(time: np.ndarray, frames: Sequence[np.ndarray]) -> float | None:
+    """Seconds between the first readouts of neighbouring frames, None where unknown."""
+    steps = np.diff([time[frame].min() for frame in frames if frame.any()])
+    step = float(np.median(steps)) if len(steps) else 0.0
+    return step if step > 0 else None
