@@ -1,5 +1,8 @@
 """Tiny MR DICOM series for the tests: a landmark voxel whose position in the world is known."""
 
+import struct
+from collections.abc import Sequence
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,56 @@ def write_series(folder: Path, items: list[Dataset] | None = None, name: str = "
     return folder
 
 
+def add_private(item: Dataset, creator: str, group: int, element: int, kind: str, value: Any) -> Dataset:
+    item.private_block(group, creator, create=True).add_new(element, kind, value)
+    return item
+
+
+def csa(**fields: Sequence[str]) -> bytes:
+    """A CSA header of fields of text, each behind one that has no items, and with bytes behind the name's end."""
+    content = b"SV10\4\3\2\1" + struct.pack("<2I", 2 * len(fields), 77)
+    for name, texts in fields.items():
+        content += struct.pack("<64si4s3i", b"Before\0" + name.encode(), 1, b"DS", 3, 0, 205)
+        content += struct.pack("<64si4s3i", name.encode() + b"\0rest", len(texts), b"FD", 4, len(texts) + 1, 77)
+        for text in (*texts, ""):
+            data = text.encode() + b"\0" if text else b""
+            content += struct.pack("<4i", len(data), len(data), 77, len(data)) + data + bytes(-len(data) % 4)
+    return content
+
+
+def mosaic(
+    data: np.ndarray, directions: Any = AXIAL, step: float = 4.0, numbers: str = "private and csa", **values: Any
+) -> Dataset:
+    """A Siemens mosaic of (slices, rows, columns), tiles in a square; a negative step: against the normal of the directions.
+
+    numbers: where the number of slices stands.
+    """
+    count, rows, columns = data.shape
+    side = ceil(sqrt(count))
+    image = np.zeros((side, rows, side, columns), np.uint16)
+    for index, pixels in enumerate(data):
+        image[index // side, :, index % side] = pixels
+    along_columns, along_rows = np.array(directions)
+    margin = along_columns * SPACING[1] * columns * (side - 1) / 2 + along_rows * SPACING[0] * rows * (side - 1) / 2
+    given = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"],
+        "Manufacturer": "SIEMENS",
+        "PixelSpacing": list(SPACING),
+        "ImageOrientationPatient": [float(x) for row in directions for x in row],
+        "ImagePositionPatient": [round(float(x), 8) for x in position(0, directions) - margin],
+        "SpacingBetweenSlices": abs(step),
+        "SliceThickness": 3.0,
+    }
+    item = dataset(image.reshape(side * rows, side * columns), **given | values)
+    fields = {"SliceNormalVector": [f"{x:.8f}" for x in np.sign(step) * np.cross(along_columns, along_rows)]}
+    if "csa" in numbers:
+        fields["NumberOfImagesInMosaic"] = [f"{count}      "]
+    add_private(item, "SIEMENS CSA HEADER", 0x29, 0x10, "OB", csa(**fields))
+    if "private" in numbers:
+        add_private(item, "SIEMENS MR HEADER", 0x19, 0x0A, "US", count)
+    return item
+
+
 def _group(**values: Any) -> list[Dataset]:
     item = Dataset()
     for name, value in values.items():
@@ -105,26 +158,40 @@ def _group(**values: Any) -> list[Dataset]:
 
 
 def write_enhanced(
-    path: Path, directions: Any = AXIAL, step: float = 4.0, echoes: int = 1, slope: float = 1.0, **values: Any
+    path: Path,
+    directions: Any = AXIAL,
+    step: float = 4.0,
+    echoes: int = 1,
+    slope: float = 1.0,
+    data: np.ndarray | None = None,
+    groups: Any = None,
+    **values: Any,
 ) -> Path:
-    """An enhanced multi-frame file, its frames in reverse order; frame values x slope x (1 + slice) + echo."""
-    data = stack()
-    order = [(index, echo) for index in reversed(range(len(data))) for echo in reversed(range(echoes))]
-    item = dataset(
-        np.stack([data[index] for index, _ in order]), SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(order), **values
-    )
+    """An enhanced multi-frame file, its frames in reverse order; frame values x slope x (1 + slice) + echo.
+
+    data: (times, slices, rows, columns), as scaled by values, if not `stack` so scaled; groups(slice, time): more functional
+    groups of a frame, by name.
+    """
+    volumes = stack()[None] if data is None else data
+    counts = echoes, *volumes.shape[:2]
+    order = [(echo, time, index) for index, time, echo in np.ndindex(*counts[::-1])][::-1]
+    pixels = np.stack([volumes[time, index] for _, time, index in order])
+    scaling = {name: values.pop(name) for name in ("RescaleSlope", "RescaleIntercept") if name in values}
+    item = dataset(pixels, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(order), **values)
     shared = Dataset()
     shared.PixelMeasuresSequence = _group(PixelSpacing=list(SPACING), SliceThickness=3.0)
     item.SharedFunctionalGroupsSequence = [shared]
     frames = []
-    for index, echo in order:
-        groups = Dataset()
-        groups.PlanePositionSequence = _group(ImagePositionPatient=[float(x) for x in position(index, directions, step)])
+    for echo, time, index in order:
+        frame = Dataset()
+        frame.PlanePositionSequence = _group(ImagePositionPatient=[float(x) for x in position(index, directions, step)])
         orientation = [float(x) for row in directions for x in row]
-        groups.PlaneOrientationSequence = _group(ImageOrientationPatient=orientation)
-        scaling = {"RescaleSlope": slope * (1 + index), "RescaleIntercept": float(echo), "RescaleType": "US"}
-        groups.PixelValueTransformationSequence = _group(**scaling)
-        groups.MREchoSequence = _group(EffectiveEchoTime=10.0 * (1 + echo))
-        frames.append(groups)
+        frame.PlaneOrientationSequence = _group(ImageOrientationPatient=orientation)
+        scale = scaling or {"RescaleSlope": slope * (1 + index), "RescaleIntercept": float(echo)}
+        frame.PixelValueTransformationSequence = _group(**scale, RescaleType="US")
+        frame.MREchoSequence = _group(EffectiveEchoTime=10.0 * (1 + echo))
+        for name, content in (groups(index, time) if groups else {}).items():
+            setattr(frame, name, _group(**content))
+        frames.append(frame)
     item.PerFrameFunctionalGroupsSequence = frames
     return save(item, path)

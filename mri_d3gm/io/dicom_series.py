@@ -3,13 +3,15 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.dicom_private import private, private_tags
 from mri_d3gm.io.image import reading
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ REPEATED = (
     "ScanningSequence", "SequenceVariant", "MRAcquisitionType", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle",
     "EchoTrainLength", "ImagedNucleus",
 )  # fmt: skip
+# tell volumes apart, and when they were taken
+TIMING = (
+    "TemporalResolution", "TriggerTime", "AcquisitionTime", "NumberOfAverages", "EchoPlanarPulseSequence", "DiffusionBValue",
+)  # fmt: skip
+PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imaginary", "IMAGINARY": "imaginary"}
+PARTS |= {"B0 MAP": "field map", "B0": "field map"}
+PARTS_OF_GE = {1: "phase", 2: "real", 3: "imaginary"}
 MR_STORAGE = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -167,17 +176,27 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
         if bare and not is_bare(head):
             return None
         with files.open(path, member) as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare, specific_tags=[*TAGS, *REPEATED])
+            tags: list[Any] = [*TAGS, *_optional()]
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare, specific_tags=tags)
         if bare and not re.fullmatch(r"[\d.]+", text_of(header, "SOPClassUID")) and not has_pixels(header):
             return None
-        for keyword in set(REPEATED) - set(TAGS):  # not needed to read, so never a reason to refuse
+        for tag in _optional().intersection(header.keys()):
             try:
-                text_of(header, keyword)
+                str(header[tag].value)
             except Exception:  # pydicom's converters raise anything
-                del header[keyword]
+                del header[tag]
         for _ in (*header.file_meta.iterall(), *header.iterall()):
             pass  # pydicom converts a value, and finds it damaged, when it is first asked for
         return header
+
+
+@cache
+def _optional() -> frozenset[int]:
+    """Tags that are read, but are not needed to read an image: damage to them is no reason to refuse it."""
+    from pydicom.datadict import tag_for_keyword
+
+    named = (tag_for_keyword(keyword) for keyword in {*REPEATED, *TIMING} - set(TAGS))
+    return frozenset(private_tags()).union(tag for tag in named if tag is not None)
 
 
 def has_pixels(header: "Dataset") -> bool:
@@ -201,11 +220,21 @@ def _problem(source: Source) -> str | None:
     return None if modality == "MR" else f"images of modality {modality or 'unknown'}"
 
 
-def text_of(header: "Dataset", name: str) -> str:
+def text_of(header: "Mapping[str, Any] | Dataset", name: str) -> str:
     """An attribute as text with single blanks, several values joined by backslashes; '' where it is missing."""
     value = header.get(name)
     several = value if isinstance(value, MutableSequence) else [value]
     return " ".join("\\".join("" if item is None else str(item) for item in several).split())
+
+
+def part_of(values: "Mapping[str, Any] | Dataset", header: "Dataset") -> str:
+    """What a frame of these values shows: '' for magnitude, else phase, real, imaginary or field map."""
+    kind = text_of(values, "FrameType") or text_of(values, "ImageType")
+    for word in (*kind.upper().split("\\")[2:], text_of(values, "ComplexImageComponent").upper()):
+        if word in PARTS:
+            return PARTS[word]
+    found = private(header, "ImagePart")
+    return PARTS_OF_GE.get(found, "") if isinstance(found, int) else ""
 
 
 def repeated(sources: Sequence[Source]) -> dict[str, str]:
@@ -242,6 +271,8 @@ def _listed(groups: dict[str, list[Source]], limit: int = 30) -> str:
         header = group[0].header
         number = text_of(header, "SeriesNumber") or uid
         count = sum(int(source.header.get("NumberOfFrames") or 1) for source in group)
-        items.append((number, f"{number} '{text_of(header, 'SeriesDescription')}' ({count} image{'s' * (count > 1)})"))
+        parts = {part_of(source.header, source.header) for source in group}
+        what = "" if "" in parts else "/".join(sorted(parts)) + " "
+        items.append((number, f"{number} '{text_of(header, 'SeriesDescription')}' ({count} {what}image{'s' * (count > 1)})"))
     items.sort(key=lambda item: (len(item[0]), item[0]))
     return ", ".join(text for _, text in items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")

@@ -5,47 +5,21 @@ positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.dicom_frames import Frame, frames_of, untiled
 from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, repeated, text_of
 from mri_d3gm.io.image import Image, make_image, reading
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-SAME_PLACE = 0.01  # mm along the normal
-SAME_DIRECTION = 1e-3
-NOT_MAGNITUDE = ("P", "PHASE", "R", "REAL", "I", "IMAGINARY")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of a file. position, directions (of increasing column, of increasing row): LPS, mm.
-
-    spacing: (between rows, between columns), mm; order: sorts frames of one position; magnitude: not a phase image.
-    """
-
-    source: Source
-    number: int
-    position: np.ndarray
-    directions: np.ndarray
-    spacing: tuple[float, float]
-    thickness: float
-    slope: float
-    intercept: float
-    order: tuple[float, ...]
-    magnitude: bool
-
-    @property
-    def normal(self) -> np.ndarray:
-        return np.cross(*self.directions)
+SAME_PLACE = 0.01  # mm
+SAME_DIRECTION = 3e-5
+SAME_SPACING = 1e-5
+SAME_STEP = 0.05  # of times between volumes
 
 
 def read_dicom(path: str | Path, series: str | None = None) -> Image:
@@ -53,15 +27,19 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
     series in its folder. series: number, UID or description, where there are several. source: `repeated` attributes.
-    The time step is unknown: RepetitionTime need not be it. InputError names what is missing, mixed, irregular or damaged.
+    Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's. Volumes at the same positions are
+    sorted by echo, then in order of acquisition; their time step is known where clocks or the header say it. Of a series with
+    magnitude and phase the magnitude is read. InputError names what is missing, mixed, irregular or damaged.
     """
     target = Path(path)
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of a header
         sources = choose_series(target, find_images(target, files), series)
-        frames = [frame for source in sources for frame in _frames(source) if frame.magnitude]
+        found = [frame for source in sources for frame in frames_of(source)]
+        frames = [frame for frame in found if not frame.part]
         if not frames:
-            raise InputError(f"{target}: its images are phase, real or imaginary parts; give the magnitude series")
+            parts = " and ".join(sorted({frame.part for frame in found}))
+            raise InputError(f"{target}: holds {parts} images only; give the magnitude series, by --series N of several")
         _check_alike(target, frames)
         grid = _grid(target, frames)
         affine = _affine(target, grid)
@@ -69,86 +47,19 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
     used = [frame.source for row in grid for frame in row]
     paths = dict.fromkeys(source.path for source in used)
     description = text_of(sources[0].header, "SeriesDescription")
-    return make_image(target, array, affine, tuple(paths), description, source=repeated(used))
-
-
-# files
-
-
-def _frames(source: Source) -> list[Frame]:
-    """The frames of a source with their geometry; InputError where it lacks any."""
-    header = source.header
-    per_frame = header.get("PerFrameFunctionalGroupsSequence")
-    count = int(header.get("NumberOfFrames") or 1)
-    if not per_frame:
-        if "MOSAIC" in (header.get("ImageType") or []):
-            raise InputError(f"{source.name}: is a Siemens mosaic; convert it with dcm2niix and give the NIfTI file")
-        if count > 1:
-            raise InputError(f"{source.name}: holds {count} images without positions; export classic or enhanced MR DICOM")
-        return [_frame(source, 0, [header])]
-    if len(per_frame) != count:
-        raise InputError(f"{source.name}: says {count} frames but describes {len(per_frame)}; export it again")
-    shared = header.get("SharedFunctionalGroupsSequence") or [{}]
-    return [_frame(source, number, [*_items(groups), *_items(shared[0]), header]) for number, groups in enumerate(per_frame)]
-
-
-def _items(groups: Any) -> Iterator["Dataset"]:
-    """The first item of every functional group."""
-    for element in groups:
-        if element.VR == "SQ" and element.value and not element.tag.is_private:
-            yield element.value[0]
-
-
-def _frame(source: Source, number: int, places: "Sequence[Dataset]") -> Frame:
-    """Frame `number` of a source, each value from the first place that has it."""
-
-    def value(name: str) -> Any:
-        return next((item.get(name) for item in places if item.get(name) not in (None, "")), None)
-
-    def numbers(name: str, count: int) -> np.ndarray:
-        found = value(name)
-        if found is None or np.size(found) != count:
-            raise InputError(f"{source.name}: has no usable {name}, so it has no place in space; export it with geometry")
-        return np.array(found, float)
-
-    def scalar(name: str, default: float) -> float:
-        found = value(name)
-        return default if found is None or np.size(found) != 1 else float(found)
-
-    rows, columns = numbers("PixelSpacing", 2)
-    directions = numbers("ImageOrientationPatient", 6).reshape(2, 3)
-    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-    if not (abs(lengths - 1) < 0.01).all() or abs(directions[0] @ directions[1]) > 0.01:
-        raise InputError(f"{source.name}: its ImageOrientationPatient is not two perpendicular unit vectors")
-    enhanced = "EffectiveEchoTime", "TemporalPositionIndex", "TemporalPositionTimeOffset", "FrameAcquisitionNumber"
-    classic = "EchoNumbers", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber", "InstanceNumber"
-    kind = [str(word).upper() for word in [*(value("FrameType") or value("ImageType") or [])[2:]]]
-    kind.append(str(value("ComplexImageComponent") or "").upper())
-    return Frame(
-        source=source,
-        number=number,
-        position=numbers("ImagePositionPatient", 3),
-        directions=directions / lengths,
-        spacing=(float(rows), float(columns)),
-        thickness=abs(scalar("SpacingBetweenSlices", 0) or scalar("SliceThickness", 0)) or 1.0,
-        slope=scalar("RescaleSlope", 1) or 1.0,
-        intercept=scalar("RescaleIntercept", 0),
-        order=(*(scalar(name, 0) for name in enhanced + classic), number),
-        magnitude=not any(word in NOT_MAGNITUDE for word in kind),
-    )
+    return make_image(target, array, affine, tuple(paths), description, time_step=_time_step(grid), source=repeated(used))
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:
     """InputError where orientation, matrix size or pixel spacing differ within the series."""
     first = frames[0]
-    size = (int(first.source.header.Rows), int(first.source.header.Columns))
     for frame in frames:
         what = f"the one in {frame.source.name} from the one in {first.source.name}"
-        if (int(frame.source.header.Rows), int(frame.source.header.Columns)) != size:
+        if frame.shape != first.shape:
             raise InputError(f"{path}: matrix sizes of its images differ, {what}; give one volume")
         if not np.allclose(frame.directions, first.directions, rtol=0, atol=SAME_DIRECTION):
             raise InputError(f"{path}: orientations of its images differ (a localiser?), {what}; give another series")
-        if not np.allclose(frame.spacing, first.spacing, rtol=1e-3):
+        if not np.allclose(frame.spacing, first.spacing, rtol=SAME_SPACING):
             raise InputError(f"{path}: pixel spacings of its images differ, {what}; give one volume")
 
 
@@ -174,7 +85,26 @@ def _grid(path: Path, frames: list[Frame]) -> list[list[Frame]]:
             f"{path}: holds {counts[-1]} images at some positions but {len(row)} at {where}; "
             "export it again, or give one volume"
         )
-    return [sorted(row, key=lambda frame: frame.order) for row in grid]
+    grid = [sorted(row, key=lambda frame: frame.order) for row in grid]
+    _check_volumes(path, grid)
+    return grid
+
+
+def _check_volumes(path: Path, grid: list[list[Frame]]) -> None:
+    """InputError where images of one position cannot be told apart or lie apart, or where a volume mixes echoes or b values."""
+    for row in grid:
+        for before, frame in pairwise(row):
+            if before.order == frame.order:
+                names = f"{before.source.name} and {frame.source.name}"
+                raise InputError(f"{path}: nothing tells the images of one position in {names} apart; take copies away")
+            if np.linalg.norm(frame.position - row[0].position) > SAME_PLACE:
+                names = f"{row[0].source.name} and {frame.source.name}"
+                raise InputError(f"{path}: volumes are shifted against each other, see {names}; give one volume")
+    for number, volume in enumerate(zip(*grid, strict=True)):
+        other = next((frame for frame in volume if frame.volume != volume[0].volume), None)
+        if other is not None:
+            names = f"{volume[0].source.name} and {other.source.name}"
+            raise InputError(f"{path}: volume {number + 1} would mix echoes or b values, see {names}; export it again")
 
 
 def _affine(path: Path, grid: list[list[Frame]]) -> np.ndarray:
@@ -183,7 +113,7 @@ def _affine(path: Path, grid: list[list[Frame]]) -> np.ndarray:
     affine = np.eye(4)
     affine[:3, 0] = first.directions[0] * first.spacing[1]
     affine[:3, 1] = first.directions[1] * first.spacing[0]
-    affine[:3, 2] = first.normal * first.thickness
+    affine[:3, 2] = first.normal * (first.thickness or 1.0)
     affine[:3, 3] = first.position
     if len(grid) > 1:
         positions = np.array([row[0].position for row in grid])
@@ -202,7 +132,7 @@ def _check_even(path: Path, positions: np.ndarray, normal: np.ndarray) -> None:
         raise InputError(
             f"{path}: slices are missing or uneven: after slice {index + 1} of {len(positions)}, at "
             f"{positions[index] @ normal:.2f} mm along the normal, the next is {gaps[index]:.2f} mm away instead of "
-            f"{usual:.2f} mm; add the missing files"
+            f"{usual:.2f} mm; add the missing files, or give one volume"
         )
     shift = np.linalg.norm(positions - np.linspace(positions[0], positions[-1], len(positions)), axis=1)
     if shift.max() > 2 * tolerance:
@@ -210,20 +140,40 @@ def _check_even(path: Path, positions: np.ndarray, normal: np.ndarray) -> None:
         raise InputError(f"{path}: slice {index + 1} is {shift[index]:.2f} mm out of the line of the others; give one volume")
 
 
+# time
+
+
+def _time_step(grid: list[list[Frame]]) -> float | None:
+    """Seconds between volumes: the header's where a clock agrees with it or stands still, else an even clock's."""
+    first = grid[0][0]
+    if len(grid[0]) == 1 or any(frame.contrast != first.contrast for row in grid for frame in row):
+        return None
+    steps = np.diff([[frame.clocks for frame in row] for row in grid], axis=1)  # (slices, t - 1, clocks)
+    for clock in np.moveaxis(steps, -1, 0):
+        if np.isfinite(clock).all() and clock.any():
+            step = float(clock.mean())
+            if np.abs(clock - step).max() > SAME_STEP * step:
+                return None
+            return first.step if abs(first.step - step) <= SAME_STEP * step else step
+    return first.step or None
+
+
 # voxels
 
 
 def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
     """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go."""
-    header = grid[0][0].source.header
+    rows, columns = grid[0][0].shape
     with reading(files.path, "its images cannot be held"):
-        array = np.empty((int(header.Columns), int(header.Rows), len(grid), len(grid[0])), np.float32)
+        array = np.empty((columns, rows, len(grid), len(grid[0])), np.float32)
     places: dict[str, list[tuple[int, int, Frame]]] = {}
     for height, row in enumerate(grid):
         for time, frame in enumerate(row):
             places.setdefault(frame.source.name, []).append((height, time, frame))
     for users in places.values():
         images = _pixels(files, users[0][2].source)
+        if images.shape[1:] != (rows, columns):
+            images = untiled(images[0], (rows, columns))
         for height, time, frame in users:
             array[:, :, height, time] = (images[frame.number] * frame.slope + frame.intercept).T
     return array
@@ -247,8 +197,13 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
                 able = get_decoder(syntax).is_available
             if not able:
                 raise InputError(f"{source.name}: {syntax.name} needs a decoder; pip install 'mri-d3gm[dicom]'")
-        shape = (-1, int(dataset.Rows), int(dataset.Columns))
+        shape, count = (-1, int(dataset.Rows), int(dataset.Columns)), int(dataset.get("NumberOfFrames") or 1)
+        held, needed = len(dataset.get("PixelData") or b""), count * shape[1] * shape[2] * int(dataset.BitsAllocated) // 8
+        if "PixelData" in dataset and not syntax.is_encapsulated and held < needed:
+            raise InputError(
+                f"{source.name}: the file is truncated to {held} of {needed} bytes of pixels; copy or export it again"
+            )
         images = np.asarray(dataset.pixel_array).reshape(shape)
-        if len(images) != int(dataset.get("NumberOfFrames") or 1):
+        if len(images) != count:
             raise InputError(f"{source.name}: the file is truncated; copy or export it again")
         return images

@@ -228,13 +228,13 @@ def test_mixed_series(tmp_path: Path, change: dict, text: str) -> None:
         ({"ImagePositionPatient": None}, "no usable ImagePositionPatient"),
         ({"PixelSpacing": None}, "no usable PixelSpacing"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "not two perpendicular unit vectors"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase, real or imaginary"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "holds phase images only; give the magnitude series"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "Siemens mosaic"),
         ({"NumberOfFrames": 3}, "3 images without positions"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "only colour images"),
         ({"SOPClassUID": SecondaryCaptureImageStorage}, "only secondary captures"),
         ({"Modality": "CT"}, "only images of modality CT"),
-        ({"PixelData": b""}, "truncated or damaged"),
+        ({"PixelData": b""}, "truncated to 0 of 96 bytes of pixels"),
     ],
 )
 def test_images_that_are_refused(tmp_path: Path, values: dict, text: str) -> None:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from dicom_files import OBLIQUE, mosaic, stack, write_series
 from scans import fft2c, four_coils, phantom, write_scan
 
 from mri_d3gm.physics.fft import ifft2c
@@ -100,3 +101,13 @@ def test_ours_stands_next_to_bart_in_a_table(tmp_path, monkeypatch, capsys, prog
         zero, one, two, ours = (float(cell.split(" / ")[0]) if cell != "none" else None for cell in line[3:])
         assert ours > zero and ((one is None and two is None) if program != "bart" else min(one, two) > zero)
     assert lines[4][0] == f"mean of {2 if program == 'bart' else 0}" and "below the best of BART in" in said.out
+
+
+@pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
+def test_dicom_lies_where_dcm2niix_puts_it(tmp_path, monkeypatch, capsys) -> None:
+    given = {"InstanceNumber": 1, "Manufacturer": "SIEMENS"}
+    write_series(tmp_path / "mosaic", [mosaic(stack(), OBLIQUE, -4.0, **given)])
+    write_series(tmp_path / "phase", directions=OBLIQUE, ImageType=["ORIGINAL", "PRIMARY", "P"])
+    run("dicom_geometry.py", tmp_path / "mosaic", tmp_path / "phase", monkeypatch=monkeypatch)
+    lines = capsys.readouterr().out.splitlines()[2:4]
+    assert "| mosaic | 4 | 8 x 6 x 5 | 2000 | 0.00000 | 0.0e+00 |" in lines[0] and "phase images only" in lines[1]

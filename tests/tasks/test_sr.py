@@ -9,10 +9,12 @@ import nibabel
 import numpy as np
 import pytest
 from bundles import checked
+from dicom_files import COLUMNS, OBLIQUE, ROWS, SLICES, mosaic, stack, write_series
 from scans import phantom
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.nifti import write_nifti_image
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import SuperResolve
@@ -99,6 +101,21 @@ def test_the_time_step_stays(unit: str, step: float, seconds: float | None, tmp_
         assert written.shape[3] == 2 and written.header.get_zooms()[3] == np.float32(seconds or 0)
         assert written.header.get_xyzt_units() == ("mm", "sec" if seconds else "unknown")
         assert open_image(name).time_step == seconds
+
+
+def test_volumes_of_a_dicom_series_are_done_as_those_of_a_nifti(tmp_path) -> None:
+    given = {"ScanningSequence": "EP", "RepetitionTime": 2500}
+    write_series(tmp_path / "d", [mosaic(stack() + t, OBLIQUE, InstanceNumber=t + 1, **given) for t in range(2)])
+    write_nifti_image(tmp_path / "a.nii.gz", open_image(tmp_path / "d"), 1, "")
+    both = []
+    for path in (tmp_path / "d", tmp_path / "a.nii.gz"):
+        names = names_of(path, tmp_path)
+        run(path, names, scale=2, method="linear")
+        both.append(nibabel.load(names.result))
+    one, other = both
+    assert one.shape == (2 * COLUMNS, 2 * ROWS, SLICES, 2) and one.header.get_zooms()[3] == 2.5
+    np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
+    assert one.header == other.header
 
 
 @pytest.mark.parametrize("codes, kept", [((1, 1), 1), ((4, 1), 4), ((0, 3), 3), ((2, 0), 2), ((0, 0), 2)])
