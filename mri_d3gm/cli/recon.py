@@ -43,5 +43,5 @@ COMMAND = over_files(
     recon,
     "FILE...",
     options_of(Recon),
-    "Undersampled k-space to NIfTI, std map, sidecar and preview. FILE: fastMRI-layout .h5 files, folders of them, or globs.",
+    "Undersampled k-space to NIfTI, std map, sidecar and preview. FILE: k-space of any format that is read, folders, or globs.",
 )

@@ -53,12 +53,12 @@ def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandw
     covariance = noise[used] @ noise[used].conj().T / noise.shape[1]
     scale = _dwell_scale(readouts, data, bandwidth)
     if scale is None:
-        said.append("dwell times are not in the file: the noise scan is taken as measured at the image's bandwidth")
+        said.append("dwell times are not in the file: the noise scan whitens the coils, the level is estimated from the image")
     sigma = float(np.sqrt(np.trace(covariance).real / len(covariance) / 2))
     inverse = np.linalg.inv(np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance).real * np.eye(len(covariance))))
     matrix = np.zeros((len(inverse), len(used)), np.complex64)
     matrix[:, used] = inverse * sigma * np.sqrt(2)
-    return Receivers(matrix, sigma * (1.0 if scale is None else scale), tuple(said))
+    return Receivers(matrix, None if scale is None else sigma * scale, tuple(said))
 
 
 def _noise(readouts: "Readouts") -> np.ndarray | None:

@@ -327,7 +327,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
         save(names.phase, result.phase, "phase in radians; " + description)
     if names.preview is not None:
         title = f"{record['Input']['File']}  {description}"
-        write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2])
+        sides = "orientation as the file's rows and columns" if scan.position_known else "left/right unknown"
+        write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2], f"{sides}; not for diagnosis")
     write_sidecar(names.sidecar, record)
     return record
 
