@@ -14,6 +14,8 @@ import torch
 from dicom_files import OBLIQUE, mosaic, stack, write_series
 from scans import fft2c, four_coils, phantom, write_scan
 
+from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.scan import read_reference
 from mri_d3gm.physics.fft import ifft2c
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -111,3 +113,12 @@ def test_dicom_lies_where_dcm2niix_puts_it(tmp_path, monkeypatch, capsys) -> Non
     run("dicom_geometry.py", tmp_path / "mosaic", tmp_path / "phase", monkeypatch=monkeypatch)
     lines = capsys.readouterr().out.splitlines()[2:4]
     assert "| mosaic | 4 | 8 x 6 x 5 | 2000 | 0.00000 | 0.0e+00 |" in lines[0] and "phase images only" in lines[1]
+
+
+def test_one_coil_becomes_several(tmp_path, monkeypatch, capsys) -> None:
+    source = write_scan(tmp_path / "a.h5", fft2c(phantom(2, 48, 48) + 0.01))
+    run("with_coils.py", source, tmp_path / "b.h5", "--seed", "3", "--coils", "6", "--noise", "0", monkeypatch=monkeypatch)
+    assert "2 slices of 6 coils" in capsys.readouterr().out
+    assert h5py.File(tmp_path / "b.h5")["kspace"].shape == (2, 6, 48, 48)
+    made, before = (read_reference(open_scan(path), 0) for path in (tmp_path / "b.h5", source))
+    np.testing.assert_allclose(made, before, atol=1e-5)
