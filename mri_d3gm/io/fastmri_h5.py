@@ -1,79 +1,49 @@
 """Reader of fastMRI-layout HDF5: kspace (slices[, coils], rows, cols), rows the readout; lazy, slice by slice."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.hdf5 import dataset, opened
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
+from mri_d3gm.io.named_h5 import read_named_h5
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import lines_of, outside_is_sampled, sampling_of
+from mri_d3gm.io.sampling import Sampling, lines_of, outside_is_sampled, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    if not Path(path).is_file():
-        raise InputError(f"{path}: is a folder or device, not a file; fastMRI-layout .h5 is needed")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        text = " ".join(str(error).split())
-        if "truncated" in text or "file read failed" in text or "addr overflow" in text:
-            raise InputError(f"{path}: the file is truncated; copy or download it again") from error
-        if "file signature not found" in text:
-            raise InputError(f"{path}: not an HDF5 file; fastMRI-layout .h5 is needed") from error
-        raise InputError(f"{path}: cannot be read: {text}") from error
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A dataset of this very file; links elsewhere, external storage and virtual datasets are refused."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{file.filename}: {name} is a link to another place; put the data into the file itself")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{file.filename}: {name} is a {type(dataset).__name__.lower()}, not a dataset")
-    if dataset.external or dataset.is_virtual:
-        raise InputError(f"{file.filename}: {name} is stored in another file; put the data into the file itself")
-    return dataset
 
 
 def is_fastmri(path: Path) -> bool:
     """Whether a file is HDF5 with a dataset kspace."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with _opened(path) as file:
+    with opened(path) as file:
         return "kspace" in file
 
 
 def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
-    """Check a file and describe it; InputError for what cannot be used."""
+    """Check a file and describe it; InputError for what cannot be used. One whose k-space is named, or its axes, is read so."""
+    if how.key is not None or how.axes is not None:
+        return read_named_h5(path, how)
     name = str(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         kspace = _kspace(file, name)
         rows, cols = kspace.shape[-2:]
-        kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, how.crop)
+        kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, how)
         first = _first_signal(kspace, name)
-        mask = _mask(file, name, rows, cols)
         if limits is not None and outside_is_sampled(first, limits):
             limits = None
-        if mask is None or np.broadcast_to(mask, (rows, cols))[:, slice(*(limits or (None,)))].all():
-            mask, padded = sampling_of(first, limits)
-            if padded not in (None, limits):
-                warnings.append(f"columns outside {padded[0]} to {padded[1] - 1} are empty and count as not encoded")
-            limits = padded
-        if mask is not None and mask.shape[0] > 1 and kept != rows:
+        sampling = _given(file, name, kspace.shape, limits)
+        if sampling is None:
+            sampling = sampling_of_images(map(_pattern, kspace), limits) or Sampling(None, limits)
+            if sampling.limits is not None and sampling.limits != limits:
+                start, end = sampling.limits
+                warnings.append(f"columns outside {start} to {end - 1} are empty and count as not encoded")
+        masks = sampling.masks
+        if kept != rows and any(one is not None and one.shape[0] > 1 for one in (sampling.mask, *(masks or ()))):
             raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
         acquisition = file.attrs.get("acquisition", "")
         acquisition = acquisition.decode() if isinstance(acquisition, bytes) else str(acquisition)
@@ -86,8 +56,8 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
         rows=kept,
         cols=cols,
         recon_shape=recon,
-        mask=mask,
-        limits=limits,
+        mask=sampling.mask,
+        limits=sampling.limits,
         voxel_mm=voxel,
         affine=affine_of(shape, voxel, acquisition),
         oversampled=kept != rows,
@@ -95,11 +65,12 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
         files=(Path(path),),
         read=lambda index: _read_slice(path, index, coils, kept),
         read_reference=None if own is None else lambda index: _read_own(path, own, index),
+        masks=None if masks is None else masks.__getitem__,
     )
 
 
 def _kspace(file: h5py.File, name: str) -> h5py.Dataset:
-    kspace = _dataset(file, "kspace")
+    kspace = dataset(file, "kspace")
     if kspace is None:
         raise InputError(f"{name}: no dataset kspace; fastMRI's layout is needed")
     shape = kspace.shape or ()
@@ -113,17 +84,18 @@ def _kspace(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _geometry(
-    file: h5py.File, rows: int, cols: int, crop: bool
+    file: h5py.File, rows: int, cols: int, how: Reading
 ) -> tuple[int, tuple[int, int], tuple[float, float, float], Limits, list[str]]:
     """Rows kept, shape of the image, voxel size, encoded columns, warnings: what the header says of rows x cols."""
-    dataset = _dataset(file, "ismrmrd_header")
+    xml = dataset(file, "ismrmrd_header")
     try:
-        if dataset is None:
+        if xml is None:
             raise ValueError("there is none")
-        header = parse_header(np.ravel(dataset[()])[0])
+        header = parse_header(np.ravel(xml[()])[0])
     except (ValueError, TypeError, IndexError) as error:
-        text = f"ismrmrd_header cannot be used ({error}): voxel size is unknown and set to 1 mm, nothing is cropped"
-        return rows, (rows, cols), (1.0, 1.0, 1.0), None, [text]
+        size = "unknown and set to 1 mm" if how.voxel_mm is None else "as --voxel says"
+        text = f"ismrmrd_header cannot be used ({error}): voxel size is {size}, nothing is cropped"
+        return rows, (rows, cols), how.voxel_mm or (1.0, 1.0, 1.0), None, [text]
     encoded, recon = header.encoded, header.recon
     sizes = [
         fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
@@ -131,8 +103,8 @@ def _geometry(
     ]
     voxel = (sizes[0][0], sizes[1][0], recon.fov[2] / recon.matrix[2])
     limits = encoded_columns(header.lines, cols)
-    kept = sizes[0][1] if crop else rows
-    return kept, (kept, sizes[1][1] if crop else cols), voxel, limits, []
+    kept = sizes[0][1] if how.crop else rows
+    return kept, (kept, sizes[1][1] if how.crop else cols), voxel, limits, []
 
 
 def _first_signal(kspace: h5py.Dataset, name: str) -> np.ndarray:
@@ -150,39 +122,54 @@ def _check_finite(data: np.ndarray, name: str, index: int) -> None:
         raise InputError(f"{name}: kspace of slice {index} holds NaN or Inf")
 
 
-def _mask(file: h5py.File, name: str, rows: int, cols: int) -> np.ndarray | None:
-    """The file's mask as bool (1, cols), (rows, 1) or (rows, cols), None where there is none."""
-    dataset = _dataset(file, "mask")
-    if dataset is None:
+def _pattern(data: np.ndarray) -> np.ndarray:
+    """Where some coil of k-space ([coils,] rows, cols) has a sample, bool (rows, cols)."""
+    return (data != 0).reshape(-1, *data.shape[-2:]).any(0)
+
+
+def _given(file: h5py.File, name: str, shape: tuple[int, ...], limits: Limits) -> Sampling | None:
+    """What the file's mask says, of all slices or slice by slice; None where it measures all that was encoded."""
+    slices, (rows, cols) = shape[0], shape[-2:]
+    mask = _mask(file, name, slices, rows, cols)
+    if mask is None or np.broadcast_to(mask, (len(mask), rows, cols))[..., slice(*(limits or (None,)))].all():
         return None
-    shape = dataset.shape or ()
-    if dataset.dtype.kind not in "biuf":
-        raise InputError(f"{name}: mask is {dataset.dtype}; booleans or numbers are needed")
+    return Sampling(lines_of(np.asarray(mask.any(0))), limits, None if len(mask) == 1 else [lines_of(one) for one in mask])
+
+
+def _mask(file: h5py.File, name: str, slices: int, rows: int, cols: int) -> np.ndarray | None:
+    """The file's mask as bool (slices | 1, rows | 1, cols | 1), None where there is none."""
+    stored = dataset(file, "mask")
+    if stored is None:
+        return None
+    shape = stored.shape or ()
+    if stored.dtype.kind not in "biuf":
+        raise InputError(f"{name}: mask is {stored.dtype}; booleans or numbers are needed")
     if shape != (rows, 1):
         shape = tuple(size for size in shape if size != 1)
-    if shape not in ((cols,), (rows, cols), (rows, 1)):
-        raise InputError(f"{name}: mask has shape {dataset.shape}, but kspace has {rows} rows and {cols} columns")
-    values = np.atleast_2d(dataset[()].reshape(shape))
+    fitting = {(cols,): (1, 1, cols), (rows, cols): (1, rows, cols), (rows, 1): (1, rows, 1)}
+    fitting = {(slices, cols): (slices, 1, cols), (slices, rows, cols): (slices, rows, cols)} | fitting
+    if shape not in fitting:
+        raise InputError(f"{name}: mask has shape {stored.shape}, but kspace has {rows} rows and {cols} columns")
+    values = stored[()].reshape(fitting[shape])
     if not np.isfinite(values).all():
         raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
-    mask = values != 0
-    if not mask.any():
+    if not values.any((1, 2)).all():
         raise InputError(f"{name}: mask measures nothing")
-    return lines_of(mask)
+    return values != 0
 
 
 def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
     """Name of the first real-valued reconstruction of the given shape."""
     for name in REFERENCES:
-        dataset = _dataset(file, name)
-        if dataset is not None and dataset.shape == shape and dataset.dtype.kind in "fiu":
+        own = dataset(file, name)
+        if own is not None and own.shape == shape and own.dtype.kind in "fiu":
             return name
     return None
 
 
 def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
     """K-space of one slice, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
-    with _opened(path) as file:
+    with opened(path) as file:
         data = file["kspace"][index]
     with np.errstate(over="ignore"):
         data = data.astype(np.complex64).reshape(coils, *data.shape[-2:])
@@ -192,7 +179,7 @@ def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
 
 def _read_own(path: Path, name: str, index: int) -> np.ndarray:
     """One slice of the file's own reconstruction, float32."""
-    with _opened(path) as file:
+    with opened(path) as file:
         own = np.asarray(file[name][index], np.float32)
     if not np.isfinite(own).all():
         raise InputError(f"{path}: {name} of slice {index} holds NaN or Inf")

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.fastmri_h5 import _opened
+from mri_d3gm.io.hdf5 import opened
 from mri_d3gm.io.header import encoding_of, facts_of, parse_xml
 from mri_d3gm.io.readouts import Readouts
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
@@ -29,7 +29,7 @@ def is_ismrmrd(path: Path) -> bool:
     """Whether a file is HDF5 with a group that holds data and xml."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with _opened(path) as file:
+    with opened(path) as file:
         return bool(_groups(file))
 
 
@@ -42,7 +42,7 @@ def _groups(file: h5py.File) -> list[str]:
 def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
     """The scan of a file: its first imaging encoding, sorted by `sorted_scan`. InputError for what cannot be used."""
     name = str(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         groups = _groups(file)
         number = (how.measurement or len(groups)) - 1
         if number >= len(groups):
@@ -123,7 +123,7 @@ def _load(path: Path, group: str, chosen: np.ndarray, heads: np.ndarray, numbers
     order, back = np.unique(places, return_inverse=True)
     head = heads[places[0]]
     coils, samples = int(head["active_channels"]), int(head["number_of_samples"])
-    with _opened(path) as file:
+    with opened(path) as file:
         found = file[group]["data"].fields("data")[order]
     if any(len(one) != 2 * coils * samples for one in found):
         raise InputError(f"{path}: an acquisition holds fewer samples than its header says; the file is damaged")

@@ -1,17 +1,22 @@
 """Which reader opens which k-space: files by their content, and arrays."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.arrays import Named, make_scan, stored
+from mri_d3gm.io.bart_cfl import is_cfl, read_cfl
+from mri_d3gm.io.calgary_campinas import is_calgary_campinas, read_calgary_campinas
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.ismrmrd_raw import is_ismrmrd, read_ismrmrd
-from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import lines_of, sampling_of
+from mri_d3gm.io.matlab import is_matlab, read_matlab
+from mri_d3gm.io.named_h5 import is_named_h5, read_named_h5
+from mri_d3gm.io.numpy_arrays import is_numpy, read_numpy
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
 
@@ -25,6 +30,11 @@ class ScanReader(NamedTuple):
 
 SCAN_READERS = {
     "ISMRMRD": ScanReader(is_ismrmrd, read_ismrmrd, (".h5", ".mrd")),
+    "BART": ScanReader(is_cfl, read_cfl, (".cfl",)),
+    "MATLAB": ScanReader(is_matlab, read_matlab, (".mat",)),
+    "NumPy": ScanReader(is_numpy, read_numpy, (".npy", ".npz")),
+    "Calgary-Campinas": ScanReader(is_calgary_campinas, read_calgary_campinas, ()),
+    "HDF5": ScanReader(is_named_h5, read_named_h5, ()),
     "fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5")),
 }
 
@@ -35,14 +45,21 @@ def scan_endings() -> tuple[str, ...]:
 
 
 def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
-    """Check and describe a file by the first of SCAN_READERS that knows its content; InputError for what cannot be used."""
-    if Path(path).is_file():
-        with reading(path), open(path, "rb"):
+    """Check and describe a file by the first of SCAN_READERS that knows its content; InputError for what cannot be used.
+
+    Where none does, the last reader with its ending says what is wrong, or fastMRI's.
+    """
+    target = Path(path)
+    if target.is_file():
+        with reading(path), target.open("rb"):
             pass
-    for reader in SCAN_READERS.values():
-        if reader.recognises(Path(path)):
-            return reader.read(Path(path), how)
-    return read_fastmri(Path(path), how)  # which says what is wrong
+        for reader in SCAN_READERS.values():
+            if reader.recognises(target):
+                return reader.read(target, how)
+        for reader in reversed(SCAN_READERS.values()):
+            if target.name.lower().endswith(reader.endings):
+                return reader.read(target, how)
+    return read_fastmri(target, how)
 
 
 def scan_of_array(
@@ -67,42 +84,23 @@ def scan_of_array(
         data = data.reshape(-1, data.shape[1] if data.ndim == 4 else 1, *data.shape[-2:]).astype(np.complex64)
     if not np.isfinite(data).all():
         raise InputError("kspace: holds NaN, Inf or numbers too large for complex64")
-    if not data.any():
-        raise InputError("kspace: is all zeros")
     rows, cols = data.shape[-2:]
     voxel = np.asarray(voxel_mm)
     if voxel.shape != (3,) or voxel.dtype.kind not in "iuf" or not ((voxel > 0) & (voxel < np.inf)).all():
         raise InputError(f"voxel_mm {voxel_mm}: three positive numbers, row, column and slice spacing in mm, are needed")
     first, second, third = (float(size) for size in voxel)
-    limits = None
-    if mask is None:
-        mask, limits = sampling_of(next(one for one in data if one.any()), None)
-    else:
+    measured = None
+    if mask is not None:
         if (mask := np.asarray(mask)).dtype.kind not in "biuf" or not np.isfinite(mask).all():
             raise InputError(f"mask: {mask.dtype}; booleans or finite numbers are needed")
         mask = np.atleast_2d(mask != 0)
         if mask.shape not in ((1, cols), (rows, 1), (rows, cols)) or not mask.any():
             wanted = f"(cols,), (rows, 1) or {(rows, cols)} is needed"
             raise InputError(f"mask: shape {mask.shape}, {int(mask.sum())} measured; {wanted}")
-        mask = None if mask.all() else lines_of(mask)
-    shape = (len(data), rows, cols)
-    return Scan(
-        name="kspace",
-        slices=len(data),
-        coils=data.shape[1],
-        rows=rows,
-        cols=cols,
-        recon_shape=(rows, cols),
-        mask=mask,
-        limits=limits,
-        voxel_mm=(first, second, third),
-        affine=affine_of(shape, (first, second, third), ""),
-        oversampled=False,
-        warnings=(),
-        files=(),
-        read=data.__getitem__,
-        noise=None if noise is None else _checked_noise(np.asarray(noise), data.shape[1]),
-    )
+        measured = Named(stored(mask), ("rows", "cols"))
+    named = Named(stored(data), ("slices", "coils", "rows", "cols"))
+    scan = make_scan("kspace", named, (first, second, third), mask=measured)
+    return scan if noise is None else replace(scan, noise=_checked_noise(np.asarray(noise), data.shape[1]))
 
 
 def _checked_noise(noise: np.ndarray, coils: int) -> np.ndarray | float:

@@ -1,5 +1,8 @@
 """What a file without a mask measured, from the lines that are exactly zero."""
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from mri_d3gm.io.scan import Limits
@@ -26,6 +29,49 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
         return columns[None], limits
     limits = None if block == (0, cols) else block
     return (None if rows_whole else lines[:, None]), limits
+
+
+class Sampling(NamedTuple):
+    """What the images of a scan measured: mask and limits of `Scan`; masks: that of each image, None where all have one."""
+
+    mask: np.ndarray | None
+    limits: Limits
+    masks: Sequence[np.ndarray] | None = None
+
+
+def sampling_of_images(patterns: Iterable[np.ndarray], limits: Limits = None) -> Sampling | None:
+    """Sampling of images from their patterns, bool (rows, cols), True where a sample is not zero; None where none is.
+
+    limits: the header's, as of `sampling_of`. Empty images count as measured where any other is. Where any image is full,
+    scattered zeros of others are taken for weak samples that were rounded. Patterns are not kept.
+    """
+    found: dict[bytes, tuple[np.ndarray | None, Limits]] = {}
+    union, keys = np.zeros(0, bool), []
+    for pattern in patterns:
+        union = pattern | union if union.size else pattern
+        keys.append(np.packbits(pattern).tobytes())
+        if keys[-1] not in found and pattern.any():
+            found[keys[-1]] = sampling_of(pattern, limits)
+    if not found:
+        return None
+    if any(mask is None for mask, _ in found.values()):
+        found = {key: one for key, one in found.items() if one[0] is None or 1 in one[0].shape}
+    (first, first_limits), *rest = found.values()
+    mask, limits = sampling_of(union, limits)
+    if all(one is None for one, _ in found.values()):
+        return Sampling(None, limits)
+    if first is not None and all(one is not None and np.array_equal(one, first) and own == first_limits for one, own in rest):
+        return Sampling(first, first_limits)
+    masks = {key: _inside(union, own) if one is None else one for key, (one, own) in found.items()}
+    whole = _inside(union, limits) if mask is None else mask
+    return Sampling(whole, limits, [masks.get(key, whole) for key in keys])
+
+
+def _inside(pattern: np.ndarray, limits: Limits) -> np.ndarray:
+    """The columns within limits, bool (1, cols)."""
+    columns = np.arange(pattern.shape[1])
+    start, end = limits or (0, len(columns))
+    return ((columns >= start) & (columns < end))[None]
 
 
 def lines_of(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""Arrays of k-space whose axes have names, read a part at a time, to a scan: what all formats of bare arrays share."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.nifti import affine_of
+from mri_d3gm.io.sampling import Sampling, lines_of, sampling_of_images
+from mri_d3gm.io.scan import Scan
+
+Index = tuple[int | slice, ...]
+IMAGE = ("coils", "rows", "cols")
+SMALL, MOST_PACKED = 64 * 2**20, 100
+
+
+class Stored(NamedTuple):
+    """An array that is not read yet. read(index) gives a part of it; index: a whole number or slice(None) for each axis."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[Index], np.ndarray]
+
+
+class Named(NamedTuple):
+    """A stored array and what its axes are: rows, cols, coils, slices, frames; any other name counts scans of their own."""
+
+    array: Stored
+    axes: tuple[str, ...]
+
+    def size(self, axis: str) -> int:
+        """Length of an axis, 1 of one that is not there."""
+        return self.array.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def part(self, kept: tuple[str, ...], at: Mapping[str, int]) -> np.ndarray:
+        """The axes `kept`, of length 1 where the array has none of that name, at a place along the others; the first is 0.
+
+        An axis of length 1 is the same everywhere.
+        """
+        sizes = zip(self.axes, self.array.shape, strict=True)
+        index = tuple(slice(None) if name in kept else at.get(name, 0) if size > 1 else 0 for name, size in sizes)
+        there = [name for name in self.axes if name in kept]
+        part = self.array.read(index).transpose([there.index(name) for name in kept if name in there])
+        return np.expand_dims(part, [place for place, name in enumerate(kept) if name not in there])
+
+
+def stored(array: np.ndarray) -> Stored:
+    """An array in memory."""
+    return Stored(array.shape, array.dtype, array.__getitem__)
+
+
+def check_size(path: str | Path, name: str, declared: int, held: int) -> None:
+    """InputError where an array of `declared` bytes cannot come from the `held` bytes that the file has for it.
+
+    Compression and left-out zeros may make them fewer; beyond 64 MiB not by more than 100 times.
+    """
+    if declared > max(SMALL, MOST_PACKED * held):
+        size = f"{declared:,} bytes, of which the file holds {held:,}"
+        raise InputError(f"{path}: {name} declares {size}; the file is damaged, or all but empty: write it again")
+
+
+def make_scan(
+    name: str,
+    kspace: Named,
+    voxel_mm: tuple[float, float, float] | None = None,
+    *,
+    mask: Named | None = None,
+    coil_maps: Named | None = None,
+    frame_axis: str = "frame",
+    warnings: Sequence[str] = (),
+    files: tuple[Path, ...] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Scan:
+    """The scan of complex k-space with named axes; InputError for what cannot be one.
+
+    voxel_mm: row, column and slice spacing; 1 mm with a warning if None. mask: rows and cols (either may be 1 or missing),
+    perhaps images too, not 0 where measured; without, and where it measures all, found from the zeros of each image. coil_maps:
+    complex, on the grid of kspace. Axes of other names, such as echo, become parts (echo-1).
+    """
+    rows, cols = kspace.size("rows"), kspace.size("cols")
+    if 0 in kspace.array.shape or min(rows, cols) < 8:
+        axes = " (" + ", ".join(kspace.axes) + ")"
+        raise InputError(f"{name}: kspace has shape {kspace.array.shape}{axes}; at least one image of 8 x 8 is needed")
+    others = [axis for axis in kspace.axes if axis not in (*IMAGE, "slices", "frames") and kspace.size(axis) > 1]
+    said = list(warnings)
+    if voxel_mm is None:
+        said.append("the file holds no voxel size: it is set to 1 mm; --voxel gives another")
+    first, second, third = voxel_mm or (1.0, 1.0, 1.0)
+    scans = {}
+    for places in product(*(range(kspace.size(axis)) for axis in others)):
+        at = dict(zip(others, places, strict=True))
+        entities = "_".join(f"{axis}-{place + 1}" for axis, place in at.items())
+        called = f"{name} ({entities})" if entities else name
+        sampling = _sampling(called, kspace, mask, at)
+        scans[entities] = Scan(
+            name=name,
+            slices=kspace.size("slices"),
+            coils=kspace.size("coils"),
+            rows=rows,
+            cols=cols,
+            recon_shape=(rows, cols),
+            mask=sampling.mask,
+            limits=sampling.limits,
+            voxel_mm=(first, second, third),
+            affine=affine_of((kspace.size("slices"), rows, cols), (first, second, third), ""),
+            oversampled=False,
+            warnings=tuple(said),
+            files=files,
+            read=_reader(called, kspace, at),
+            frames=kspace.size("frames"),
+            frame_axis=frame_axis if kspace.size("frames") > 1 else "",
+            masks=None if sampling.masks is None else sampling.masks.__getitem__,
+            coil_maps=None if coil_maps is None else _map_reader(coil_maps, kspace, at),
+            facts=dict(facts or {}),
+        )
+    if not others:
+        return scans[""]
+    return replace(next(iter(scans.values())), parts=scans)
+
+
+def _places(kspace: Named, at: Mapping[str, int]) -> list[dict[str, int]]:
+    """Where each image lies along the other axes, in the order of `Scan`; at: of this scan among its parts."""
+    frames, slices = range(kspace.size("frames")), range(kspace.size("slices"))
+    return [{**at, "frames": frame, "slices": number} for frame, number in product(frames, slices)]
+
+
+def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], np.ndarray]:
+    """What reads an image, (coils, rows, cols) complex64; InputError for NaN, Inf and numbers beyond complex64."""
+    places = _places(kspace, at)
+
+    def read(image: int) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            data = np.array(kspace.part(IMAGE, places[image]), np.complex64, order="C")
+        if not np.isfinite(data).all():
+            where = " of ".join(f"{axis[:-1]} {places[image][axis]}" for axis in ("slices", "frames") if kspace.size(axis) > 1)
+            held = "NaN, Inf or numbers too large for complex64"
+            raise InputError(f"{name}: kspace{' of ' * bool(where)}{where} holds {held}; write the file again without")
+        return data
+
+    return read
+
+
+def _map_reader(coil_maps: Named, kspace: Named, at: Mapping[str, int]) -> Callable[[int], np.ndarray]:
+    """What reads the coil maps of an image, (coils, rows, cols)."""
+    places = _places(kspace, at)
+    return lambda image: np.array(coil_maps.part(IMAGE, places[image]), np.complex64, order="C")
+
+
+def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int]) -> Sampling:
+    """What was measured, by the mask, or else by the zeros of all coils together."""
+    places = _places(kspace, at)
+    if mask is not None:
+        several = any(mask.size(axis) > 1 for axis in mask.axes if axis not in IMAGE)
+        given = [_mask(name, mask, place) for place in (places if several else places[:1])]
+        if not all(one.all() for one in given):
+            union = np.logical_or.reduce(given)
+            same = all(np.array_equal(one, given[0]) for one in given)
+            return Sampling(lines_of(union), None, None if same else [lines_of(one) for one in given])
+
+    def patterns() -> Iterator[np.ndarray]:
+        for place in places:
+            yield (kspace.part(IMAGE, place) != 0).any(0)
+
+    found = sampling_of_images(patterns())
+    if found is None:
+        raise InputError(f"{name}: all of k-space is zero; give a scan that holds a signal")
+    return found
+
+
+def _mask(name: str, mask: Named, place: Mapping[str, int]) -> np.ndarray:
+    """The mask of one image, bool (rows | 1, cols | 1)."""
+    values = mask.part(("rows", "cols"), place)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
+    if not values.any():
+        raise InputError(f"{name}: mask measures nothing; give one that is not 0 where k-space was measured")
+    return values != 0
+
+
+def as_complex(array: Stored, pairs: bool = False) -> Stored | None:
+    """An array as complex numbers: as they are, of records {real, imag}, or, if asked for, of a last axis of two floats.
+
+    None for other arrays.
+    """
+    dtype = array.dtype
+    if dtype.kind == "c":
+        return array
+    if sorted(field.lower() for field in dtype.names or ()) in (["imag", "real"], ["i", "r"]):
+        imag, real = sorted(dtype.names or (), key=str.lower)
+        if any(dtype[field].kind not in "iuf" or dtype[field].shape for field in (real, imag)):
+            return None
+        kind = np.result_type(dtype[real], dtype[imag], np.complex64)
+        return Stored(array.shape, kind, lambda index: _of_records(array.read(index), real, imag))
+    if pairs and dtype.kind == "f" and len(array.shape) > 2 and array.shape[-1] == 2:
+        kind = np.result_type(dtype, np.complex64)
+        return Stored(array.shape[:-1], kind, lambda index: joined(*np.moveaxis(array.read((*index, slice(None))), -1, 0)))
+    return None
+
+
+def _of_records(part: np.ndarray, real: str, imag: str) -> np.ndarray:
+    return joined(part[real], part[imag])
+
+
+def joined(real: np.ndarray, imag: np.ndarray) -> np.ndarray:
+    """Real and imaginary part as one array, in single precision where both are."""
+    both = np.empty(real.shape, np.result_type(real.dtype, imag.dtype, np.complex64))
+    both.real, both.imag = real, imag
+    return both
