@@ -8,11 +8,14 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.foreign import FOREIGN
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.ismrmrd_raw import is_ismrmrd, read_ismrmrd
 from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import lines_of, sampling_of
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
+from mri_d3gm.io.twix import read_twix
+from mri_d3gm.io.twix_file import is_twix
 
 
 class ScanReader(NamedTuple):
@@ -25,6 +28,7 @@ class ScanReader(NamedTuple):
 
 SCAN_READERS = {
     "ISMRMRD": ScanReader(is_ismrmrd, read_ismrmrd, (".h5", ".mrd")),
+    "Siemens twix": ScanReader(is_twix, read_twix, (".dat",)),
     "fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5")),
 }
 
@@ -42,6 +46,9 @@ def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
     for reader in SCAN_READERS.values():
         if reader.recognises(Path(path)):
             return reader.read(Path(path), how)
+    for known in FOREIGN:
+        if Path(path).is_file() and known.recognises(Path(path)):
+            raise InputError(f"{path}: {known.message}")
     return read_fastmri(Path(path), how)  # which says what is wrong
 
 
