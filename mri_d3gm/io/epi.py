@@ -1,4 +1,4 @@
-"""Echo-planar readouts: the ghost that lines played backwards make, from navigators without phase encoding."""
+"""Echo-planar readouts: the ghost that lines played backwards make, from navigators without phase encoding, and ramps."""
 
 import numpy as np
 
@@ -25,6 +25,19 @@ def without_ghost(lines: np.ndarray, backwards: np.ndarray, ghost: Ghost) -> np.
     lines = lines.copy()
     lines[backwards] = fft1c(ifft1c(lines[backwards], -1) * wave, -1)
     return lines
+
+
+def even_steps(places: np.ndarray) -> np.ndarray:
+    """Matrix (n, n) complex64 that takes samples at `places` of k-space, as under the ramps of a gradient, to even steps.
+
+    places: (n,) increasing, in steps of the encoded field of view, from the middle of the n samples. By least squares: exact
+    for what lies in the field of view of the widest step.
+    """
+    count = len(places)
+    width = int(count / np.diff(places).max())
+    wave = -2j * np.pi * (np.arange(width) - width // 2) / count
+    even = np.arange(count) - (count - 1) / 2
+    return (np.exp(np.outer(even, wave)) @ np.linalg.pinv(np.exp(np.outer(places, wave)))).astype(np.complex64)
 
 
 def _places(rows: int) -> np.ndarray:

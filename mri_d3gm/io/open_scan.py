@@ -12,12 +12,15 @@ from mri_d3gm.io.arrays import Named, make_scan, stored
 from mri_d3gm.io.bart_cfl import is_cfl, read_cfl
 from mri_d3gm.io.calgary_campinas import is_calgary_campinas, read_calgary_campinas
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.foreign import FOREIGN
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.ismrmrd_raw import is_ismrmrd, read_ismrmrd
 from mri_d3gm.io.matlab import is_matlab, read_matlab
 from mri_d3gm.io.named_h5 import is_named_h5, read_named_h5
 from mri_d3gm.io.numpy_arrays import is_numpy, read_numpy
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
+from mri_d3gm.io.twix import read_twix
+from mri_d3gm.io.twix_file import is_twix
 
 
 class ScanReader(NamedTuple):
@@ -35,13 +38,14 @@ SCAN_READERS = {
     "NumPy": ScanReader(is_numpy, read_numpy, (".npy", ".npz")),
     "Calgary-Campinas": ScanReader(is_calgary_campinas, read_calgary_campinas, ()),
     "HDF5": ScanReader(is_named_h5, read_named_h5, ()),
+    "Siemens twix": ScanReader(is_twix, read_twix, (".dat",)),
     "fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5")),
 }
 
 
 def scan_endings() -> tuple[str, ...]:
     """Endings of all formats of scans."""
-    return tuple(ending for reader in SCAN_READERS.values() for ending in reader.endings)
+    return tuple(dict.fromkeys(ending for reader in SCAN_READERS.values() for ending in reader.endings))
 
 
 def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
@@ -56,6 +60,9 @@ def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
         for reader in SCAN_READERS.values():
             if reader.recognises(target):
                 return reader.read(target, how)
+        for known in FOREIGN:
+            if known.recognises(target):
+                raise InputError(f"{path}: {known.message}")
         for reader in reversed(SCAN_READERS.values()):
             if target.name.lower().endswith(reader.endings):
                 return reader.read(target, how)
