@@ -1,13 +1,14 @@
 """Reader of fastMRI-layout HDF5: kspace (slices[, coils], rows, cols), rows the readout; lazy, slice by slice."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.hdf5 import dataset as _dataset
+from mri_d3gm.io.hdf5 import opened as _opened
+from mri_d3gm.io.hdf5 import text_attribute, values
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
 from mri_d3gm.io.nifti import affine_of
 from mri_d3gm.io.sampling import lines_of, outside_is_sampled, sampling_of
@@ -16,45 +17,12 @@ from mri_d3gm.io.scan import Limits, Scan, remove_oversampling
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    if not Path(path).is_file():
-        raise InputError(f"{path}: is a folder or device, not a file; fastMRI-layout .h5 is needed")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        text = " ".join(str(error).split())
-        if "truncated" in text or "file read failed" in text or "addr overflow" in text:
-            raise InputError(f"{path}: the file is truncated; copy or download it again") from error
-        if "file signature not found" in text:
-            raise InputError(f"{path}: not an HDF5 file; fastMRI-layout .h5 is needed") from error
-        raise InputError(f"{path}: cannot be read: {text}") from error
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A dataset of this very file; links elsewhere, external storage and virtual datasets are refused."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{file.filename}: {name} is a link to another place; put the data into the file itself")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{file.filename}: {name} is a {type(dataset).__name__.lower()}, not a dataset")
-    if dataset.external or dataset.is_virtual:
-        raise InputError(f"{file.filename}: {name} is stored in another file; put the data into the file itself")
-    return dataset
-
-
 def is_fastmri(path: Path) -> bool:
     """Whether a file is HDF5 with a dataset kspace."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
     with _opened(path) as file:
-        return "kspace" in file
+        return file.get("kspace", getlink=True) is not None  # without following a link
 
 
 def read_fastmri(path: Path, crop: bool = True) -> Scan:
@@ -75,8 +43,7 @@ def read_fastmri(path: Path, crop: bool = True) -> Scan:
             limits = padded
         if mask is not None and mask.shape[0] > 1 and kept != rows:
             raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
-        acquisition = file.attrs.get("acquisition", "")
-        acquisition = acquisition.decode() if isinstance(acquisition, bytes) else str(acquisition)
+        acquisition = text_attribute(file, "acquisition")
         coils, own = kspace.shape[1] if kspace.ndim == 4 else 1, _reference(file, (kspace.shape[0], *recon))
         shape = (kspace.shape[0], *recon)
     return Scan(
@@ -120,9 +87,9 @@ def _geometry(
     try:
         if dataset is None:
             raise ValueError("there is none")
-        header = parse_header(np.ravel(dataset[()])[0])
+        header = parse_header(np.ravel(values(dataset, 0 if dataset.ndim else None))[0])
     except (ValueError, TypeError, IndexError) as error:
-        text = f"ismrmrd_header cannot be used ({error}): voxel size is unknown and set to 1 mm, nothing is cropped"
+        text = f"ismrmrd_header cannot be used ({str(error)[:100]}): voxel size is unknown and set to 1 mm, nothing is cropped"
         return rows, (rows, cols), (1.0, 1.0, 1.0), None, [text]
     encoded, recon = header.encoded, header.recon
     sizes = [
@@ -138,7 +105,7 @@ def _geometry(
 def _first_signal(kspace: h5py.Dataset, name: str) -> np.ndarray:
     """The middle slice, (..., rows, cols), or the first that is not zero."""
     for index in (len(kspace) // 2, *range(len(kspace))):
-        data = kspace[index]
+        data = values(kspace, index)
         if np.any(data):
             _check_finite(data, name, index)
             return data
@@ -162,10 +129,10 @@ def _mask(file: h5py.File, name: str, rows: int, cols: int) -> np.ndarray | None
         shape = tuple(size for size in shape if size != 1)
     if shape not in ((cols,), (rows, cols), (rows, 1)):
         raise InputError(f"{name}: mask has shape {dataset.shape}, but kspace has {rows} rows and {cols} columns")
-    values = np.atleast_2d(dataset[()].reshape(shape))
-    if not np.isfinite(values).all():
+    numbers = np.atleast_2d(values(dataset).reshape(shape))
+    if not np.isfinite(numbers).all():
         raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
-    mask = values != 0
+    mask = numbers != 0
     if not mask.any():
         raise InputError(f"{name}: mask measures nothing")
     return lines_of(mask)
@@ -183,7 +150,7 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
 def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
     """K-space of one slice, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
     with _opened(path) as file:
-        data = file["kspace"][index]
+        data = values(_kspace(file, str(path)), index)
     with np.errstate(over="ignore"):
         data = data.astype(np.complex64).reshape(coils, *data.shape[-2:])
     _check_finite(data, str(path), index)

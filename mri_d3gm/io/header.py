@@ -7,7 +7,9 @@ demands, such as trajectory.
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
-import numpy as np
+from mri_d3gm.errors import InputError
+
+MOST = 1e9  # samples, mm
 
 
 class Space(NamedTuple):
@@ -25,10 +27,22 @@ class Header(NamedTuple):
     limits: tuple[int, int, int] | None
 
 
+class _Tree(ET.TreeBuilder):
+    """Elements of a header without a document type, which ISMRMRD has not and which is where entities are defined."""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise InputError("its XML header has a DOCTYPE, in which entities may grow without end; remove it")
+
+
 def parse_header(xml: bytes | str) -> Header:
-    """Header from its XML; ValueError where it is not XML, in an unknown encoding, or lacks encodedSpace or reconSpace."""
+    """Header from its XML; ValueError where it is not XML, in an unknown encoding, or lacks encodedSpace or reconSpace.
+
+    InputError, without the file's name, where it declares a document type.
+    """
     try:
-        root = ET.fromstring(xml)
+        root = ET.fromstring(xml, ET.XMLParser(target=_Tree()))
+    except InputError:
+        raise
     except Exception as error:  # besides ParseError, what codecs raise: LookupError, ValueError, UnicodeError
         raise ValueError("not readable XML") from error
     encoded, recon = _space(root, "encodedSpace"), _space(root, "reconSpace")
@@ -53,8 +67,8 @@ def _space(root: ET.Element, kind: str) -> Space:
         raise ValueError(f"no {kind}")
     sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
     millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
-    if min(sizes) < 1 or not all(0 < length < np.inf for length in millimetres):
-        raise ValueError(f"sizes of {kind} are not positive")
+    if not all(1 <= size < MOST for size in sizes) or not all(1 / MOST < length < MOST for length in millimetres):
+        raise ValueError(f"sizes of {kind} are not possible")
     return Space(sizes, millimetres)
 
 
