@@ -4,6 +4,7 @@ Frames are sorted by position along their common normal, never by InstanceNumber
 positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, repeated, text_of
+from mri_d3gm.io.bounds import check_unpacked
+from mri_d3gm.io.codestreams import size_of
+from mri_d3gm.io.dicom_series import Files, Source, check_deflated, choose_series, find_images, open_files, repeated, text_of
 from mri_d3gm.io.image import Image, make_image, reading
 
 if TYPE_CHECKING:
@@ -216,8 +219,11 @@ def _check_even(path: Path, positions: np.ndarray, normal: np.ndarray) -> None:
 def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
     """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go."""
     header = grid[0][0].source.header
+    shape = (int(header.Columns), int(header.Rows), len(grid), len(grid[0]))
+    stored = sum(path.stat().st_size for path in {frame.source.path for row in grid for frame in row})
+    check_unpacked(files.path, math.prod(shape), math.prod(shape) * int(header.BitsAllocated) // 8, stored)
     with reading(files.path, "its images cannot be held"):
-        array = np.empty((int(header.Columns), int(header.Rows), len(grid), len(grid[0])), np.float32)
+        array = np.empty(shape, np.float32)
     places: dict[str, list[tuple[int, int, Frame]]] = {}
     for height, row in enumerate(grid):
         for time, frame in enumerate(row):
@@ -236,6 +242,7 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     with reading(source.name, "the file is truncated or damaged"), files.open(source.path, source.member) as file:
+        check_deflated(source.name, file)
         dataset = pydicom.dcmread(file, force=True)  # it was found to be DICOM before
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, _ = dataset.original_encoding
@@ -247,8 +254,22 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
                 able = get_decoder(syntax).is_available
             if not able:
                 raise InputError(f"{source.name}: {syntax.name} needs a decoder; pip install 'mri-d3gm[dicom]'")
+            _check_frames(source, dataset)
         shape = (-1, int(dataset.Rows), int(dataset.Columns))
         images = np.asarray(dataset.pixel_array).reshape(shape)
         if len(images) != int(dataset.get("NumberOfFrames") or 1):
             raise InputError(f"{source.name}: the file is truncated; copy or export it again")
         return images
+
+
+def _check_frames(source: Source, dataset: "Dataset") -> None:
+    """InputError where a compressed frame has another size than the header says: decoders take memory for what it says."""
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
+
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:  # which has no size of its own
+        return
+    wanted = (int(dataset.Rows), int(dataset.Columns), 1)
+    for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
+        if size_of(frame) != wanted:
+            raise InputError(f"{source.name}: its compressed image is not of the size that its header says; export it again")
