@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.hdf5 import dataset, opened, values
 from mri_d3gm.io.scan import Scan
 
 
@@ -13,12 +13,11 @@ def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
     """Maps of one slice from the dataset `coil_maps` of an HDF5 file, (coils, rows, cols) or one such set a slice."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file for --coil-maps")
-    try:
-        with h5py.File(path) as file:
-            maps = file["coil_maps"]
-            array = maps[index] if maps.ndim == 4 else maps[()]
-    except (OSError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: no readable dataset coil_maps for slice {index}") from error
+    with opened(path, "HDF5 with a dataset coil_maps") as file:
+        maps = dataset(file, "coil_maps")
+        if maps is None or (maps.ndim == 4 and len(maps) <= index):
+            raise InputError(f"{path}: no dataset coil_maps for slice {index}; give maps of every slice, or of one for all")
+        array = values(maps, index if maps.ndim == 4 else None)
     return np.asarray(array)
 
 
@@ -38,7 +37,8 @@ def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> 
     wanted = (scan.coils, scan.rows, scan.cols)
     if maps.shape != wanted or not np.iscomplexobj(maps):
         raise InputError(f"{name}: coil_maps must be complex of shape {wanted}, found {maps.dtype} {maps.shape}")
-    size = np.linalg.norm(maps, axis=0, keepdims=True)
+    with np.errstate(all="ignore"):
+        size = np.linalg.norm(maps, axis=0, keepdims=True)
     peak = size.max()
     if not 0 < peak < np.inf:
         raise InputError(f"{name}: coil_maps hold NaN or Inf, or only zeros")

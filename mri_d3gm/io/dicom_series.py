@@ -1,16 +1,19 @@
 """MR images among the files of a folder or a .zip, grouped into DICOM series, of which one is chosen."""
 
 import io
+import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.bounds import check_stream, inflated
 from mri_d3gm.io.dicom_private import private, private_tags
 from mri_d3gm.io.image import reading
 
@@ -88,6 +91,15 @@ def is_bare(head: bytes) -> bool:
     return int.from_bytes(length, "little") % 2 == 0 and int.from_bytes(length, "little") < 1024
 
 
+class Whole(io.BufferedReader):
+    """A file of which no more is asked for than it has: Python takes the memory first, and damaged lengths are up to 4 GB."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > 1 << 16:
+            size = max(0, min(size, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 class Files:
     """The files of a folder, or of a .zip: names in order, and opening them."""
 
@@ -104,9 +116,9 @@ class Files:
             rest = (path for path in sorted(self.path.parent.iterdir()) if path.is_file() and path != self.path)
             yield from ((path, None) for path in rest)
 
-    def open(self, path: Path, member: str | None) -> IO[bytes]:
+    def open(self, path: Path, member: str | None) -> BinaryIO:
         if self.archive is None or member is None:
-            return path.open("rb")
+            return Whole(io.FileIO(path))
         return io.BytesIO(self.archive.read(member))  # a packed stream cannot seek back cheaply
 
 
@@ -176,6 +188,7 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
         if bare and not is_bare(head):
             return None
         with files.open(path, member) as file:
+            check_deflated(name, file)
             tags: list[Any] = [*TAGS, *_optional()]
             header = pydicom.dcmread(file, stop_before_pixels=True, force=bare, specific_tags=tags)
         if bare and not re.fullmatch(r"[\d.]+", text_of(header, "SOPClassUID")) and not has_pixels(header):
@@ -197,6 +210,19 @@ def _optional() -> frozenset[int]:
 
     named = (tag_for_keyword(keyword) for keyword in {*REPEATED, *TIMING} - set(TAGS))
     return frozenset(private_tags()).union(tag for tag in named if tag is not None)
+
+
+def check_deflated(name: str, file: BinaryIO) -> None:
+    """InputError where a deflated data set unpacks to too much, as pydicom unpacks all of it; back to the start."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    read_preamble(file, force=True)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        packed = file.read()
+        check_stream(name, inflated(packed, -zlib.MAX_WBITS), len(packed))
+    file.seek(0)
 
 
 def has_pixels(header: "Dataset") -> bool:

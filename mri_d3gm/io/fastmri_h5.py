@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.hdf5 import dataset, opened
+from mri_d3gm.io.hdf5 import dataset, opened, text_attribute, values
 from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
 from mri_d3gm.io.named_h5 import read_named_h5
 from mri_d3gm.io.nifti import affine_of
@@ -21,7 +21,7 @@ def is_fastmri(path: Path) -> bool:
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
     with opened(path) as file:
-        return "kspace" in file
+        return file.get("kspace", getlink=True) is not None  # without following a link
 
 
 def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
@@ -45,8 +45,7 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
         masks = sampling.masks
         if kept != rows and any(one is not None and one.shape[0] > 1 for one in (sampling.mask, *(masks or ()))):
             raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
-        acquisition = file.attrs.get("acquisition", "")
-        acquisition = acquisition.decode() if isinstance(acquisition, bytes) else str(acquisition)
+        acquisition = text_attribute(file, "acquisition")
         coils, own = kspace.shape[1] if kspace.ndim == 4 else 1, _reference(file, (kspace.shape[0], *recon))
         shape = (kspace.shape[0], *recon)
     return Scan(
@@ -91,10 +90,10 @@ def _geometry(
     try:
         if xml is None:
             raise ValueError("there is none")
-        header = parse_header(np.ravel(xml[()])[0])
+        header = parse_header(np.ravel(values(xml, 0 if xml.ndim else None))[0])
     except (ValueError, TypeError, IndexError) as error:
         size = "unknown and set to 1 mm" if how.voxel_mm is None else "as --voxel says"
-        text = f"ismrmrd_header cannot be used ({error}): voxel size is {size}, nothing is cropped"
+        text = f"ismrmrd_header cannot be used ({str(error)[:100]}): voxel size is {size}, nothing is cropped"
         return rows, (rows, cols), how.voxel_mm or (1.0, 1.0, 1.0), None, [text]
     encoded, recon = header.encoded, header.recon
     sizes = [
@@ -110,7 +109,7 @@ def _geometry(
 def _first_signal(kspace: h5py.Dataset, name: str) -> np.ndarray:
     """The middle slice, (..., rows, cols), or the first that is not zero."""
     for index in (len(kspace) // 2, *range(len(kspace))):
-        data = kspace[index]
+        data = values(kspace, index)
         if np.any(data):
             _check_finite(data, name, index)
             return data
@@ -150,12 +149,12 @@ def _mask(file: h5py.File, name: str, slices: int, rows: int, cols: int) -> np.n
     fitting = {(slices, cols): (slices, 1, cols), (slices, rows, cols): (slices, rows, cols)} | fitting
     if shape not in fitting:
         raise InputError(f"{name}: mask has shape {stored.shape}, but kspace has {rows} rows and {cols} columns")
-    values = stored[()].reshape(fitting[shape])
-    if not np.isfinite(values).all():
+    numbers = values(stored).reshape(fitting[shape])
+    if not np.isfinite(numbers).all():
         raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
-    if not values.any((1, 2)).all():
+    if not numbers.any((1, 2)).all():
         raise InputError(f"{name}: mask measures nothing")
-    return values != 0
+    return np.asarray(numbers != 0)
 
 
 def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
@@ -170,7 +169,7 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
 def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
     """K-space of one slice, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
     with opened(path) as file:
-        data = file["kspace"][index]
+        data = values(_kspace(file, str(path)), index)
     with np.errstate(over="ignore"):
         data = data.astype(np.complex64).reshape(coils, *data.shape[-2:])
     _check_finite(data, str(path), index)

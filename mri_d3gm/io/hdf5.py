@@ -1,49 +1,102 @@
-"""HDF5 for all readers: opened with errors of one line, datasets of the file itself, and all of its arrays of numbers."""
+"""HDF5 files of others, read so that no other file is touched and no memory is taken that they cannot fill."""
 
+import errno
 import math
+import mmap
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Stored, check_size
+from mri_d3gm.io.arrays import Stored
+from mri_d3gm.io.bounds import check_unpacked
+
+DEFLATE, SHUFFLE, FLETCHER32, LZF, OTHERS = 1, 2, 3, 32000, 256  # filters; those from OTHERS on are installed by the user
+NOTES = 4096  # bytes of memory that the library takes for each chunk of a selection
+CAUSES = {
+    "no permission to read it; change its permissions, or copy it": ("Permission denied",),
+    "is open for writing in another program; close it there, or copy the file": ("unable to lock file", "already open for"),
+    "the file is truncated; copy or download it again": ("truncated", "file read failed", "addr overflow"),
+}
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[h5py.File]:
-    """The file, for reading; InputError where it is missing, of another format, or damaged."""
+def opened(path: str | Path, needed: str = "fastMRI-layout .h5") -> Iterator[h5py.File]:
+    """The file, for reading; whatever h5py raises inside becomes an InputError that says the cause.
+
+    needed: what should have been given, for the message about another file.
+    """
     if not Path(path).exists():
         raise InputError(f"{path}: no such file")
     if not Path(path).is_file():
-        raise InputError(f"{path}: is a folder or device, not a file; fastMRI-layout .h5 is needed")
+        raise InputError(f"{path}: is a folder or device, not a file; {needed} is needed")
     try:
-        with h5py.File(path, "r") as file:
+        with np.errstate(all="ignore"), h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        text = " ".join(str(error).split())
-        if "truncated" in text or "file read failed" in text or "addr overflow" in text:
-            raise InputError(f"{path}: the file is truncated; copy or download it again") from error
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: needs more memory than there is; give a smaller file") from error
+    except Exception as error:  # h5py raises anything on damaged files
+        text = str(error)
         if "file signature not found" in text:
-            raise InputError(f"{path}: not an HDF5 file; fastMRI-layout .h5 is needed") from error
-        raise InputError(f"{path}: cannot be read: {text}") from error
+            raise InputError(f"{path}: not an HDF5 file; {needed} is needed") from error
+        known = (cause for cause, signs in CAUSES.items() if any(sign in text for sign in signs))
+        other = "the file is damaged; copy or download it again"
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            other = f"cannot be read: {error.strerror or 'the system refuses'}; copy it to another disk"
+        raise InputError(f"{path}: {next(known, other)}") from error
 
 
 def dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A dataset of this very file; links elsewhere, external storage and virtual datasets are refused."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{file.filename}: {name} is a link to another place; put the data into the file itself")
-    found = file[name]
+    """A dataset of this very file by its path, None where there is none.
+
+    InputError for links elsewhere, external storage, virtual datasets, filters that are not there, and for sizes that the bytes
+    stored cannot fill.
+    """
+    found: Any = file
+    for part in name.split("/"):
+        if not isinstance(found, h5py.Group):
+            raise InputError(f"{file.filename}: {found.name[1:]} is a dataset, not a group")
+        link = found.get(part, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{file.filename}: {name} is a link to another place; put the data into the file itself")
+        found = found[part]
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{file.filename}: {name} is a {type(found).__name__.lower()}, not a dataset")
     if found.external or found.is_virtual:
         raise InputError(f"{file.filename}: {name} is stored in another file; put the data into the file itself")
+    _check_filters(found)
+    _check_size(found)
     return found
+
+
+def values(data: h5py.Dataset, index: int | tuple[int | slice, ...] | None = None) -> np.ndarray:
+    """All of a dataset from `dataset`, or a part of it; InputError for a chunk that unpacks to too much.
+
+    index: a number of the first axis, or one or a slice for each axis.
+    """
+    places = (index,) if isinstance(index, int) else index or ()
+    if _filters(data):
+        chunks: list[Any] = []
+        data.id.chunk_iter(chunks.append)
+        for chunk in chunks:
+            axes = zip(places, chunk.chunk_offset, data.chunks, strict=False)
+            if all(not isinstance(place, int) or 0 <= place - start < size for place, start, size in axes):
+                _check_chunk(data, chunk)
+    if data.dtype.hasobject:
+        _check_lengths(data)
+    return data[() if index is None else index]
 
 
 def stored_datasets(path: Path) -> dict[str, Stored]:
@@ -61,10 +114,123 @@ def stored_datasets(path: Path) -> dict[str, Stored]:
 
 
 def _read(path: Path, name: str, index: tuple[int | slice, ...]) -> np.ndarray:
-    """A part of a dataset; InputError where it declares far more than the file holds."""
+    """A part of a dataset, by an index for each axis."""
     with opened(path) as file:
         found = dataset(file, name)
         assert found is not None
-        for shape in (found.shape, found.chunks or ()):
-            check_size(path, name, math.prod(shape) * found.dtype.itemsize, found.id.get_storage_size())
-        return np.asarray(found[index])
+        return np.asarray(values(found, index))
+
+
+def text_attribute(file: h5py.File, name: str) -> str:
+    """An attribute of the file as text, '' where there is none."""
+    if name in file.attrs and h5py.check_string_dtype(file.attrs.get_id(name).dtype):
+        _check_attribute(file, name)
+    value = file.attrs.get(name, "")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _filters(data: h5py.Dataset) -> list[tuple[int, str]]:
+    """Number and name of the filters of a dataset's chunks, in the order in which they were applied."""
+    properties = data.id.get_create_plist()
+    found = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    return [(code, name.decode("ascii", "replace")) for code, _, _, name in found]
+
+
+def _check_filters(data: h5py.Dataset) -> None:
+    packing = [(code, name) for code, name in _filters(data) if code not in (SHUFFLE, FLETCHER32)]
+    if len(packing) > 1:
+        raise InputError(f"{_named(data)} is compressed more than once; save it uncompressed")
+    for code, name in packing:
+        # the library's own nbit, szip and scale-offset take sizes from the file on trust
+        if code not in (DEFLATE, LZF) and not (code >= OTHERS and h5py.h5z.filter_avail(code)):
+            raise InputError(
+                f"{_named(data)} is compressed by a filter that is not installed, {name or 'without a name'} (number {code}); "
+                "save it uncompressed, as h5repack -f NONE does"
+            )
+
+
+def _check_size(data: h5py.Dataset) -> None:
+    """Of the whole dataset, of one chunk, which is unpacked whole, and of what the library notes about each chunk."""
+    size = max(math.prod(data.shape or ()), math.prod(data.chunks or ())) * data.dtype.itemsize
+    if data.chunks:
+        parts = (-(-length // part) for length, part in zip(data.shape, data.chunks, strict=True))
+        size = max(size, NOTES * math.prod(parts))
+    stored = min(data.id.get_storage_size(), Path(data.file.filename).stat().st_size)
+    check_unpacked(f"{_named(data)} of shape {data.shape}", size, size, stored)
+
+
+def _check_chunk(data: h5py.Dataset, chunk: Any) -> None:
+    """InputError where a chunk has more bytes than the file, or is deflated and unpacks to more than a chunk."""
+    _check_length(data.file.filename, chunk.size)
+    size = math.prod(data.chunks) * data.dtype.itemsize + 4  # a checksum
+    codes = [code for code, _ in _filters(data)]
+    if DEFLATE in codes and not chunk.filter_mask >> codes.index(DEFLATE) & 1:
+        packed = data.id.read_direct_chunk(chunk.chunk_offset)[1]
+        with suppress(zlib.error):  # which the library finds as well
+            if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
+                raise InputError(f"{_named(data)} unpacks to more than its size; copy or download the file again")
+
+
+def _check_lengths(data: h5py.Dataset) -> None:
+    """InputError where strings or sequences are longer than the file: the library takes memory before it looks."""
+    layout = _lengths(data.dtype)
+    if layout is None or _filters(data):
+        raise InputError(f"{_named(data)} holds {data.dtype}, which is not read; save it as plain text or numbers")
+    size, places = layout
+    pieces: list[bytes] = []
+    if data.chunks:
+        data.id.chunk_iter(lambda chunk: pieces.append(data.id.read_direct_chunk(chunk.chunk_offset)[1]))
+    elif data.id.get_offset() is not None:
+        with open(data.file.filename, "rb") as file:
+            file.seek(data.id.get_offset())
+            pieces.append(file.read(size * data.size))
+    for piece in pieces:
+        elements = np.frombuffer(piece[: len(piece) // size * size], np.uint8).reshape(-1, size)
+        for place, unit in places:
+            lengths = np.ascontiguousarray(elements[:, place : place + 4]).view("<u4")
+            _check_length(data.file.filename, int(lengths.sum(dtype=np.uint64)) * unit)
+
+
+def _lengths(dtype: np.dtype) -> tuple[int, list[tuple[int, int]]] | None:
+    """Size of a stored element that refers to others, and where in it lengths stand and of what unit; None for other types.
+
+    A reference is stored in 16 bytes, the first four of which are the length.
+    """
+    if h5py.check_string_dtype(dtype):
+        return 16, [(0, 1)]
+    if dtype.fields is None:
+        parts = {"": (dtype, 0)}
+    else:
+        parts = {name: (part[0], part[1]) for name, part in dtype.fields.items() if part[0].hasobject}
+    bases = {name: h5py.check_vlen_dtype(part) for name, (part, _) in parts.items()}
+    if not all(isinstance(base, np.dtype) and not base.hasobject for base in bases.values()):
+        return None
+    return max(16, dtype.itemsize), [(place, bases[name].itemsize) for name, (_, place) in parts.items()]
+
+
+def _check_attribute(file: h5py.File, name: str) -> None:
+    """The same of a string that is an attribute: its message, found in the file by its name, ends in the reference.
+
+    A message is the version and three sizes of 2 bytes, name, type and shape, each padded to 8 bytes in version 1.
+    """
+    key = name.encode() + b"\0"
+    size = len(key).to_bytes(2, "little")
+    with open(file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(key)
+        while place >= 0:
+            for version, head, pad in ((1, 8, 8), (2, 8, 1), (3, 9, 1)):
+                start = place - head
+                if start >= 0 and content[start] == version and content[start + 2 : start + 4] == size:
+                    sizes = (len(key), *struct.unpack_from("<HH", content, start + 4))
+                    end = place + sum(-(-part // pad) * pad for part in sizes)
+                    _check_length(file.filename, int.from_bytes(content[end : end + 4], "little"))
+            place = content.find(key, place + 1)
+
+
+def _check_length(path: str, size: int) -> None:
+    if size > Path(path).stat().st_size:
+        raise InputError(f"{path}: the file is damaged; copy or download it again")
+
+
+def _named(data: h5py.Dataset) -> str:
+    return f"{data.file.filename}: {data.name[1:]}"

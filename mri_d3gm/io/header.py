@@ -7,7 +7,9 @@ demands, such as trajectory.
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
-import numpy as np
+from mri_d3gm.errors import InputError
+
+MOST = 1e9  # samples, mm
 
 
 class Space(NamedTuple):
@@ -35,17 +37,26 @@ class Encoding(NamedTuple):
     noise_bandwidth: float = 1.0
 
 
+class _Tree(ET.TreeBuilder):
+    """Elements of a header without a document type, which ISMRMRD has not and which is where entities are defined."""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise InputError("its XML header has a DOCTYPE, in which entities may grow without end; remove it")
+
+
 def parse_header(xml: bytes | str) -> Encoding:
     """The first encoding of a header, from its XML; ValueError where it is not XML, in an unknown encoding, or lacks
-    encodedSpace or reconSpace.
+    encodedSpace or reconSpace. InputError, without the file's name, where it declares a document type.
     """
     return encoding_of(parse_xml(xml), 0)
 
 
 def parse_xml(xml: bytes | str) -> ET.Element:
-    """The root of a header; ValueError where it is not XML or in an unknown encoding."""
+    """The root of a header; ValueError where it is not XML or in an unknown encoding, InputError for a document type."""
     try:
-        return ET.fromstring(xml)
+        return ET.fromstring(xml, ET.XMLParser(target=_Tree()))
+    except InputError:
+        raise
     except Exception as error:  # besides ParseError, what codecs raise: LookupError, ValueError, UnicodeError
         raise ValueError("not readable XML") from error
 
@@ -101,8 +112,8 @@ def _space(encoding: ET.Element, kind: str) -> Space:
         raise ValueError(f"no {kind}")
     sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
     millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
-    if min(sizes) < 1 or not all(0 < length < np.inf for length in millimetres):
-        raise ValueError(f"sizes of {kind} are not positive")
+    if not all(1 <= size < MOST for size in sizes) or not all(1 / MOST < length < MOST for length in millimetres):
+        raise ValueError(f"sizes of {kind} are not possible")
     return Space(sizes, millimetres)
 
 

@@ -1,6 +1,8 @@
 """MRI images: what every reader returns, checked in one place."""
 
+import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, printable
 
 THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
 
@@ -36,15 +38,32 @@ class Image:
 def reading(name: str | Path, what: str = "cannot be read") -> Iterator[None]:
     """Whatever a parser raises inside becomes an InputError of one line; `what` says what could not be done."""
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except InputError:
         raise
     except MemoryError as error:
         raise InputError(f"{name}: needs more memory than there is; give a smaller volume") from error
+    except PermissionError as error:
+        raise InputError(f"{name}: no permission to read it; change its permissions, or copy it") from error
     except Exception as error:
         text = " ".join((getattr(error, "strerror", None) or str(error) or "its content is damaged").split())
         text = re.sub(r"^Error -?\d+ ", "", text)  # zlib's numbers
-        raise InputError(f"{name}: {what}: {text[:200]}; check the file, or copy or download it again") from error
+        raise InputError(f"{name}: {what}: {printable(text)[:200]}; check the file, or copy or download it again") from error
+
+
+@contextmanager
+def silent(logger: str) -> Iterator[None]:
+    """Without a library's remarks on stderr: warnings, and what it logs under this name."""
+    found = logging.getLogger(logger)
+    level = found.level
+    found.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        found.setLevel(level)
 
 
 def make_image(

@@ -5,15 +5,14 @@ installs; all others need Pillow alone.
 """
 
 import glob
-import logging
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.bounds import check_unpacked
+from mri_d3gm.io.image import silent
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
-MOST_PIXELS, SHORTEST_SIDE = 200_000_000, 8
+MOST_PIXELS, MOST_PAGES, SHORTEST_SIDE = 200_000_000, 100, 8
 OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -39,6 +40,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 BITS, ORIENTATION, ICC_PROFILE = 258, 274, 34675
 # axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
 FLIPS: dict[int, tuple[int, ...]] = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+# columns and rows of a PNG's interlacing: first of each pass, and step
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 # Pillow's mode and the one it is read as; a palette becomes colour
 MODES = {
     "1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBX": "RGB", "RGBA": "RGBA",
@@ -65,16 +68,13 @@ def _quiet() -> Iterator[None]:
     """Without Pillow's own limit of pixels, which ours replaces, and without the decoders' remarks on stderr."""
     from PIL import Image
 
-    limit, level, logger = Image.MAX_IMAGE_PIXELS, logging.getLogger("tifffile").level, logging.getLogger("tifffile")
+    limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
-    logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent("tifffile"):
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-        logger.setLevel(level)
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -101,17 +101,21 @@ def read_picture(path: str | Path) -> Picture:
         raise InputError(f"{path}: damaged or incomplete image ({reason}); get the file again") from error
 
 
-def _check_size(path: str, width: int, height: int) -> None:
+def _check_size(path: str, width: int, height: int, stored: int) -> None:
+    """stored: bytes of the file."""
     if width * height > MOST_PIXELS:
         raise InputError(f"{path}: {width} x {height} pixels, above the limit of 200 million; cut or shrink it first")
     if min(width, height) < SHORTEST_SIDE:
         raise InputError(f"{path}: {width} x {height} pixels, too small; give at least {SHORTEST_SIDE} on each side")
+    check_unpacked(path, 3 * width * height, 3 * width * height, stored)
 
 
 def _read_other(content: bytes, path: str) -> Picture:
     """PNG, JPEG, WebP."""
     from PIL import Image
 
+    if content[8:12] == b"WEBP":
+        _check_size(path, *_size_of_webp(content), len(content))  # Pillow takes the memory when it opens the file
     image = Image.open(BytesIO(content))
     # phones append depth maps and gain maps to a JPEG as further pictures
     kind = "JPEG" if image.format == "MPO" else str(image.format)
@@ -119,11 +123,55 @@ def _read_other(content: bytes, path: str) -> Picture:
         raise InputError(f"{path}: animated {kind}; give single pictures, save its frames first")
     if kind not in FORMATS.values():
         raise InputError(f"{path}: a {kind} file; convert it to PNG, JPEG, TIFF or WebP")
-    _check_size(path, *image.size)
+    _check_size(path, *image.size, len(content))
     if kind == "PNG" and content[24] == 16:
-        array = _needed("imagecodecs", path).png_decode(content)
+        array = _decoded_png16(content, path)
         return _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
     return _of_pillow(image, kind, path)
+
+
+def _size_of_webp(content: bytes) -> tuple[int, int]:
+    """Width and height of a picture, or of the canvas of an animation, from the first chunk."""
+    kind, head = content[12:16], content[20:30]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    bits = int.from_bytes(head[1:5] if kind == b"VP8L" else head[6:10], "little")
+    if kind == b"VP8L":
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return bits & 0x3FFF, bits >> 16 & 0x3FFF
+
+
+def _decoded_png16(content: bytes, path: str) -> np.ndarray:
+    """Pixels (rows, cols[, channels]) of a PNG of 16 bits.
+
+    libpng gets the image alone, pass by pass where it is interlaced: it writes remarks about anything else on stderr.
+    """
+    width, height, _, colours, *methods = struct.unpack_from(">IIBBBBB", content, 16)  # compression, filter, interlacing
+    channels, transparency = {0: (1, 2), 2: (3, 6), 4: (2, None), 6: (4, None)}.get(colours, (0, None))
+    image, key, place, whole = b"", b"", 8, methods <= [0, 0, 1]
+    while place < len(content):
+        size, kind = struct.unpack_from(">I4s", content, place)
+        chunk = content[place : place + size + 12]
+        whole &= kind != b"IDAT" or chunk == _chunk(kind, chunk[8:-4])
+        image += chunk[8:-4] if kind == b"IDAT" else b""
+        key = chunk if kind == b"tRNS" and size == transparency else key
+        place += size + 12
+    passes = ADAM7 if methods[2] else ((0, 0, 1, 1),)
+    sizes = [(max(0, -(-(height - y) // down)), max(0, -(-(width - x) // right))) for x, y, right, down in passes]
+    lengths = [rows * (1 + 2 * channels * cols) if cols else 0 for rows, cols in sizes]
+    lines = zlib.decompressobj().decompress(image, sum(lengths) + 1)
+    if not whole or len(lines) != sum(lengths):
+        raise InputError(f"{path}: damaged PNG; get the file again")
+    decode, array = _needed("imagecodecs", path).png_decode, None
+    for (x, y, right, down), (rows, cols), length in zip(passes, sizes, lengths, strict=True):
+        if length:
+            header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, colours, 0, 0, 0))
+            packed = _chunk(b"IDAT", zlib.compress(lines[:length], 0))
+            found = decode(content[:8] + header + key + packed + _chunk(b"IEND", b""))
+            array = np.empty((height, width, *found.shape[2:]), np.uint16) if array is None else array
+            array[y::down, x::right], lines = found, lines[length:]
+    assert array is not None
+    return array
 
 
 def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
@@ -164,7 +212,7 @@ def _read_tiff_by_pillow(content: bytes, path: str) -> Picture:
         raise _missing("tifffile", path) from error
     if image.n_frames > 1:
         raise InputError(f"{path}: TIFF of {image.n_frames} pages; give single pictures, save its pages first")
-    _check_size(path, *image.size)
+    _check_size(path, image.size[0], image.size[1], len(content))
     if max(image.tag_v2.get(BITS, (1,))) > 8:
         raise _missing("tifffile", path)
     return _of_pillow(image, "TIFF", path)
@@ -183,11 +231,12 @@ def _read_tiff(content: bytes, path: str) -> Picture:
     except TiffFileError as error:
         raise InputError(f"{path}: not a readable image; give PNG, JPEG, TIFF or WebP") from error
     with file:
-        pages = [page for page in file.pages if not getattr(page, "is_reduced", False)]
+        # offsets of a damaged file may lead in a circle
+        pages = [page for page in islice(file.pages, MOST_PAGES) if not getattr(page, "is_reduced", False)]
         if len(pages) != 1:
             raise InputError(f"{path}: TIFF of {len(pages)} pages; give single pictures, save its pages first")
         page: Any = pages[0]
-        _check_size(path, page.imagewidth, page.imagelength)
+        _check_size(path, page.imagewidth, page.imagelength, len(content))
         if page.photometric.name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"):
             raise InputError(f"{path}: CMYK or Lab colours; convert it to grey or RGB")
         if page.sampleformat != 1 or page.bitspersample not in (1, 2, 4, 8, 16):
@@ -292,8 +341,12 @@ def _with_profile(png: bytes, icc: bytes | None) -> bytes:
     """PNG with a chunk iCCP behind its header, which ends at byte 33."""
     if icc is None:
         return png
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc)
-    return png[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
+    return png[:33] + _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) + png[33:]
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG file: length, kind, body, checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def picture_files(patterns: list[str]) -> list[str]:

@@ -4,17 +4,24 @@ Frames are sorted by position along their common normal, never by InstanceNumber
 positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 """
 
+import math
 import warnings
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.bounds import check_unpacked
+from mri_d3gm.io.codestreams import size_of
 from mri_d3gm.io.dicom_frames import Frame, frames_of, untiled
-from mri_d3gm.io.dicom_series import Files, Source, choose_series, find_images, open_files, repeated, text_of
+from mri_d3gm.io.dicom_series import Files, Source, check_deflated, choose_series, find_images, open_files, repeated, text_of
 from mri_d3gm.io.image import Image, make_image, reading
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 SAME_PLACE = 0.01  # mm
 SAME_DIRECTION = 3e-5
@@ -164,8 +171,11 @@ def _time_step(grid: list[list[Frame]]) -> float | None:
 def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
     """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go."""
     rows, columns = grid[0][0].shape
+    shape, header = (columns, rows, len(grid), len(grid[0])), grid[0][0].source.header
+    stored = sum(path.stat().st_size for path in {frame.source.path for row in grid for frame in row})
+    check_unpacked(files.path, math.prod(shape), math.prod(shape) * int(header.BitsAllocated) // 8, stored)
     with reading(files.path, "its images cannot be held"):
-        array = np.empty((columns, rows, len(grid), len(grid[0])), np.float32)
+        array = np.empty(shape, np.float32)
     places: dict[str, list[tuple[int, int, Frame]]] = {}
     for height, row in enumerate(grid):
         for time, frame in enumerate(row):
@@ -186,6 +196,7 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     with reading(source.name, "the file is truncated or damaged"), files.open(source.path, source.member) as file:
+        check_deflated(source.name, file)
         dataset = pydicom.dcmread(file, force=True)  # it was found to be DICOM before
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, _ = dataset.original_encoding
@@ -197,6 +208,7 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
                 able = get_decoder(syntax).is_available
             if not able:
                 raise InputError(f"{source.name}: {syntax.name} needs a decoder; pip install 'mri-d3gm[dicom]'")
+            _check_frames(source, dataset)
         shape, count = (-1, int(dataset.Rows), int(dataset.Columns)), int(dataset.get("NumberOfFrames") or 1)
         held, needed = len(dataset.get("PixelData") or b""), count * shape[1] * shape[2] * int(dataset.BitsAllocated) // 8
         if "PixelData" in dataset and not syntax.is_encapsulated and held < needed:
@@ -207,3 +219,16 @@ def _pixels(files: Files, source: Source) -> np.ndarray:
         if len(images) != count:
             raise InputError(f"{source.name}: the file is truncated; copy or export it again")
         return images
+
+
+def _check_frames(source: Source, dataset: "Dataset") -> None:
+    """InputError where a compressed frame has another size than the header says: decoders take memory for what it says."""
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
+
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:  # which has no size of its own
+        return
+    wanted = (int(dataset.Rows), int(dataset.Columns), 1)
+    for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
+        if size_of(frame) != wanted:
+            raise InputError(f"{source.name}: its compressed image is not of the size that its header says; export it again")

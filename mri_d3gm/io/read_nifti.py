@@ -1,6 +1,7 @@
 """Reader of NIfTI-1 and NIfTI-2 images, plain or gzipped, of either byte order."""
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, make_image, reading
+from mri_d3gm.io.bounds import check_stream, check_unpacked, pieces_of
+from mri_d3gm.io.image import Image, make_image, reading, silent
 
 MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -31,24 +33,35 @@ def read_nifti(path: str | Path) -> Image:
     step: pixdim[4], where its unit is one of time. source: format, sform_code, qform_code. InputError where the file is
     missing, cut short, damaged, or no NIfTI.
     """
-    with reading(path, "cannot be read as NIfTI"), _opened(Path(path)) as stream:
+    with reading(path, "cannot be read as NIfTI"), silent("nibabel.global"), _opened(Path(path)) as stream:
         version = _version(stream.read(348))
         if version is None:
             raise InputError(f"{path}: not a NIfTI file, or cut within its header; give .nii or .nii.gz")
         stream.seek(0)
         image = _load(stream, version)
+        _check_size(Path(path), image.dataobj, isinstance(stream, gzip.GzipFile))
         array = np.asanyarray(image.dataobj)
-        while stream.read(1 << 22):
-            pass  # gzip compares its checksum at the end of the stream
-    header = image.header
-    space, time = header.get_xyzt_units()
-    affine = np.array(image.affine, np.float64)
-    affine[:3] *= MM_PER_UNIT.get(space, 1.0)
-    # through text, so that 0.8 in float32 is 0.8
-    step = float(str(header["pixdim"][4])) * SECONDS_PER_UNIT[time] if time in SECONDS_PER_UNIT else None
-    description = bytes(header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
-    source = {"format": version, **{name: int(header[name]) for name in ("sform_code", "qform_code")}}
+        # gzip compares its checksum at the end of the stream
+        check_stream(path, pieces_of(stream), Path(path).stat().st_size)
+        header = image.header
+        space, time = header.get_xyzt_units()
+        affine = np.array(image.affine, np.float64)
+        affine[:3] *= MM_PER_UNIT.get(space, 1.0)
+        # through text, so that 0.8 in float32 is 0.8
+        step = float(str(header["pixdim"][4])) * SECONDS_PER_UNIT[time] if time in SECONDS_PER_UNIT else None
+        description = bytes(header["descrip"]).decode("ascii", "ignore").replace("\0", " ")
+        source = {"format": version, **{name: int(header[name]) for name in ("sform_code", "qform_code")}}
     return make_image(path, array, affine, (Path(path),), description, time_step=step, source=source)
+
+
+def _check_size(path: Path, data: Any, zipped: bool) -> None:
+    """InputError where the header declares more than the file can hold; data: nibabel's proxy of the voxels."""
+    values = math.prod(data.shape)
+    end, stored = data.offset + values * data.dtype.itemsize, path.stat().st_size
+    if zipped:
+        check_unpacked(path, values, end, stored)
+    elif end > stored:
+        raise InputError(f"{path}: the file is truncated, or its header is wrong; copy or download it again")
 
 
 def _version(head: bytes) -> str | None:

@@ -1,6 +1,9 @@
 """Reader of NRRD volumes (.nrrd, or .nhdr with its data next to it), by pynrrd."""
 
+import bz2
+import os
 import re
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.bounds import check_stream, inflated, pieces_of
 from mri_d3gm.io.image import Image, make_image, reading
 
 # signs that bring the first three world axes to RAS; a header without a space counts as LPS, as in ITK and 3D Slicer
@@ -42,6 +46,7 @@ def read_nrrd(path: str | Path) -> Image:
         data_files = _data_files(Path(path), header)
         with Path(path).open("rb") as file:
             nrrd.read_header(file)
+            _check_data(path, header, data_files, file.tell())
             array = nrrd.read_data(header, file, str(path))
         kept, extra = _axes(path, header, array.ndim)
         affine = _affine(path, header, kept)
@@ -87,6 +92,24 @@ def _data_files(path: Path, header: Mapping[str, Any]) -> tuple[Path, ...]:
     if not target.is_file():
         raise InputError(f"{path}: its data file {name} is missing; put it next to the header")
     return (target,)
+
+
+def _check_data(path: str | Path, header: Mapping[str, Any], data_files: tuple[Path, ...], start: int) -> None:
+    """InputError where the data, from `start` or in a file of their own, unpack to too much or skip too many lines."""
+    place = data_files[0] if data_files else Path(path)
+    stored = place.stat().st_size
+    lines = int(header.get("line skip", header.get("lineskip", 0)))
+    if lines > stored:
+        raise InputError(f"{path}: its header skips {lines} lines, more than there are; correct line skip")
+    encoding = str(header.get("encoding"))
+    if encoding in ("gzip", "gz", "bzip2", "bz2"):
+        with place.open("rb") as file:
+            file.seek(0 if data_files else start)
+            for _ in range(lines):
+                file.readline()
+            file.seek(max(0, int(header.get("byte skip", header.get("byteskip", 0)))), os.SEEK_CUR)
+            unpacked = inflated(file.read(), zlib.MAX_WBITS | 16) if "g" in encoding else pieces_of(bz2.BZ2File(file))
+            check_stream(path, unpacked, stored)
 
 
 def _directions(header: Mapping[str, Any], axes: int) -> list[np.ndarray | None] | None:

@@ -1,6 +1,7 @@
 """Weights on disk: float16 safetensors with the denoiser's configuration and training record inside."""
 
 import json
+import math
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,9 @@ import torch
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.stamps import stamps
-from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
+
+MOST = 4096  # of any number in a network's options
 
 
 def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
@@ -50,14 +53,26 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     if not record.get("steps"):
         raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
     try:
+        _check_size(config, state)
         denoiser = Denoiser(**config)
         denoiser.load_state_dict(state)
-    except (RuntimeError, TypeError, KeyError, InputError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # a configuration may hold anything
+        first = (str(error).strip().splitlines() or ["its configuration is damaged"])[0][:200]
         raise InputError(f"{path}: weights do not fit the network that they name ({first})") from error
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise InputError(f"{path}: weights hold NaN or Inf; the training that made them diverged")
     return denoiser.to(device).eval().requires_grad_(False), record
+
+
+def _check_size(config: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
+    """ValueError where the network of a configuration needs more numbers than there are: before it is made of real memory."""
+    options = config.get("options") or {}
+    if any(isinstance(value, int) and value > MOST for value in options.values()):
+        raise ValueError(f"an option is above {MOST}")
+    with torch.device("meta"):
+        shapes = [tensor.shape for tensor in NETWORKS[config["network"]](**options).state_dict().values()]
+    if sum(map(math.prod, shapes)) > sum(tensor.numel() for tensor in state.values()):
+        raise ValueError("it needs more numbers than the file holds")
 
 
 def load_network(path: str | Path, device: str | torch.device = "cpu", tau: float | None = None) -> Denoiser:

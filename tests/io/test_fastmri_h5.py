@@ -4,6 +4,7 @@ import pytest
 from scans import fft2c, header, phantom, write_scan
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.hdf5 import dataset, opened, text_attribute, values
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Reading, cropped, read_reference
 
@@ -142,3 +143,26 @@ def test_data_of_another_file_are_refused(tmp_path) -> None:
         file.create_virtual_dataset("kspace", layout)
     with pytest.raises(InputError, match="another file"):
         open_scan(tmp_path / "virtual.h5")
+
+
+@pytest.mark.parametrize("options", [{"compression": "gzip", "shuffle": True, "fletcher32": True}, {"compression": "lzf"}, {}])
+def test_chunks_are_read_whatever_their_filters_of_the_library(tmp_path, options: dict) -> None:
+    path = write_scan(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file["kspace"]
+        file.create_dataset("kspace", data=K, chunks=(1, 32, 16), **options)
+    np.testing.assert_array_equal(open_scan(path).read(1)[0], K[1])
+
+
+def test_strings_and_sequences_of_any_length_are_read(tmp_path) -> None:
+    kind = np.dtype([("head", "u2"), ("data", h5py.vlen_dtype("f4"))])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["text"] = ["a", 1000 * "b"]
+        data = file.create_dataset("group/data", (2,), kind, maxshape=(None,), chunks=(1,))
+        data[0], data[1] = (1, np.ones(3, np.float32)), (2, np.ones(500, np.float32))
+        file.attrs["acquisition"] = "AXT2"
+    with opened(tmp_path / "a.h5") as file:
+        found, stored = dataset(file, "text"), dataset(file, "group/data")
+        assert found is not None and stored is not None and dataset(file, "group/none") is None
+        assert values(found)[1] == 1000 * b"b" and len(values(stored, 1)["data"]) == 500
+        assert text_attribute(file, "acquisition") == "AXT2" and text_attribute(file, "none") == ""

@@ -12,7 +12,7 @@ from imagecodecs import png_encode
 from PIL import Image, ImageCms
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import picture_files, read_picture, write_picture
+from mri_d3gm.io.pictures import ADAM7, _chunk, picture_files, read_picture, write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)
@@ -138,6 +138,26 @@ def test_black_and_white_and_inverted_tiff(tmp_path: Path) -> None:
     array = noise(1, 16)[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", 65535 - array, photometric="miniswhite")
     np.testing.assert_array_equal(np.round(read_picture(tmp_path / "a.tif").array[..., 0] * 65535), array)
+
+
+@pytest.mark.parametrize("kind", [0, 2, 4, 6])
+@pytest.mark.parametrize("size", [(24, 17), (8, 9)])
+def test_interlaced_png_of_16_bits_with_a_transparent_colour(tmp_path: Path, kind: int, size: tuple[int, int], capfd) -> None:
+    array = noise({0: 1, 2: 3, 4: 2, 6: 4}[kind], 16, size)
+    parts = [array[y::down, x::right] for x, y, right, down in ADAM7]
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">IIBBBBB", size[1], size[0], 16, kind, 0, 0, 1)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    if kind in (0, 2):
+        chunks.insert(1, (b"tRNS", array[0, 0].astype(">u2").tobytes()))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks))
+    picture = read_picture(tmp_path / "a.png")
+    colours = 1 if kind in (0, 4) else 3
+    np.testing.assert_allclose(picture.array * 65535, array[..., :colours], atol=0.01)
+    assert picture.alpha is not None and picture.alpha[0, 0] == (
+        0 if kind in (0, 2) else pytest.approx(array[0, 0, -1] / 65535)
+    )
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("options", [{"compression": "lzw"}, {"planar": True}, {"byteorder": ">"}, {"tile": (16, 16)}])
