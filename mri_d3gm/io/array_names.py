@@ -201,13 +201,13 @@ def _mask_of(name: str, arrays: Mapping[str, Stored], kspace: Named, order: Orde
 
 def _squeezed(array: Stored) -> Stored:
     """An array without its axes of length 1."""
-    long = [size > 1 for size in array.shape]
+    long = [size != 1 for size in array.shape]
 
     def read(index: tuple[int | slice, ...]) -> np.ndarray:
         rest = iter(index)
         return array.read(tuple(next(rest) if one else 0 for one in long))
 
-    return Stored(tuple(size for size in array.shape if size > 1), array.dtype, read)
+    return Stored(tuple(size for size in array.shape if size != 1), array.dtype, read)
 
 
 def _voxel_of(name: str, arrays: Mapping[str, Stored]) -> tuple[float, float, float] | None:

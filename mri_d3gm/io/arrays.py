@@ -133,7 +133,7 @@ def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], 
     places = _places(kspace, at)
 
     def read(image: int) -> np.ndarray:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             data = np.array(kspace.part(IMAGE, places[image]), np.complex64, order="C")
         if not np.isfinite(data).all():
             where = " of ".join(f"{axis[:-1]} {places[image][axis]}" for axis in ("slices", "frames") if kspace.size(axis) > 1)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from mri_d3gm.io.arrays import Index, Named, Stored, joined, make_scan
-from mri_d3gm.io.hdf5 import opened, stored_datasets
+from mri_d3gm.io.hdf5 import held, opened, stored_datasets
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
@@ -20,9 +20,9 @@ def is_calgary_campinas(path: Path) -> bool:
     """Whether a file is HDF5 with a real-valued kspace of few, evenly many last entries, and more than two."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with reading(path), opened(path) as file:
-        kspace = file.get("kspace")
-        if not isinstance(kspace, h5py.Dataset) or kspace.ndim != 4 or kspace.dtype.kind != "f":
+    with opened(path) as file:
+        kspace = held(file, "kspace")
+        if kspace is None or kspace.ndim != 4 or kspace.dtype.kind != "f":
             return False
         _, rows, cols, channels = kspace.shape
         return channels % 2 == 0 and 2 < channels < min(rows, cols) / 2

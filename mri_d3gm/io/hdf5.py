@@ -99,13 +99,25 @@ def values(data: h5py.Dataset, index: int | tuple[int | slice, ...] | None = Non
     return data[() if index is None else index]
 
 
+def held(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """A dataset of the file itself, None where it has none of that name; links elsewhere are not followed."""
+    found = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    return found if isinstance(found, h5py.Dataset) else None
+
+
 def stored_datasets(path: Path) -> dict[str, Stored]:
-    """All arrays of a file, those in groups too, by their paths; axes in the file's order. MATLAB's own groups are left out."""
+    """All arrays of a file, those in groups too, by their paths; axes in the file's order.
+
+    MATLAB's own groups are left out, and so are numbers that numpy has not as they are stored: converting what a damaged file
+    takes for a type can end the process.
+    """
     found: dict[str, Stored] = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        with suppress(TypeError):  # types that numpy lacks
-            if isinstance(item, h5py.Dataset) and item.shape and not name.startswith("#"):
+        if not isinstance(item, h5py.Dataset) or not item.shape or name.startswith("#"):
+            return
+        with suppress(TypeError):  # of types that numpy lacks
+            if h5py.h5t.py_create(item.dtype, logical=True).equal(item.id.get_type()):
                 found[name] = Stored(item.shape, item.dtype, lambda index: _read(path, name, index))
 
     with opened(path) as file:

@@ -11,8 +11,8 @@ import h5py
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.array_names import kspace_of, scan_of_arrays
-from mri_d3gm.io.arrays import Index, Stored
-from mri_d3gm.io.hdf5 import opened, stored_datasets
+from mri_d3gm.io.arrays import Stored
+from mri_d3gm.io.hdf5 import held, opened, stored_datasets
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.matlab_v5 import is_v5, stored_variables
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
@@ -32,8 +32,8 @@ def _is_v73(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(10) == b"MATLAB 7.3":
             return True
-    with reading(path), opened(path) as file:
-        return any("MATLAB_class" in item.attrs for item in file.values())
+    with opened(path) as file:
+        return any(item is not None and "MATLAB_class" in item.attrs for item in (held(file, name) for name in file))
 
 
 def read_matlab(path: Path, how: Reading = PLAIN) -> Scan:
@@ -42,21 +42,16 @@ def read_matlab(path: Path, how: Reading = PLAIN) -> Scan:
         if is_v5(path):
             return scan_of_arrays(path, stored_variables(path), how, "F")
         if not h5py.is_hdf5(path):
-            said = "not a .mat of version 5 to 7.3, or a damaged one; write it again with save -v7.3"
-            raise InputError(f"{path}: {said}")
+            raise InputError(f"{path}: not a .mat of version 5 to 7.3, or a damaged one; write it again with save -v7.3")
         arrays = {name: reversed_axes(array) for name, array in stored_datasets(path).items()}
         key, array = kspace_of(str(path), arrays, how.key)
         known = re.fullmatch(CMRXRECON, key, re.IGNORECASE)
-        axes: tuple[str, ...] = ()
-        if known and len(array.shape) >= 2:
-            axes = ("rows", "cols", *(() if known[1] else ("coils",)), "slices", "frames")[: len(array.shape)]
-        return scan_of_arrays(path, arrays, how, "F", axes, "phase" if axes else "frame")
+        if known is None or len(array.shape) > 5:
+            return scan_of_arrays(path, arrays, how, "F")
+        axes = ("rows", "cols", *(() if known[1] else ("coils",)), "slices", "frames")
+        return scan_of_arrays(path, arrays, how, "F", axes[: len(array.shape)], "phase")
 
 
 def reversed_axes(array: Stored) -> Stored:
     """An array with its axes the other way round."""
-
-    def read(index: Index):  # type: ignore[no-untyped-def]
-        return array.read(index[::-1]).T
-
-    return Stored(array.shape[::-1], array.dtype, read)
+    return Stored(array.shape[::-1], array.dtype, lambda index: array.read(index[::-1]).T)

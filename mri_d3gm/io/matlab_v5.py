@@ -91,7 +91,7 @@ def _variable(path: Path, order: str, element: Element) -> tuple[str, Stored | N
     called = _element(head, sizes.end, order)
     name = bytes(head[called.start : called.start + called.length]).decode("ascii", "replace")
     real = _element(head, called.end, order)
-    values = math.prod(shape) * np.dtype(TYPES[real.type]).itemsize
+    values = math.prod(shape) * _dtype(real, order).itemsize
     if sizes.type != SIZES or not 2 <= len(shape) <= 32 or min(shape) < 0 or values != real.length or real.end > length + 7:
         raise ValueError("its shape and length contradict each other")
     dtype = np.dtype(order + CLASSES[about & 0xFF])
@@ -103,7 +103,7 @@ def _variable(path: Path, order: str, element: Element) -> tuple[str, Stored | N
             data = unpacked()
 
             def part(element: Element) -> np.ndarray:
-                flat = np.frombuffer(data, order + TYPES[element.type], math.prod(shape), element.start)
+                flat = np.frombuffer(data, _dtype(element, order), math.prod(shape), element.start)
                 return flat.reshape(shape, order="F")[index]
 
             return joined(part(real), part(_element(data, real.end, order))) if about & COMPLEX else part(real)
@@ -128,6 +128,13 @@ def _unpacker(path: Path, element: Element, length: int) -> Callable[[], np.ndar
         return np.frombuffer(data, np.uint8)
 
     return unpacked
+
+
+def _dtype(element: Element, order: str) -> np.dtype:
+    """The type of an element's numbers; ValueError for one that holds none."""
+    if element.type not in TYPES:
+        raise ValueError("data of a type that there is not")
+    return np.dtype(order + TYPES[element.type])
 
 
 def _words(data: Buffer, place: int, order: str) -> tuple[int, int]:

@@ -6,6 +6,8 @@
 import io
 import math
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,8 @@ from mri_d3gm.io.array_names import scan_of_arrays
 from mri_d3gm.io.arrays import Index, Stored, check_size
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
+
+HEAD = 2**17  # bytes that an array's header ends within
 
 
 def is_numpy(path: Path) -> bool:
@@ -36,37 +40,31 @@ def is_numpy(path: Path) -> bool:
 
 
 def read_numpy(path: Path, how: Reading = PLAIN) -> Scan:
-    """The scan of a file; InputError for what cannot be used. A .npy holds one array, which needs no --key."""
+    """The scan of a file; InputError for what cannot be used. A .npy holds one array, which needs no key."""
     with reading(path):
         with path.open("rb") as file:
             single = file.read(6) == npy.MAGIC_PREFIX
-        if single:
-            with path.open("rb") as file:
-                arrays = {"kspace": _mapped(path, "the array", file)}
-            how = Reading(how.crop, None, how.axes, how.voxel_mm)
-        else:
-            arrays = _members(path)
-        return scan_of_arrays(path, arrays, how, "C")
+            file.seek(0)
+            arrays = {"kspace": _mapped(path, "its array", file, 0, path.stat().st_size)} if single else _members(path)
+        return scan_of_arrays(path, arrays, replace(how, key=None) if single else how, "C")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran's order, and type of an array, of its header."""
-    version = npy.read_magic(file)
-    if version == (1, 0):
+    if npy.read_magic(file) == (1, 0):
         return npy.read_array_header_1_0(file)
     return npy.read_array_header_2_0(file)
 
 
-def _mapped(path: Path, name: str, file: IO[bytes], start: int = 0) -> Stored:
-    """An array that begins at `start` of the file `path`; file: open there. InputError where it ends before its array."""
+def _mapped(path: Path, name: str, file: IO[bytes], start: int, end: int) -> Stored:
+    """An array that lies from `start` to `end` of the file `path`; file: open at the start. InputError where it is longer."""
     shape, fortran, dtype = _header(file)
     offset = start + file.tell()
-    if min(shape, default=1) < 0 or (math.prod(shape) * dtype.itemsize > path.stat().st_size - offset and not dtype.hasobject):
+    if min(shape, default=1) < 0 or (math.prod(shape) * dtype.itemsize > end - offset and not dtype.hasobject):
         raise InputError(f"{path}: {name} of shape {shape} {dtype} is longer than the file; copy or download it again")
 
     def read(index: Index) -> np.ndarray:
-        array = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
-        return np.asarray(array[index])
+        return np.asarray(np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")[index])
 
     return Stored(shape, dtype, read)
 
@@ -76,16 +74,15 @@ def _members(path: Path) -> dict[str, Stored]:
     found = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for info in archive.infolist():
-            if not info.filename.endswith(".npy"):
-                continue
             name = info.filename.removesuffix(".npy")
-            if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+            if info.filename.endswith(".npy") and info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
                 file.seek(info.header_offset)
                 local = file.read(30)
                 start = info.header_offset + 30 + sum(int.from_bytes(local[at : at + 2], "little") for at in (26, 28))
                 file.seek(start)
-                found[name] = _mapped(path, name, io.BytesIO(file.read(min(info.file_size, 2**17))), start)
-            else:
+                head = io.BytesIO(file.read(min(info.file_size, HEAD)))
+                found[name] = _mapped(path, name, head, start, min(start + info.file_size, path.stat().st_size))
+            elif info.filename.endswith(".npy"):
                 with archive.open(info) as member:
                     shape, _, dtype = _header(member)
                 declared = max(info.file_size, abs(math.prod(shape)) * dtype.itemsize)
@@ -93,17 +90,14 @@ def _members(path: Path) -> dict[str, Stored]:
     return found
 
 
-def _unpacker(path: Path, member: str, declared: int, held: int):  # type: ignore[no-untyped-def]
+def _unpacker(path: Path, member: str, declared: int, held: int) -> Callable[[Index], np.ndarray]:
     """What reads parts of a compressed member, which is unpacked once."""
 
     @cache
     def whole() -> np.ndarray:
-        check_size(path, member, declared, held)
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            return npy.read_array(file, allow_pickle=False)
-
-    def read(index: Index) -> np.ndarray:
         with reading(path):
-            return whole()[index]
+            check_size(path, member, declared, held)
+            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+                return npy.read_array(file, allow_pickle=False)
 
-    return read
+    return lambda index: whole()[index]

@@ -44,7 +44,7 @@ SCAN_READERS = {
 
 
 def scan_endings() -> tuple[str, ...]:
-    """Endings of all formats of scans."""
+    """Endings of all formats of scans, each once."""
     return tuple(dict.fromkeys(ending for reader in SCAN_READERS.values() for ending in reader.endings))
 
 

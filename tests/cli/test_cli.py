@@ -59,7 +59,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "mask": [write_scan(folder / "mask.h5", mask=np.ones(7))],
         "must be 1 or more": [good, "--accel", "0.5"],
         "cannot be reached": [good, "--accel", "16"],
-        "no .h5 or .hdf5 files": [folder / "empty"],
+        "files in this folder": [folder / "empty"],
         "no file matches": [folder / "*.nothing"],
         "no weights there": [good, "--accel", 4, "--weights", folder / "none.safetensors"],
         "not a safetensors file": [good, "--accel", 4, "--weights", folder / "weights.safetensors"],
@@ -72,7 +72,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
 
 MESSAGES = [
     *("no such file", "not an HDF5 file", "truncated", "complex", "needed", "NaN or Inf", "all zeros", "mask"),
-    *("must be 1 or more", "cannot be reached", "no .h5 or .hdf5 files", "no file matches", "no weights there"),
+    *("must be 1 or more", "cannot be reached", "files in this folder", "no file matches", "no weights there"),
     *("not a safetensors file", "no GPU", "unknown; one of", "-o takes a folder", "no such file for --coil-maps"),
 ]
 

@@ -58,6 +58,23 @@ def test_zero_lines_without_a_mask_mean_undersampled(tmp_path) -> None:
     assert np.array_equal(open_scan(write_scan(tmp_path / "b.h5", fft2c(phantom()) * plane)).mask, plane)
 
 
+@pytest.mark.parametrize("kept", [None, 1, 2])
+def test_slices_may_have_masks_of_their_own(kept: int | None, tmp_path) -> None:
+    """From the zeros of each, or in a dataset of (slices, cols) or (slices, rows, cols)."""
+    lines = np.stack([np.arange(40) % 3 == 0, np.arange(40) % 3 == 1]) | (abs(np.arange(40) - 20) < 3)
+    given = {} if kept is None else {"mask": lines if kept == 1 else np.repeat(lines[:, None], 48, 1)}
+    scan = open_scan(write_scan(tmp_path / "a.h5", fft2c(phantom()) * lines[:, None], **given))
+    assert np.array_equal(scan.mask, lines.any(0)[None])
+    assert all(np.array_equal(scan.masks(number), lines[number][None]) for number in range(2))
+
+
+def test_the_voxel_size_of_a_file_without_header_can_be_given(tmp_path) -> None:
+    path = write_scan(tmp_path / "a.h5", xml="<broken")
+    scan = open_scan(path, Reading(voxel_mm=(1, 2, 3)))
+    assert scan.voxel_mm == (1, 2, 3) and "as --voxel says" in scan.warnings[0]
+    assert open_scan(write_scan(path), Reading(voxel_mm=(1, 2, 3))).voxel_mm == pytest.approx((2, 1.5, 4))
+
+
 def test_empty_columns_at_the_edges_are_limits_and_not_undersampling(tmp_path) -> None:
     inside = (np.arange(40) >= 5) & (np.arange(40) < 38)
     scan = open_scan(write_scan(tmp_path / "a.h5", fft2c(phantom()) * inside))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mri_d3gm.io.sampling import sampling_of
+from mri_d3gm.io.sampling import sampling_of, sampling_of_images
 
 SHAPE = (2, 32, 40)
 
@@ -61,3 +61,43 @@ def test_points_in_both_directions() -> None:
 
 def test_a_few_quantised_zeros_are_not_undersampling() -> None:
     assert sampling_of(kspace_of(np.random.default_rng(1).random(SHAPE[1:]) < 0.97), None)[0] is None
+
+
+def of_images(*patterns: np.ndarray) -> tuple[np.ndarray | None, object, object]:
+    found = sampling_of_images(np.broadcast_to(pattern, SHAPE[1:]) for pattern in patterns)
+    assert found is not None
+    return found
+
+
+FULL, EMPTY, ROUNDED = np.ones(40, bool), np.zeros(40, bool), np.random.default_rng(1).random(SHAPE[1:]) < 0.6
+
+
+def test_images_of_one_pattern_share_a_mask() -> None:
+    assert of_images(FULL, FULL) == (None, None, None)
+    assert of_images(EMPTY, FULL, lines((0, 35))) == (None, None, None)
+    assert of_images(lines((2, 38)), lines((0, 35))) == (None, (0, 38), None)
+    mask, limits, masks = of_images(EQUISPACED, EMPTY, EQUISPACED)
+    np.testing.assert_array_equal(mask, EQUISPACED[None])
+    assert limits is None and masks is None
+
+
+def test_images_of_several_patterns_have_masks_of_their_own() -> None:
+    other = np.roll(EQUISPACED, 1)
+    mask, limits, masks = of_images(EQUISPACED, EMPTY, other, FULL)
+    assert mask.all() and limits is None
+    for found, expected in zip(masks, (EQUISPACED, FULL, other, FULL), strict=True):
+        np.testing.assert_array_equal(found, expected[None])
+    mask, limits, masks = of_images(*((np.arange(40) % 4 == offset) & lines((4, 36)) for offset in range(4)))
+    assert limits == (4, 36)
+    np.testing.assert_array_equal(mask, lines((4, 36))[None])
+    np.testing.assert_array_equal(masks[1], ((np.arange(40) % 4 == 1) & lines((4, 36)))[None])
+
+
+def test_scattered_zeros_of_a_weak_image_next_to_full_ones_are_rounded_samples() -> None:
+    assert of_images(FULL, ROUNDED) == (None, None, None)
+    mask, _, masks = of_images(ROUNDED, ~ROUNDED)
+    assert mask.all() and np.array_equal(masks[0], ROUNDED)
+
+
+def test_no_image_with_a_sample_has_no_sampling() -> None:
+    assert sampling_of_images([np.zeros(SHAPE[1:], bool)]) is None and sampling_of_images([]) is None
