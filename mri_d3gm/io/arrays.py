@@ -15,7 +15,6 @@ from mri_d3gm.io.scan import Scan
 
 Index = tuple[int | slice, ...]
 IMAGE = ("coils", "rows", "cols")
-SMALL, MOST_PACKED = 64 * 2**20, 100
 
 
 class Stored(NamedTuple):
@@ -51,16 +50,6 @@ class Named(NamedTuple):
 def stored(array: np.ndarray) -> Stored:
     """An array in memory."""
     return Stored(array.shape, array.dtype, array.__getitem__)
-
-
-def check_size(path: str | Path, name: str, declared: int, held: int) -> None:
-    """InputError where an array of `declared` bytes cannot come from the `held` bytes that the file has for it.
-
-    Compression and left-out zeros may make them fewer; beyond 64 MiB not by more than 100 times.
-    """
-    if declared > max(SMALL, MOST_PACKED * held):
-        size = f"{declared:,} bytes, of which the file holds {held:,}"
-        raise InputError(f"{path}: {name} declares {size}; the file is damaged, or all but empty: write it again")
 
 
 def make_scan(

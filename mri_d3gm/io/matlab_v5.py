@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Index, Stored, check_size, joined
+from mri_d3gm.io.arrays import Index, Stored, joined
+from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import reading
 
 HEADER, HEAD = 128, 4096  # bytes of the file's header, and of a compressed variable that hold its name and shape
@@ -121,7 +122,7 @@ def _unpacker(path: Path, element: Element, length: int) -> Callable[[], np.ndar
 
     @cache
     def unpacked() -> np.ndarray:
-        check_size(path, "a variable", length, element.length)
+        check_unpacked(f"{path}: a variable", length // 4, length, element.length)
         with path.open("rb") as file:
             file.seek(element.start)
             data = zlib.decompressobj().decompress(file.read(element.length), length)

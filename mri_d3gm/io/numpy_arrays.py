@@ -17,7 +17,8 @@ from numpy.lib import format as npy
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.array_names import scan_of_arrays
-from mri_d3gm.io.arrays import Index, Stored, check_size
+from mri_d3gm.io.arrays import Index, Stored
+from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
@@ -96,7 +97,7 @@ def _unpacker(path: Path, member: str, declared: int, held: int) -> Callable[[In
     @cache
     def whole() -> np.ndarray:
         with reading(path):
-            check_size(path, member, declared, held)
+            check_unpacked(f"{path}: {member}", declared // 4, declared, held)
             with zipfile.ZipFile(path) as archive, archive.open(member) as file:
                 return npy.read_array(file, allow_pickle=False)
 
