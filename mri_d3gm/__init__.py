@@ -43,7 +43,7 @@ def reconstruct(
 
     kspace: complex (slices, coils, rows, cols), (slices, rows, cols) of one coil, or (rows, cols); rows the readout, the centre
     of k-space at (rows // 2, cols // 2), any units; or the path of a file. Fully sampled k-space is undersampled by
-    settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from lines of zeros if
+    settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from the zeros if
     None. coil_maps: complex (coils, rows, cols), or one such set a slice; estimated if None. noise: deviation of the noise in
     each real and imaginary part of kspace, or a noise scan (coils, samples); estimated if None. voxel_mm: row, column and slice
     spacing. mask, noise and voxel_mm are for arrays; a file holds its own. settings: the fields of

@@ -1,5 +1,6 @@
 """The steps of docs/extending.md, followed for one of each: the page's own code is registered by one line and run."""
 
+import json
 import re
 from inspect import signature
 from pathlib import Path
@@ -11,8 +12,8 @@ import torch
 from cascade import Cascade
 from physics import test_masks
 from physics import test_measurement as laws
-from read_cfl import is_cfl, read_cfl
 from read_mgh import is_mgh, read_mgh
+from read_raw import is_raw, read_raw
 from samplers import test_sample, test_solvers
 from scans import fft2c, phantom
 from voids import Voids
@@ -42,7 +43,7 @@ AFFINE = np.array([[0, 0.0, 3, -40], [-1.5, 0, 0, 20], [0, 2.0, 0, 7], [0, 0, 0,
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line as the page has it."""
-    monkeypatch.setitem(SCAN_READERS, "BART", ScanReader(is_cfl, read_cfl, (".cfl",)))
+    monkeypatch.setitem(SCAN_READERS, "raw", ScanReader(is_raw, read_raw, (".raw",)))
     monkeypatch.setitem(READERS, "MGH", Reader(is_mgh, read_mgh, (".mgh", ".mgz")))
     monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
     monkeypatch.setitem(MEASUREMENTS, "voids", Voids)
@@ -52,7 +53,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '"BART": ScanReader(is_cfl, read_cfl, (".cfl",))',
+        '"raw": ScanReader(is_raw, read_raw, (".raw",))',
         '"MGH": Reader(is_mgh, read_mgh, (".mgh", ".mgz"))',
         '".mgz": write_mgh',
         '"voids": Voids',
@@ -62,25 +63,26 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_shows_the_line_and_the_file_that_are_tested(line: str) -> None:
     text = PAGE.read_text()
     assert line in text
-    for name in ("read_cfl", "read_mgh", "write_mgh", "voids", "cascade"):
+    for name in ("read_raw", "read_mgh", "write_mgh", "voids", "cascade"):
         assert f'--8<-- "examples/{name}.py"' in text
 
 
 def test_a_reader_of_scans(tmp_path: Path) -> None:
-    kspace = np.stack([fft2c(phantom()), 1j * fft2c(phantom())], 1)  # slices, coils, rows, cols
-    sizes = [1] * 16
-    sizes[0], sizes[1], sizes[3], sizes[13] = 48, 40, 2, 2
-    (tmp_path / "scan.hdr").write_text("# Dimensions\n" + " ".join(map(str, sizes)) + "\n# Creator\nBART\n")
-    (tmp_path / "scan.cfl").write_bytes(kspace.transpose(2, 3, 1, 0).tobytes("F"))
-    for name in ("scan.cfl", "scan.hdr"):
-        scan = open_scan(tmp_path / name)
-        assert (scan.slices, scan.coils, scan.rows, scan.cols, scan.mask) == (2, 2, 48, 40, None)
-        assert np.array_equal(scan.read(1), kspace[1])
-    result = mri_d3gm.reconstruct(tmp_path / "scan.cfl", method="zero-filled", accel=1)
+    kspace = np.stack([fft2c(phantom()), 1j * fft2c(phantom())], 1)[None]  # frames, slices, coils, rows, cols
+    shape = dict(zip(("frames", "slices", "coils", "rows", "cols"), kspace.shape, strict=True))
+    (tmp_path / "scan.json").write_text(json.dumps({"shape": shape, "voxel_mm": [2, 1, 4]}))
+    (tmp_path / "scan.raw").write_bytes(kspace.tobytes())
+    scan = open_scan(tmp_path / "scan.raw")
+    assert (scan.slices, scan.coils, scan.rows, scan.cols, scan.mask, scan.voxel_mm) == (2, 2, 48, 40, None, (2, 1, 4))
+    assert np.array_equal(scan.read(1), kspace[0, 1])
+    result = mri_d3gm.reconstruct(tmp_path / "scan.raw", method="zero-filled", accel=1)
     np.testing.assert_allclose(result.volume, phantom() * 2**0.5, atol=1e-4)
-    (tmp_path / "scan.cfl").write_bytes(b"short")
-    with pytest.raises(InputError, match="not a whole pair"):
-        open_scan(tmp_path / "scan.cfl")
+    (tmp_path / "scan.raw").write_bytes(b"short")
+    with pytest.raises(InputError, match="5 bytes are not those of"):
+        open_scan(tmp_path / "scan.raw")
+    (tmp_path / "scan.json").write_text('{"shape": 3}')
+    with pytest.raises(InputError, match=r"scan\.json: cannot be read"):
+        open_scan(tmp_path / "scan.raw")
 
 
 @pytest.mark.parametrize("ending", [".mgh", ".mgz", ""])

@@ -128,7 +128,7 @@ RECON = command(
     "recon",
     recon,
     [
-        *given("fully sampled fastMRI-layout files", "", "zero-filled,sense,l1-wavelet,tv,regression,d3gm"),
+        *given("fully sampled scans", "", "zero-filled,sense,l1-wavelet,tv,regression,d3gm"),
         several("accel", "8,16", "Accelerations", "accels"),
         several("axis", "phase,readout", "Axes that are undersampled", "axes"),
         *shared(Recon, "trust", "center_fraction"),

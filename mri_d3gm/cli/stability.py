@@ -53,5 +53,5 @@ COMMAND = command(
         option_of(Recon, "seed"),
     ],
     "Discrepancy, trajectories, cocycle property and sensitivity of the dynamics on one slice of FILE.h5, a fully sampled "
-    "fastMRI-layout file.",
+    "scan.",
 )

@@ -1,5 +1,6 @@
 """Arrays of k-space whose axes have names, read a part at a time, to a scan: what all formats of bare arrays share."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -15,6 +16,7 @@ from mri_d3gm.io.scan import Scan
 
 Index = tuple[int | slice, ...]
 IMAGE = ("coils", "rows", "cols")
+MOST_PARTS = 1000
 
 
 class Stored(NamedTuple):
@@ -70,15 +72,17 @@ def make_scan(
     perhaps images too, not 0 where measured; without, and where it measures all, found from the zeros of each image. coil_maps:
     complex, on the grid of kspace. Axes of other names, such as echo, become parts (echo-1).
     """
-    rows, cols = kspace.size("rows"), kspace.size("cols")
-    if 0 in kspace.array.shape or min(rows, cols) < 8:
-        axes = " (" + ", ".join(kspace.axes) + ")"
-        raise InputError(f"{name}: kspace has shape {kspace.array.shape}{axes}; at least one image of 8 x 8 is needed")
+    rows, cols, slices, frames = (kspace.size(axis) for axis in ("rows", "cols", "slices", "frames"))
     others = [axis for axis in kspace.axes if axis not in (*IMAGE, "slices", "frames") and kspace.size(axis) > 1]
+    axes = f"{kspace.array.shape} ({', '.join(kspace.axes)})"
+    if 0 in kspace.array.shape or min(rows, cols) < 8:
+        raise InputError(f"{name}: kspace has shape {axes}; at least one image of 8 x 8 is needed")
+    if math.prod(map(kspace.size, others)) > MOST_PARTS:
+        raise InputError(f"{name}: kspace of shape {axes} makes more than {MOST_PARTS} scans; are its axes these?")
     said = list(warnings)
     if voxel_mm is None:
         said.append("the file holds no voxel size: it is set to 1 mm; --voxel gives another")
-    first, second, third = voxel_mm or (1.0, 1.0, 1.0)
+    voxel = voxel_mm or (1.0, 1.0, 1.0)
     scans = {}
     for places in product(*(range(kspace.size(axis)) for axis in others)):
         at = dict(zip(others, places, strict=True))
@@ -87,45 +91,44 @@ def make_scan(
         sampling = _sampling(called, kspace, mask, at)
         scans[entities] = Scan(
             name=name,
-            slices=kspace.size("slices"),
+            slices=slices,
             coils=kspace.size("coils"),
             rows=rows,
             cols=cols,
             recon_shape=(rows, cols),
             mask=sampling.mask,
             limits=sampling.limits,
-            voxel_mm=(first, second, third),
-            affine=affine_of((kspace.size("slices"), rows, cols), (first, second, third), ""),
+            voxel_mm=voxel,
+            affine=affine_of((slices, rows, cols), voxel, ""),
             oversampled=False,
             warnings=tuple(said),
             files=files,
             read=_reader(called, kspace, at),
-            frames=kspace.size("frames"),
-            frame_axis=frame_axis if kspace.size("frames") > 1 else "",
+            frames=frames,
+            frame_axis=frame_axis if frames > 1 else "",
             masks=None if sampling.masks is None else sampling.masks.__getitem__,
             coil_maps=None if coil_maps is None else _map_reader(coil_maps, kspace, at),
             facts=dict(facts or {}),
         )
-    if not others:
-        return scans[""]
-    return replace(next(iter(scans.values())), parts=scans)
+    first = next(iter(scans.values()))
+    return replace(first, parts=scans) if others else first
 
 
-def _places(kspace: Named, at: Mapping[str, int]) -> list[dict[str, int]]:
-    """Where each image lies along the other axes, in the order of `Scan`; at: of this scan among its parts."""
-    frames, slices = range(kspace.size("frames")), range(kspace.size("slices"))
-    return [{**at, "frames": frame, "slices": number} for frame, number in product(frames, slices)]
+def _place(kspace: Named, at: Mapping[str, int], image: int) -> dict[str, int]:
+    """Where an image lies along the other axes; at: where its scan does among its parts."""
+    frame, number = divmod(image, kspace.size("slices"))
+    return {**at, "frames": frame, "slices": number}
 
 
 def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], np.ndarray]:
     """What reads an image, (coils, rows, cols) complex64; InputError for NaN, Inf and numbers beyond complex64."""
-    places = _places(kspace, at)
 
     def read(image: int) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            data = np.array(kspace.part(IMAGE, places[image]), np.complex64, order="C")
+            data = np.array(kspace.part(IMAGE, _place(kspace, at, image)), np.complex64, order="C")
         if not np.isfinite(data).all():
-            where = " of ".join(f"{axis[:-1]} {places[image][axis]}" for axis in ("slices", "frames") if kspace.size(axis) > 1)
+            place = _place(kspace, at, image)
+            where = " of ".join(f"{axis[:-1]} {place[axis]}" for axis in ("slices", "frames") if kspace.size(axis) > 1)
             held = "NaN, Inf or numbers too large for complex64"
             raise InputError(f"{name}: kspace{' of ' * bool(where)}{where} holds {held}; write the file again without")
         return data
@@ -135,24 +138,23 @@ def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], 
 
 def _map_reader(coil_maps: Named, kspace: Named, at: Mapping[str, int]) -> Callable[[int], np.ndarray]:
     """What reads the coil maps of an image, (coils, rows, cols)."""
-    places = _places(kspace, at)
-    return lambda image: np.array(coil_maps.part(IMAGE, places[image]), np.complex64, order="C")
+    return lambda image: np.array(coil_maps.part(IMAGE, _place(kspace, at, image)), np.complex64, order="C")
 
 
 def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int]) -> Sampling:
     """What was measured, by the mask, or else by the zeros of all coils together."""
-    places = _places(kspace, at)
+    images = range(kspace.size("frames") * kspace.size("slices"))
     if mask is not None:
         several = any(mask.size(axis) > 1 for axis in mask.axes if axis not in IMAGE)
-        given = [_mask(name, mask, place) for place in (places if several else places[:1])]
+        given = [_mask(name, mask, _place(kspace, at, image)) for image in (images if several else images[:1])]
         if not all(one.all() for one in given):
             union = np.logical_or.reduce(given)
             same = all(np.array_equal(one, given[0]) for one in given)
             return Sampling(lines_of(union), None, None if same else [lines_of(one) for one in given])
 
     def patterns() -> Iterator[np.ndarray]:
-        for place in places:
-            yield (kspace.part(IMAGE, place) != 0).any(0)
+        for image in images:
+            yield (kspace.part(IMAGE, _place(kspace, at, image)) != 0).any(0)
 
     found = sampling_of_images(patterns())
     if found is None:

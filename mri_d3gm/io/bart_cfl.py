@@ -1,8 +1,8 @@
 """Reader of BART's pairs of files: X.hdr with the lengths of sixteen axes, X.cfl with the samples, the first axis fastest.
 
-READ is rows, PHS1 cols, COIL coils, SLICE slices. Of the other axes longer than 1, TIME, TE, TIME2, AVG and BATCH in this
-order, the first is frames; any others are scans of their own. PHS2 longer than 1 makes a 3-D scan: after the inverse Fourier
-transform along READ its slices lie along READ, PHS1 is rows and PHS2 is cols. Mapped: what is not asked for is not read.
+READ is rows, PHS1 cols, COIL coils, SLICE slices. AVG is averaged where it was measured. Of the other axes longer than 1, TIME,
+TE, TIME2 and BATCH in this order, the first is frames; any others are scans of their own. PHS2 longer than 1 makes a 3-D scan:
+after the inverse Fourier transform along READ its slices lie along READ, PHS1 is rows and PHS2 is cols. Files are mapped.
 """
 
 import math
@@ -23,7 +23,7 @@ NAMES = (
 )  # fmt: skip
 FLAT = {"read": "rows", "phs1": "cols", "coil": "coils", "slice": "slices"}
 VOLUME = {"read": "slices", "phs1": "rows", "phs2": "cols", "coil": "coils", "slice": "slab"}
-FRAMES = {"time": "repetition", "te": "echo", "time2": "phase", "avg": "average", "batch": "batch"}
+FRAMES = {"time": "repetition", "te": "echo", "time2": "phase", "batch": "batch"}
 
 
 def is_cfl(path: Path) -> bool:
@@ -78,6 +78,8 @@ def _scan(path: Path, files: tuple[Path, Path], sizes: list[int], how: Reading) 
         return np.asarray(np.memmap(files[1], "<c8", "r", shape=tuple(sizes), order="F")[index])
 
     kspace = Named(Stored(tuple(sizes), np.dtype(np.complex64), read), axes)
+    if lengths["avg"] > 1:
+        kspace = _averaged(kspace)
     if names is VOLUME:
         kspace = along_readout(str(path), kspace)
     used = [axis for axis in NAMES if lengths[axis] > 1 or axis in ("read", "phs1")]
@@ -89,3 +91,17 @@ def _scan(path: Path, files: tuple[Path, Path], sizes: list[int], how: Reading) 
         files=files,
         facts={"Axes": ", ".join(used), "Shape": [lengths[axis] for axis in used], "Volume": names is VOLUME},
     )
+
+
+def _averaged(kspace: Named) -> Named:
+    """K-space without its axis avg: the mean of the samples that are not zero."""
+    place = kspace.axes.index("avg")
+    shape = kspace.array.shape
+
+    def read(index: Index) -> np.ndarray:
+        every = kspace.array.read((*index[:place], slice(None), *index[place:]))
+        axis = sum(isinstance(one, slice) for one in index[:place])
+        return every.sum(axis) / np.maximum((every != 0).sum(axis), 1)
+
+    array = Stored(shape[:place] + shape[place + 1 :], kspace.array.dtype, read)
+    return Named(array, kspace.axes[:place] + kspace.axes[place + 1 :])

@@ -78,7 +78,8 @@ def scan_of_array(
     """The scan of k-space (slices, coils, rows, cols), (slices, rows, cols) of one coil or (rows, cols), complex, rows the
     readout; InputError for other arrays.
 
-    mask: bool or numbers (cols,), (1, cols), (rows, 1) or (rows, cols), what was measured; found from lines of zeros without.
+    mask: bool or numbers (cols,), (1, cols), (rows, 1) or (rows, cols), what was measured; found from the zeros of each
+    slice without.
     noise, voxel_mm: as in `Scan`.
     """
     data = np.asarray(kspace)

@@ -152,6 +152,11 @@ def test_another_axis_makes_parts(tmp_path: Path) -> None:
     assert np.array_equal(scan.read(0), both[0, 0])
 
 
+def test_more_scans_than_anyone_means_are_refused(tmp_path: Path) -> None:
+    text = refused(tmp_path, Reading(axes="other,rows,cols"), kspace=np.ones((1001, 8, 8), complex))
+    assert "more than 1000 scans" in text
+
+
 def test_which_axes_another_array_has() -> None:
     kspace = Named(stored(np.zeros((5, 3, 1, 40, 40), complex)), ("frames", "slices", "coils", "rows", "cols"))
     assert axes_within((40,), kspace) == ("cols",)

@@ -34,11 +34,18 @@ def test_a_pair_is_found_by_either_name(tmp_path: Path) -> None:
     assert open_scan(path, Reading(voxel_mm=(2, 1, 4))).voxel_mm == (2, 1, 4)
 
 
-@pytest.mark.parametrize(("axis", "name"), [(10, "repetition"), (5, "echo"), (11, "phase"), (14, "average"), (15, "batch")])
+@pytest.mark.parametrize(("axis", "name"), [(10, "repetition"), (5, "echo"), (11, "phase"), (15, "batch")])
 def test_one_further_axis_is_frames(axis: int, name: str, tmp_path: Path) -> None:
     scan = open_scan(write(tmp_path, np.stack([KSPACE, 2 * KSPACE, 3 * KSPACE]), (axis, 13, 3, 0, 1)))
     assert (scan.frames, scan.frame_axis, scan.slices) == (3, name, 2) and not scan.parts
     assert np.array_equal(scan.read(5), 3 * KSPACE[1])
+
+
+def test_averages_are_averaged_where_they_were_measured(tmp_path: Path) -> None:
+    odd = np.arange(40) % 2 == 1
+    scan = open_scan(write(tmp_path, np.stack([KSPACE, 3 * KSPACE * odd]), (14, 13, 3, 0, 1)))
+    assert (scan.frames, scan.slices, scan.mask) == (1, 2, None) and not scan.parts
+    np.testing.assert_allclose(scan.read(1), KSPACE[1] * (1 + odd), rtol=1e-6)
 
 
 def test_more_axes_are_parts(tmp_path: Path) -> None:
