@@ -32,10 +32,11 @@ class Receivers(NamedTuple):
 
 def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandwidth: float) -> Receivers:
     """Receivers of readouts, of which `data`, (n,) bool, are for images; central: numbers of these, from the centre of k-space
-    out; bandwidth: the part of it that noise fills.
+    out; bandwidth: the part of the noise scan's that noise fills.
 
-    The noise scan's covariance is scaled by the dwell times of both: noise power goes with the receiver's bandwidth. Whitened
-    coils keep the mean deviation of all (Pruessmann et al., Magn Reson Med 2001).
+    The noise scan's covariance is scaled by the dwell times of both: noise power goes with the receiver's bandwidth, and the
+    noise scan's mean falls short of it where its band is not filled (Kellman and McVeigh, Magn Reson Med 2005). Whitened coils
+    keep the mean deviation of all (Pruessmann et al., Magn Reson Med 2001).
     """
     same = central[readouts.samples[central] == readouts.samples[central[0]]]
     looked_at = np.union1d(same[:LINES], same[np.linspace(0, len(same) - 1, LINES).astype(int)])
@@ -75,7 +76,7 @@ def _dwell_scale(readouts: "Readouts", data: np.ndarray, bandwidth: float) -> fl
     """Deviation of the noise of images over that of the noise scan, None where dwell times are unknown."""
     noise, image = (float(np.median(readouts.dwell[which])) for which in (readouts.noise, data))
     known = noise > 0 and image > 0 and 0 < bandwidth <= 1
-    return (noise / image * bandwidth) ** 0.5 if known else None
+    return (noise / image / bandwidth) ** 0.5 if known else None
 
 
 def coils_with_signal(power: np.ndarray) -> np.ndarray:
