@@ -87,11 +87,14 @@ class Sorted(NamedTuple):
         return self.partitions.size > 1
 
     @property
-    def groups(self) -> list[np.ndarray]:
-        """Which readouts each image is of where it is a slice, (n,) bool; one group of all where the scan is 3-D."""
+    def groups(self) -> np.ndarray:
+        """Which slice, in the order of positions, each readout is of, (n,) int, -1 for none; 0 where the scan is 3-D."""
         if self.solid:
-            return [self.data | self.readouts.calibration]
-        return [self.readouts.slice == number for number in self.place.slices]
+            return np.zeros(len(self.readouts.slice), int)
+        order = np.argsort(self.place.slices)
+        held = np.array(self.place.slices)[order]
+        at = np.searchsorted(held, self.readouts.slice).clip(max=len(held) - 1)
+        return np.where(held[at] == self.readouts.slice, order[at], -1)
 
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of an image's k-space."""
@@ -124,6 +127,12 @@ class Sorted(NamedTuple):
             start, end = (0 if before >= self.rows // 2 else start), (self.kept if after >= self.rows - self.rows // 2 else end)
             rows[max(0, start) : end] = True
         return rows[:, None] & lines
+
+
+def split(numbers: np.ndarray, keys: np.ndarray, count: int) -> list[np.ndarray]:
+    """Numbers whose key is 0, 1, ... count - 1, in their order; keys: of each of them."""
+    order = np.argsort(keys, kind="stable")
+    return np.split(numbers[order], np.searchsorted(keys[order], np.arange(count + 1)))[1:-1]
 
 
 class Lines:

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import Encoding, fit_axis
 from mri_d3gm.io.patient import affine_at, place
-from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted
+from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted, split
 from mri_d3gm.io.receivers import receivers
 from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
@@ -47,11 +47,11 @@ def scan_of_readouts(
     if len(_kinds(readouts.samples[data], readouts.centre[data])) > 1:
         said.append("readouts differ in length or centre: each is placed by its own centre")
     every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed)
-    frame_axis, frames, parts, dropped = _images(readouts, data)
-    said += [*placed.warnings, *found.warnings, *dropped]
+    images = _images(name, readouts, data)
+    said += [*placed.warnings, *found.warnings, *images.warnings]
     scans = {}
-    for entities, numbers in parts.items():
-        scan = _scan(path, every, [frame & numbers for frame in frames], frame_axis, how, spacing)
+    for entities, numbers in images.parts.items():
+        scan = _scan(path, every, images, numbers, how, spacing)
         scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}))
     first = next(iter(scans.values()))
     return replace(first, parts=scans) if len(scans) > 1 else first
@@ -124,26 +124,39 @@ def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitio
     return numbers[np.argsort(away[0] + away[1], kind="stable")]
 
 
-def _images(readouts: Readouts, data: np.ndarray) -> tuple[str, list[np.ndarray], dict[str, np.ndarray], list[str]]:
-    """What frames are and the readouts of each, (n,) bool; those of each part by its entities; and what to say of them."""
-    values = {name: np.unique(readouts.counters[name][data]) for name in COUNTERS}
-    several = [name for name in COUNTERS if len(values[name]) > 1]
-    frame_axis, *others = several or [""]
-    frames, said = [data], []
-    if frame_axis:
-        frames = [data & (readouts.counters[frame_axis] == value) for value in values[frame_axis]]
-        most = max(int(frame.sum()) for frame in frames)
-        if int(frames[-1].sum()) < INCOMPLETE * most:
-            said.append(f"{frame_axis} {len(frames)} has {frames[-1].sum()} of {most} lines and is left out")
-            frames.pop()
-    parts = {}
-    for numbers in product(*(range(len(values[name])) for name in others)):
-        chosen = np.ones_like(data)
-        for name, number in zip(others, numbers, strict=True):
-            chosen &= readouts.counters[name] == values[name][number]
-        if (chosen & data).any():
-            parts[_entities(dict(zip(others, numbers, strict=True)))] = chosen
-    return frame_axis if len(frames) > 1 else "", frames, parts, said
+class Images(NamedTuple):
+    """What frames are, the frame of each readout, (n,) int, -1 of none, how many there are, the numbers of the readouts of each
+    part by its entities, and what to say of them.
+    """
+
+    frame_axis: str
+    frame: np.ndarray
+    frames: int
+    parts: dict[str, np.ndarray]
+    warnings: tuple[str, ...]
+
+
+def _images(name: str, readouts: Readouts, data: np.ndarray) -> Images:
+    """Frames and parts by the counters that count; InputError where they make more images than there are readouts."""
+    numbers = np.flatnonzero(data)
+    found = {counter: np.unique(readouts.counters[counter][numbers], return_inverse=True) for counter in COUNTERS}
+    several = [counter for counter, (values, _) in found.items() if len(values) > 1]
+    frame, frames, said = np.where(data, 0, -1), 1, []
+    if several:
+        frame[numbers], frames = found[several[0]][1], len(found[several[0]][0])
+        sizes = np.bincount(frame[numbers])
+        if sizes[-1] < INCOMPLETE * sizes.max():
+            said.append(f"{several[0]} {frames} has {sizes[-1]} of {sizes.max()} lines and is left out")
+            frame[frame == frames - 1] = -1
+            frames -= 1
+    others = several[1:]
+    keys = np.stack([found[counter][1] for counter in others], 1) if others else np.zeros((len(numbers), 1), int)
+    keys, part = np.unique(keys, axis=0, return_inverse=True)
+    if len(keys) * frames * len(np.unique(readouts.slice[numbers])) > len(numbers):
+        raise InputError(f"{name}: its counters make more images than it has readouts; the file is damaged")
+    entities = [_entities(dict(zip(others, key, strict=False))) for key in keys.tolist()]
+    parts = dict(zip(entities, split(numbers, part.ravel(), len(keys)), strict=True))
+    return Images(several[0] if frames > 1 else "", frame, frames, parts, tuple(said))
 
 
 def _entities(numbers: Mapping[str, int]) -> str:
@@ -153,14 +166,17 @@ def _entities(numbers: Mapping[str, int]) -> str:
     return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
 
 
-def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: str, how: Reading, spacing: float) -> Scan:
-    """The scan of some frames, each (n,) bool; spacing: mm between rows of the readout."""
+def _scan(path: Path, every: Sorted, images: Images, part: np.ndarray, how: Reading, spacing: float) -> Scan:
+    """The scan of a part, numbers of its readouts; spacing: mm between rows of the readout."""
     groups, lines, readouts = every.groups, Lines(every), every.readouts
-    numbers = [np.flatnonzero(frame & group) for frame in frames for group in groups]
-    measured = [every.measured(chosen) for chosen in numbers]
-    union = np.logical_or.reduce(measured)
-    calibrating = [np.flatnonzero(readouts.calibration & group) for group in groups]
-    slices = every.kept if every.solid else len(groups)
+    count = 1 if every.solid else len(every.place.slices)
+    numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
+    kinds: dict[bytes, np.ndarray] = {}  # many images, few masks
+    measured = [kinds.setdefault(one.tobytes(), one) for one in map(every.measured, numbers)]
+    union = np.logical_or.reduce(list(kinds.values()))
+    alike = sum(one.any() for one in kinds.values()) == 1
+    calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
+    slices = every.kept if every.solid else count
 
     def group_of(image: int) -> int:
         return image // slices if every.solid else image
@@ -173,14 +189,14 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         return lines_of(found if found.any() else union)
 
     def calibration(image: int) -> np.ndarray:
-        return lines.image(calibrating[group_of(image) % len(groups)], image % slices)
+        return lines.image(calibrating[group_of(image) % count], image % slices)
 
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
     shape = (every.kept if row_axis is None else row_axis.kept, col_axis.kept) if how.crop else union.shape
-    counts = every.counts(np.concatenate(numbers)) / max(1, sum(len(chosen) > 0 for chosen in numbers))
-    repeats = float(np.median(counts[counts > 0]))
+    counts = np.concatenate([counted[counted > 0] for counted in map(every.counts, numbers)])
+    repeats = float(np.median(counts)) if len(counts) else 1.0
     affine, voxel = affine_at(every, spacing, (shape[0], shape[1]))
     return Scan(
         name=str(path),
@@ -189,7 +205,7 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         rows=union.shape[0],
         cols=union.shape[1],
         recon_shape=(shape[0], shape[1]),
-        mask=None if inside.all() else lines_of(union),
+        mask=None if alike and inside.all() else lines_of(union),
         limits=limits,
         row_limits=row_limits,
         voxel_mm=voxel,
@@ -198,18 +214,18 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         warnings=(),
         files=(path,),
         read=read,
-        noise=None if every.receivers.sigma is None else every.receivers.sigma / max(1.0, repeats) ** 0.5,
+        noise=None if every.receivers.sigma is None else every.receivers.sigma / repeats**0.5,
         position_known=every.place.known,
-        frames=len(frames),
-        frame_axis=frame_axis,
-        time_step=_time_step(readouts.time, frames) if frame_axis == "repetition" else None,
-        masks=None if all(np.array_equal(one, union) for one in measured if one.any()) else mask_of,
+        frames=images.frames,
+        frame_axis=images.frame_axis,
+        time_step=_time_step(readouts.time, images.frame, part) if images.frame_axis == "repetition" else None,
+        masks=None if alike else mask_of,
         calibration=calibration if (readouts.calibration & ~every.data).any() else None,
     )
 
 
-def _time_step(time: np.ndarray, frames: Sequence[np.ndarray]) -> float | None:
+def _time_step(time: np.ndarray, frame: np.ndarray, part: np.ndarray) -> float | None:
     """Seconds between the first readouts of neighbouring frames, None where unknown."""
-    steps = np.diff([time[frame].min() for frame in frames if frame.any()])
-    step = float(np.median(steps)) if len(steps) else 0.0
+    begins = [time[chosen].min() for chosen in split(part, frame[part], int(frame.max()) + 1) if len(chosen)]
+    step = float(np.median(np.diff(begins))) if len(begins) > 1 else 0.0
     return step if step > 0 else None
