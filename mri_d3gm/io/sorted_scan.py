@@ -10,7 +10,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import Encoding, fit_axis
 from mri_d3gm.io.patient import affine_at, place
-from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted, split
+from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted, kinds_of, split
 from mri_d3gm.io.receivers import receivers
 from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
@@ -44,9 +44,11 @@ def scan_of_readouts(
     partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2)
     placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
     found = receivers(readouts, data, _from_the_centre(readouts, data, lines, partitions), encoding.noise_bandwidth)
-    if len(_kinds(readouts.samples[data], readouts.centre[data])) > 1:
+    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, *kinds_of(readouts, rows, kept))
+    if len(np.unique(every.kind[data])) > 1:
         said.append("readouts differ in length or centre: each is placed by its own centre")
-    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed)
+    if every.solid and not every.covers[every.kind[data]].all():
+        said.append("the echo is asymmetric: a 3-D scan is zero-filled along the readout")
     images = _images(name, readouts, data)
     said += [*placed.warnings, *found.warnings, *images.warnings]
     scans = {}
@@ -84,10 +86,6 @@ def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
         readouts.backwards[data & (readouts.counters["contrast"] == one)] for one in np.unique(readouts.counters["contrast"])
     )
     return all(way.all() or not way.any() for way in ways)
-
-
-def _kinds(*columns: np.ndarray) -> np.ndarray:
-    return np.unique(np.stack(columns, 1), axis=0)
 
 
 def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
@@ -172,7 +170,7 @@ def _scan(path: Path, every: Sorted, images: Images, part: np.ndarray, how: Read
     count = 1 if every.solid else len(every.place.slices)
     numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
     kinds: dict[bytes, np.ndarray] = {}  # many images, few masks
-    measured = [kinds.setdefault(one.tobytes(), one) for one in map(every.measured, numbers)]
+    measured = [kinds.setdefault(one.tobytes(), one) for one in (every.counts(chosen) > 0 for chosen in numbers)]
     union = np.logical_or.reduce(list(kinds.values()))
     alike = sum(one.any() for one in kinds.values()) == 1
     calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
