@@ -7,7 +7,7 @@ demands, such as trajectory.
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
-import numpy as np
+LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
 
 
 class Space(NamedTuple):
@@ -101,8 +101,8 @@ def _space(encoding: ET.Element, kind: str) -> Space:
         raise ValueError(f"no {kind}")
     sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
     millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
-    if min(sizes) < 1 or not all(0 < length < np.inf for length in millimetres):
-        raise ValueError(f"sizes of {kind} are not positive")
+    if not all(0 < size < LARGEST for size in sizes) or not all(0 < length < LARGEST for length in millimetres):
+        raise ValueError(f"sizes of {kind} are not positive, or no image's")
     return Space(sizes, millimetres)
 
 

@@ -16,6 +16,7 @@ from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
 
 COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
+EMPTY, SHORT = 256, 16  # how many times more a matrix may hold than was measured, and the readout than its samples
 INCOMPLETE = 0.5  # a last frame with fewer than that of the others' lines is left out
 TRAJECTORIES = ("cartesian", "epi")
 
@@ -37,11 +38,13 @@ def scan_of_readouts(
     name, said = str(path), list(warnings)
     data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
     _check(name, readouts, encoding, data)
-    rows = encoding.encoded.matrix[0]
+    rows = _rows(readouts, encoding, data)
     spacing, kept = _fit(encoding, 0, rows)
     kept = kept if how.crop else rows
-    lines = _axis(name, "lines", readouts.line[data], encoding, 1)
-    partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2)
+    lines = _axis(name, "lines", readouts.line[data], encoding, 1, said)
+    partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2, said)
+    _check_filled(name, readouts, data, lines, partitions)
+    readouts = _fitting(readouts, lines, partitions, said)
     placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
     found = receivers(readouts, data, _from_the_centre(readouts, data, lines, partitions), encoding.noise_bandwidth)
     every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, *kinds_of(readouts, rows, kept))
@@ -66,8 +69,8 @@ def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) 
     if not data.any():
         held = [kind for kind in ("noise", "calibration", "correction") if getattr(readouts, kind).any()]
         raise InputError(f"{name}: holds no imaging readouts{', only ' + ' and '.join(held) if held else ''}")
-    if encoding.encoded.matrix[2] > 1 and len(np.unique(readouts.slice[data])) > 1:
-        count = len(np.unique(readouts.slice[data]))
+    count = len(np.unique(readouts.slice[data]))
+    if count > 1 and np.ptp(readouts.partition[data]) > 0:
         raise InputError(f"{name}: is a 3-D scan of {count} slabs; only one slab can be reconstructed")
     turned = readouts.backwards[data]
     mixed = turned.any() and not turned.all() and not _one_way(readouts, data)
@@ -75,9 +78,8 @@ def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) 
         raise InputError(f"{name}: lines are read both ways (EPI) and there are no navigators to correct their ghost")
     if min(encoding.encoded.matrix[:2]) < 8:
         raise InputError(f"{name}: its encoded matrix is {encoding.encoded.matrix}; at least 8 x 8 is needed")
-    size = 8 * np.prod([float(count) for count in encoding.encoded.matrix])
-    if size > 2**36:
-        raise InputError(f"{name}: its header declares a matrix of {encoding.encoded.matrix}, which is no image's")
+    if encoding.encoded.matrix[0] > SHORT * readouts.samples[data].max():
+        raise InputError(f"{name}: its header declares {encoding.encoded.matrix[0]} samples, but readouts are much shorter")
 
 
 def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
@@ -93,23 +95,59 @@ def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
     return fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
 
 
-def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number: int) -> Axis:
-    """A phase-encode axis; what the header calls its centre lies there. Lines missing on one side count as encoded."""
+def _rows(readouts: Readouts, encoding: Encoding, data: np.ndarray) -> int:
+    """Length of the readout; that of reconSpace where oversampling was removed before and the header still says the other."""
+    (samples, *others), size = np.unique(readouts.samples[data]).tolist(), encoding.recon.matrix[0]
+    cropped = not others and samples == size and (readouts.centre[data] == size // 2).all()
+    return size if cropped and encoding.encoded.fov[0] > 1.05 * encoding.recon.fov[0] else encoding.encoded.matrix[0]
+
+
+def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number: int, said: list[str]) -> Axis:
+    """A phase-encode axis; what the header calls its centre lies there.
+
+    Lines missing on one side of the centre count as encoded, as do those at the rim that are fewer than lie between others
+    and within the header's limits. Limits that do not hold all lines are not used, and it is said.
+    """
     size, limits = encoding.encoded.matrix[number], encoding.lines if number == 1 else encoding.partitions
-    if size == 1:
-        return Axis(1, int(counter[0]), (0, 1), encoding.encoded.fov[number], 1)
     first, last = int(counter.min()), int(counter.max())
+    if first == last and number == 2:
+        return Axis(1, first, (0, 1), encoding.encoded.fov[number], 1)
+    if limits is not None and not limits[0] <= first <= last <= limits[1]:
+        said.append(
+            f"{what} {first} to {last} are not within the header's limits: their centre is taken for that of the matrix"
+        )
+        limits = None
     middle = size // 2 if limits is None else limits[2]
-    reach = max(middle - first, last - middle + 1)
-    if reach > size // 2 + size % 2 or middle - first > size // 2:
+    if middle - first > size // 2 or last - middle >= size - size // 2:
         raise InputError(
             f"{name}: {what} {first} to {last} around {middle} do not fit an encoded matrix of {size}; "
             "the header's encodingLimits or matrixSize are wrong"
         )
-    start, end = size // 2 - reach, size // 2 + reach
-    whole = first == middle - size // 2 or last == middle - size // 2 + size - 1
+    if limits is not None:
+        gap = int(np.diff(np.unique(counter)).max(initial=1))
+        first, last = (limits[0] if first - limits[0] < gap else first), (limits[1] if limits[1] - last < gap else last)
+    start, end = size // 2 - max(middle - first, last - middle), size // 2 + max(middle - first, last - middle + 1)
     spacing, kept = _fit(encoding, number, size)
-    return Axis(size, middle, (0, size) if whole else (max(0, start), min(size, end)), spacing, kept)
+    return Axis(size, middle, (0, size) if start <= 0 or end >= size else (start, end), spacing, kept)
+
+
+def _fitting(readouts: Readouts, lines: Axis, partitions: Axis, said: list[str]) -> Readouts:
+    """Readouts without those of calibration that lie beyond the matrix."""
+    places = ((lines, lines.entries(readouts.line)), (partitions, partitions.entries(readouts.partition)))
+    fits = np.logical_and.reduce([(place >= 0) & (place < axis.size) for axis, place in places if axis.size > 1])
+    if not fits[readouts.calibration].all():
+        said.append("calibration lines beyond the encoded matrix are not used")
+    return replace(readouts, calibration=readouts.calibration & fits)
+
+
+def _check_filled(name: str, readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> None:
+    """InputError for a matrix of which next to nothing was measured."""
+    places = lines.entries(readouts.line[data]) * partitions.size
+    if partitions.size > 1:
+        places += partitions.entries(readouts.partition[data])
+    if lines.size * partitions.size > EMPTY * len(np.unique(places)):
+        size = f"{lines.size} x {partitions.size}"
+        raise InputError(f"{name}: its header declares {size} lines, of which next to none were measured; it is damaged")
 
 
 def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> np.ndarray:
