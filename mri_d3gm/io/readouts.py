@@ -193,15 +193,18 @@ def processed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
 
 
 def _ghost(every: Sorted, numbers: np.ndarray) -> Ghost | None:
-    """The ghost of an image of lines played both ways, from the navigators of its slice, those of its own time first."""
+    """The ghost of an image of lines played both ways, from the navigators of its time, of its slice, or of any."""
     readouts = every.readouts
     turned = readouts.backwards[numbers]
     if turned.all() or not turned.any():
         return None
     of_slice = readouts.correction & (readouts.slice == readouts.slice[numbers[0]])
     of_frame = of_slice & (readouts.counters["repetition"] == readouts.counters["repetition"][numbers[0]])
-    found = np.flatnonzero(of_frame if of_frame.any() else of_slice)
-    return ghost_of(placed(every, found), readouts.backwards[found])
+    for navigators in (of_frame, of_slice, readouts.correction):
+        ways = readouts.backwards[navigators]
+        if ways.any() and not ways.all():
+            return ghost_of(placed(every, np.flatnonzero(navigators)), ways)
+    return None
 
 
 def placed(every: Sorted, numbers: np.ndarray) -> np.ndarray:

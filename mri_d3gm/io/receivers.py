@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mri_d3gm.io.readouts import Readouts
 
 CHANCE = 2.0  # how many times the strongest sample that noise is likely to have may be that of noise
-LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at
+LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at, besides one of each slice
 
 
 class Receivers(NamedTuple):
@@ -39,12 +39,15 @@ def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandw
     keep the mean deviation of all (Pruessmann et al., Magn Reson Med 2001).
     """
     same = central[readouts.samples[central] == readouts.samples[central[0]]]
-    looked_at = np.union1d(same[:LINES], same[np.linspace(0, len(same) - 1, LINES).astype(int)])
-    lines = readouts.load(looked_at)
+    of_slices = same[np.unique(readouts.slice[same], return_index=True)[1]]
+    everywhere = same[np.linspace(0, len(same) - 1, LINES).astype(int)]
+    lines = readouts.load(np.unique(np.concatenate([same[:LINES], of_slices, everywhere])))
     used = coils_with_signal(np.square(np.abs(lines)).transpose(1, 0, 2).reshape(lines.shape[1], -1))
     said = [] if used.all() else [f"{named_coils(~used)} without signal and left out"]
     noise = _noise(readouts)
     if noise is None:
+        if readouts.noise.any():
+            said.append("the noise scan is too short or damaged and is not used")
         return Receivers(np.eye(len(used), dtype=np.complex64)[used], None, tuple(said))
     power = np.square(np.abs(noise)).mean(1)
     silent = used & ~(power > 1e-12 * power.max())

@@ -74,7 +74,7 @@ def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) 
         raise InputError(f"{name}: is a 3-D scan of {count} slabs; only one slab can be reconstructed")
     turned = readouts.backwards[data]
     mixed = turned.any() and not turned.all() and not _one_way(readouts, data)
-    if mixed and not (readouts.correction & readouts.backwards).any():
+    if mixed and len(np.unique(readouts.backwards[readouts.correction])) < 2:
         raise InputError(f"{name}: lines are read both ways (EPI) and there are no navigators to correct their ghost")
     if min(encoding.encoded.matrix[:2]) < 8:
         raise InputError(f"{name}: its encoded matrix is {encoding.encoded.matrix}; at least 8 x 8 is needed")
