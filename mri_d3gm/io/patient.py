@@ -42,16 +42,16 @@ def place(name: str, readouts: "Readouts", data: np.ndarray, thickness: float) -
     position = readouts.position[firsts] * TO_RAS
     flat = np.eye(3)
     usable = np.isfinite([read, phase, normal, position]).all() and not _skewed(read[0], phase[0], normal[0])
+    frames = np.stack([read, phase, normal], 1)
+    if usable and np.abs(frames - frames[0]).max() > 1e-3:
+        count = len(np.unique(np.round(normal, 2), axis=0))
+        raise InputError(f"{name}: slices of {count} orientations; only parallel slices make a volume")
     together = len(counters) > 1 and not np.ptp(position, axis=0).any()
     if together or not usable:
         found = "all slices have one position" if usable else "no usable position and directions"
         text = f"{found} in the file: slices are ordered by their numbers"
         step = thickness * flat[2]
         return Place(tuple(counters.tolist()), False, flat[0], flat[1], flat[2], np.zeros(3), step, (text,))
-    frames = np.stack([read, phase, normal], 1)
-    if np.abs(frames - frames[0]).max() > 1e-3:
-        count = len(np.unique(np.round(normal, 2), axis=0))
-        raise InputError(f"{name}: slices of {count} orientations; only parallel slices make a volume")
     order = np.argsort(position @ normal[0], kind="stable")
     position, said = position[order], []
     step = thickness * normal[0]

@@ -95,5 +95,5 @@ def coils_with_signal(power: np.ndarray) -> np.ndarray:
 
 def named_coils(chosen: np.ndarray) -> str:
     """Coil 3 is, or coils 1, 3 are; counted from 1."""
-    numbers = ", ".join(str(number + 1) for number in np.flatnonzero(chosen))
-    return f"coil{'s' * (chosen.sum() > 1)} {numbers} {'are' if chosen.sum() > 1 else 'is'}"
+    numbers = [str(number + 1) for number in np.flatnonzero(chosen)]
+    return f"coils {', '.join(numbers)} are" if len(numbers) > 1 else f"coil {numbers[0]} is"
