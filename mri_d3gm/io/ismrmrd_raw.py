@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import _dataset, _opened
+from mri_d3gm.io.hdf5_heaps import check_heaps, check_lengths
 from mri_d3gm.io.header import encoding_of, facts_of, parse_xml
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.readouts import Readouts
@@ -23,19 +26,22 @@ from mri_d3gm.io.scan import PLAIN, Reading, Scan
 from mri_d3gm.io.sorted_scan import COUNTERS, scan_of_readouts
 
 ONE_AT_A_TIME = Lock()  # two threads that read data of variable length crash in h5py (its issue 2920)
-PACKED = 100  # how many times smaller than its acquisition headers a file may be
+PACKED = 100  # how many times smaller than a dataset or one of its chunks a file may be
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE, CORRECTION = (1 << bit for bit in (18, 19, 20, 21, 23))
 # navigator, feedback, dummy, real-time feedback, surface coil correction, phase stabilisation and its reference
 NO_DATA = sum(1 << bit for bit in (22, 25, 26, 27, 28, 29, 30))
 TICK = 0.0025  # seconds of a time stamp, as converters of Siemens data write them
-FIELDS = ("flags", "number_of_samples", "active_channels", "center_sample", "position", "read_dir", "phase_dir", "slice_dir")
+LARGEST = 1e15  # of samples; squares of larger ones are beyond float32
+COUNTS = ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post", "encoding_space_ref", "flags")
+VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
+STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "slice", *COUNTERS)
 
 
 def is_ismrmrd(path: Path) -> bool:
     """Whether a file is HDF5 with a group that holds data and xml."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with _opened(path) as file:
+    with _file(path) as file:
         return bool(_groups(file))
 
 
@@ -55,6 +61,7 @@ def _groups(file: h5py.File) -> list[str]:
 def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
     """The scan of a file: its first imaging encoding, sorted by `sorted_scan`. InputError for what cannot be used."""
     name = str(path)
+    check_heaps(path)
     with _file(path) as file:
         groups = _groups(file)
         number = (how.measurement or len(groups)) - 1
@@ -85,29 +92,47 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
 
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:
     try:
-        return parse_xml(np.ravel(_part(file, group, "xml")[()])[0])
+        text = _part(file, group, "xml")
+        check_lengths(text)
+        return parse_xml(np.ravel(text[()])[0])
     except (ValueError, TypeError, IndexError) as error:
         raise InputError(f"{name}: its XML header cannot be used ({error})") from error
 
 
 def _part(file: h5py.File, group: str, name: str) -> h5py.Dataset:
+    """A dataset of a group; InputError where there is none, or where it declares more than the file can hold."""
     found = _dataset(file, f"{group}/{name}")
-    if found is None:
-        raise InputError(f"{file.filename}: {group} has no {name}")
+    if found is None or not found.size:
+        raise InputError(f"{file.filename}: {group}/{name} is empty")
+    most = max(found.size, prod(found.chunks or ())) * found.dtype.itemsize
+    if most > PACKED * Path(file.filename).stat().st_size:
+        raise InputError(f"{file.filename}: {group}/{name} declares {most} bytes, more than the file can hold; it is damaged")
     return found
 
 
 def _heads(file: h5py.File, group: str, name: str) -> np.ndarray:
     """Headers of all acquisitions, a structured array; their data are not read."""
     data = _part(file, group, "data")
-    names = (data.dtype["head"].names or ()) if data.dtype.names and "head" in data.dtype.names else ()
-    if not set(FIELDS) <= set(names) or "data" not in data.dtype.names:
+    if not _holds_acquisitions(data.dtype):
         raise InputError(f"{name}: {group}/data holds no acquisitions; raw data, not images, are needed")
-    if not data.size:
-        raise InputError(f"{name}: {group}/data is empty")
-    if data.size * data.dtype.itemsize > PACKED * Path(name).stat().st_size:
-        raise InputError(f"{name}: {group}/data declares {data.size} acquisitions, more than the file can hold; it is damaged")
+    check_lengths(data, "data")
     return np.ravel(data.fields("head")[...])
+
+
+def _holds_acquisitions(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is that of acquisitions: data, and headers of what is read of them."""
+    head = _types(dtype).get("head", dtype)
+    held = _types(head) | _types(_types(head).get("idx", head))
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {name: ("u", ()) for name in (*COUNTS, *STEPS, "acquisition_time_stamp")}
+    wanted |= {"sample_time_us": ("f", ()), **{name: ("f", (3,)) for name in VECTORS}}
+    return "data" in _types(dtype) and all(
+        name in held and (held[name].base.kind, held[name].shape) == kind for name, kind in wanted.items()
+    )
+
+
+def _types(dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
+    """Types of the fields of a structured type, none of others."""
+    return {name: field[0] for name, field in (dtype.fields or {}).items()}
 
 
 def _purposes(flags: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -165,8 +190,8 @@ def _load(path: Path, group: str, heads: np.ndarray, places: np.ndarray, numbers
     with _file(path) as file:
         found = _part(file, group, "data").fields("data")[order]
     data = np.stack([_samples(path, found[place], heads[number]) for place, number in zip(back, numbers, strict=True)])
-    if not np.isfinite(data).all():
-        raise InputError(f"{path}: k-space holds NaN or Inf")
+    if not (np.abs(data.view(np.float32)) < LARGEST).all():
+        raise InputError(f"{path}: k-space holds NaN, Inf or numbers that are no signal; the file is damaged")
     return data
 
 

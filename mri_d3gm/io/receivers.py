@@ -42,7 +42,7 @@ def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandw
     of_slices = same[np.unique(readouts.slice[same], return_index=True)[1]]
     everywhere = same[np.linspace(0, len(same) - 1, LINES).astype(int)]
     lines = readouts.load(np.unique(np.concatenate([same[:LINES], of_slices, everywhere])))
-    used = coils_with_signal(np.square(np.abs(lines)).transpose(1, 0, 2).reshape(lines.shape[1], -1))
+    used = coils_with_signal(np.square(np.abs(lines), dtype=np.float64).transpose(1, 0, 2).reshape(lines.shape[1], -1))
     said = [] if used.all() else [f"{named_coils(~used)} without signal and left out"]
     noise = _noise(readouts)
     if noise is None:
