@@ -18,7 +18,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.fastmri_h5 import _dataset, _opened
-from mri_d3gm.io.hdf5_heaps import check_heaps, check_lengths
+from mri_d3gm.io.hdf5_heaps import check_heaps, check_lengths, records
 from mri_d3gm.io.header import encoding_of, facts_of, parse_xml
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.readouts import Readouts
@@ -93,7 +93,7 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:
     try:
         text = _part(file, group, "xml")
-        check_lengths(text)
+        check_lengths(text, records(text))
         return parse_xml(np.ravel(text[()])[0])
     except (ValueError, TypeError, IndexError) as error:
         raise InputError(f"{name}: its XML header cannot be used ({error})") from error
@@ -115,8 +115,13 @@ def _heads(file: h5py.File, group: str, name: str) -> np.ndarray:
     data = _part(file, group, "data")
     if not _holds_acquisitions(data.dtype):
         raise InputError(f"{name}: {group}/data holds no acquisitions; raw data, not images, are needed")
-    check_lengths(data, "data")
-    return np.ravel(data.fields("head")[...])
+    elements = records(data)
+    check_lengths(data, elements, "data")
+    if elements is None:
+        return np.ravel(data.fields("head")[...])
+    assert data.dtype.fields is not None
+    kind, offset = data.dtype.fields["head"][:2]
+    return np.ascontiguousarray(elements[:, offset : offset + kind.itemsize]).view(kind)[:, 0]
 
 
 def _holds_acquisitions(dtype: np.dtype[Any]) -> bool:
