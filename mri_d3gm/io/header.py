@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
 
-MOST = 1e9  # samples, mm
+LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
 
 
 class Space(NamedTuple):
@@ -112,8 +112,8 @@ def _space(encoding: ET.Element, kind: str) -> Space:
         raise ValueError(f"no {kind}")
     sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
     millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
-    if not all(1 <= size < MOST for size in sizes) or not all(1 / MOST < length < MOST for length in millimetres):
-        raise ValueError(f"sizes of {kind} are not possible")
+    if not all(0 < size < LARGEST for size in sizes) or not all(0 < length < LARGEST for length in millimetres):
+        raise ValueError(f"sizes of {kind} are not positive, or no image's")
     return Space(sizes, millimetres)
 
 

@@ -34,28 +34,32 @@ def place(name: str, readouts: "Readouts", data: np.ndarray, thickness: float) -
 
     InputError for slices of several orientations.
     """
-    counters = np.unique(readouts.slice[data])
-    firsts = np.array([np.flatnonzero(data & (readouts.slice == counter))[0] for counter in counters])
+    numbers = np.flatnonzero(data)
+    counters, first_of_each = np.unique(readouts.slice[numbers], return_index=True)
+    firsts = numbers[first_of_each]
     read, phase, normal = (_unit(vectors[firsts]) for vectors in (readouts.read, readouts.phase, readouts.normal))
     normal = np.where(np.isnan(normal), np.cross(read, phase), normal)
     position = readouts.position[firsts] * TO_RAS
     flat = np.eye(3)
-    if not np.isfinite([read, phase, normal, position]).all() or _skewed(read[0], phase[0], normal[0]):
-        text = "no usable position and directions in the file: slices are ordered by their numbers"
-        step = thickness * flat[2]
-        return Place(tuple(counters.tolist()), False, flat[0], flat[1], flat[2], np.zeros(3), step, (text,))
+    usable = np.isfinite([read, phase, normal, position]).all() and not _skewed(read[0], phase[0], normal[0])
     frames = np.stack([read, phase, normal], 1)
-    if np.abs(frames - frames[0]).max() > 1e-3:
+    if usable and np.abs(frames - frames[0]).max() > 1e-3:
         count = len(np.unique(np.round(normal, 2), axis=0))
         raise InputError(f"{name}: slices of {count} orientations; only parallel slices make a volume")
+    together = len(counters) > 1 and not np.ptp(position, axis=0).any()
+    if together or not usable:
+        found = "all slices have one position" if usable else "no usable position and directions"
+        text = f"{found} in the file: slices are ordered by their numbers"
+        step = thickness * flat[2]
+        return Place(tuple(counters.tolist()), False, flat[0], flat[1], flat[2], np.zeros(3), step, (text,))
     order = np.argsort(position @ normal[0], kind="stable")
     position, said = position[order], []
     step = thickness * normal[0]
     if len(counters) > 1:
         step = (position[-1] - position[0]) / (len(counters) - 1)
         off = np.abs(position - position[0] - np.arange(len(counters))[:, None] * step).max()
-        if np.linalg.norm(step) < 1e-3:
-            raise InputError(f"{name}: {len(counters)} slices lie at one position; they are no volume")
+        if step @ normal[0] < 1e-3:
+            raise InputError(f"{name}: {len(counters)} slices lie in one plane; they are no volume")
         if off > UNEVEN:
             said.append(f"slices are not evenly spaced: positions are up to {off:.2f} mm off")
     slices = tuple(counters[order].tolist())

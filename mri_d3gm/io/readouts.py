@@ -10,7 +10,7 @@ import numpy as np
 from mri_d3gm.io.epi import Ghost, ghost_of, without_ghost
 from mri_d3gm.io.patient import Place
 from mri_d3gm.io.receivers import Receivers
-from mri_d3gm.io.scan import Limits, ifft1c, remove_oversampling
+from mri_d3gm.io.scan import Limits, centre, ifft1c, remove_oversampling
 
 AT_ONCE = 256  # readouts whose oversampling is removed together
 
@@ -20,7 +20,8 @@ class Readouts:
     """All readouts of one encoding of a scan, n of them.
 
     line, partition, slice: (n,) counters of the first and second phase encode and of slices; counters: those of `COUNTERS`, by
-    name, (n,) each. samples, centre: of each readout, (n,) int, how many and which one is the centre of k-space. imaging,
+    name, (n,) each. samples, centre: of each readout, (n,) int, how many and which one, as if played forwards, is the centre of
+    k-space. imaging,
     calibration, noise, correction: (n,) bool, what each is for (one may be for imaging and calibration; correction: phase
     navigators of EPI); backwards: (n,) bool, played from its end. position (n, 3) mm: the centre of slice or slab; read, phase,
     normal (n, 3): unit vectors; all LPS of the patient, zeros where unknown. dwell: (n,) microseconds between samples, 0 where
@@ -69,7 +70,8 @@ class Axis(NamedTuple):
 
 class Sorted(NamedTuple):
     """What all images of a scan share: readouts, those that are data, the readout's length before and after oversampling is
-    removed, both phase-encode axes, receivers, and where the slices are.
+    removed, both phase-encode axes, receivers, where the slices are, and of which length and centre each readout is, (n,) int,
+    with the rows that one of them measures, (kinds, kept) bool.
     """
 
     readouts: Readouts
@@ -80,6 +82,8 @@ class Sorted(NamedTuple):
     partitions: Axis
     receivers: Receivers
     place: Place
+    kind: np.ndarray
+    covers: np.ndarray
 
     @property
     def solid(self) -> bool:
@@ -87,11 +91,14 @@ class Sorted(NamedTuple):
         return self.partitions.size > 1
 
     @property
-    def groups(self) -> list[np.ndarray]:
-        """Which readouts each image is of where it is a slice, (n,) bool; one group of all where the scan is 3-D."""
+    def groups(self) -> np.ndarray:
+        """Which slice, in the order of positions, each readout is of, (n,) int, -1 for none; 0 where the scan is 3-D."""
         if self.solid:
-            return [self.data | self.readouts.calibration]
-        return [self.readouts.slice == number for number in self.place.slices]
+            return np.zeros(len(self.readouts.slice), int)
+        order = np.argsort(self.place.slices)
+        held = np.array(self.place.slices)[order]
+        at = np.searchsorted(held, self.readouts.slice).clip(max=len(held) - 1)
+        return np.where(held[at] == self.readouts.slice, order[at], -1)
 
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of an image's k-space."""
@@ -105,25 +112,34 @@ class Sorted(NamedTuple):
         return lines * self.partitions.size + self.partitions.entries(self.readouts.partition[numbers])
 
     def counts(self, numbers: np.ndarray) -> np.ndarray:
-        """How often each line was measured, (lines,) or (lines, partitions)."""
-        size = self.lines.size * (self.partitions.size if self.solid else 1)
-        counted = np.bincount(self.entries(numbers), minlength=size)
-        return counted.reshape(self.shape()) if self.solid else counted
-
-    def measured(self, numbers: np.ndarray) -> np.ndarray:
-        """What readouts measure, (rows, cols) bool; of an asymmetric echo the rows that it has."""
-        lines = self.counts(numbers) > 0
+        """How often each sample was measured, (rows, cols) int; of an asymmetric echo the rows that it has."""
+        entries, kind = self.entries(numbers), self.kind[numbers]
         if self.solid:
-            return lines
-        rows = np.zeros(self.kept, bool)
-        if len(numbers):
-            before, samples = self.readouts.centre[numbers].min(), self.readouts.samples[numbers]
-            after = (samples - self.readouts.centre[numbers]).min()
-            ratio, middle = self.kept / self.rows, self.kept // 2
-            start, end = middle - int(before * ratio + 1e-6), middle + int(np.ceil(after * ratio - 1e-6))
-            start, end = (0 if before >= self.rows // 2 else start), (self.kept if after >= self.rows - self.rows // 2 else end)
-            rows[max(0, start) : end] = True
-        return rows[:, None] & lines
+            return np.bincount(entries, minlength=self.lines.size * self.partitions.size).reshape(self.shape())
+        counted = np.zeros(self.shape(), np.int64)
+        for one in np.unique(kind):
+            counted += np.outer(self.covers[one], np.bincount(entries[kind == one], minlength=self.lines.size))
+        return counted
+
+
+def kinds_of(readouts: Readouts, rows: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of which length and centre each readout is, (n,) int, and the rows that each of those measures, (kinds, kept) bool.
+
+    Where oversampling is removed the row next to what an asymmetric echo lacks is mixed with it and counts as lacking.
+    """
+    kinds, kind = np.unique(np.stack([readouts.samples, readouts.centre], 1), axis=0, return_inverse=True)
+    before, after = kinds[:, 1], kinds[:, 0] - kinds[:, 1]
+    middle, ratio, edge = kept // 2, kept / rows, int(kept != rows)
+    first = np.where(before >= rows // 2, 0, middle - np.floor(before * ratio + 1e-6) + edge)
+    end = np.where(after >= rows - rows // 2, kept, middle + np.ceil(after * ratio - 1e-6) - edge)
+    places = np.arange(kept)
+    return kind.ravel(), (places >= first[:, None]) & (places < end[:, None])
+
+
+def split(numbers: np.ndarray, keys: np.ndarray, count: int) -> list[np.ndarray]:
+    """Numbers whose key is 0, 1, ... count - 1, in their order; keys: of each of them."""
+    order = np.argsort(keys, kind="stable")
+    return np.split(numbers[order], np.searchsorted(keys[order], np.arange(count + 1)))[1:-1]
 
 
 class Lines:
@@ -139,23 +155,28 @@ class Lines:
             return self._gathered(numbers, processed(self.every, numbers))
         with self.lock:
             if self.held is None or not np.array_equal(self.held[0], numbers):
-                self.held = numbers, ifft1c(processed(self.every, numbers), -1)
+                self.held = None  # before the next takes its place, which may be as large as memory allows
+                self.held = numbers, processed(self.every, numbers)
             along = self.held[1]
         return self._gathered(numbers, along[..., place])
 
     def _gathered(self, numbers: np.ndarray, lines: np.ndarray) -> np.ndarray:
         """Lines (count, coils[, rows]) averaged at their places."""
-        counts = self.every.counts(numbers)
-        whole = np.zeros((counts.size, *lines.shape[1:]), np.complex64)
-        np.add.at(whole, self.every.entries(numbers), lines)
-        whole /= np.maximum(counts.reshape(-1, *([1] * (lines.ndim - 1))), 1)
-        if self.every.solid:
-            return np.ascontiguousarray(whole.T.reshape(-1, *counts.shape))
-        return np.ascontiguousarray(whole.transpose(1, 2, 0))
+        counts, entries = self.every.counts(numbers), self.every.entries(numbers)
+        shape = (counts.size,) if self.every.solid else counts.shape[::-1]
+        whole = np.zeros((shape[0], *lines.shape[1:]), np.complex64)
+        if len(np.unique(entries)) == len(entries):
+            whole[entries] = lines
+        else:
+            np.add.at(whole, entries, lines)
+        image = np.ascontiguousarray(np.moveaxis(whole, 0, -1)).reshape(-1, *counts.shape)
+        return image / np.maximum(counts, 1).astype(np.float32)
 
 
 def processed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
-    """Readouts as lines (count, coils, kept) complex64: whitened, forwards, placed by their centres, oversampling removed."""
+    """Readouts (count, coils, kept) complex64: whitened, forwards, placed by their centres, oversampling removed; of a 3-D scan
+    transformed along the readout, else zero where not measured.
+    """
     lines = np.zeros((len(numbers), every.receivers.used, every.kept), np.complex64)
     ghost = _ghost(every, numbers)
     for first in range(0, len(numbers), AT_ONCE):
@@ -163,37 +184,40 @@ def processed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
         full = placed(every, few)
         if ghost is not None:
             full = without_ghost(full, every.readouts.backwards[few], ghost)
-        lines[first : first + AT_ONCE] = full if every.kept == every.rows else _cropped(full, every.kept)
+        if every.solid:
+            lines[first : first + AT_ONCE] = centre(ifft1c(full, -1), every.kept, -1)
+            continue
+        short = full if every.kept == every.rows else remove_oversampling(full[..., None], every.kept)[..., 0]
+        lines[first : first + AT_ONCE] = short * every.covers[every.kind[few]][:, None]
     return lines
 
 
 def _ghost(every: Sorted, numbers: np.ndarray) -> Ghost | None:
-    """The ghost of an image of lines played both ways, from the navigators of its slice, those of its own time first."""
+    """The ghost of an image of lines played both ways, from the navigators of its time, of its slice, or of any."""
     readouts = every.readouts
     turned = readouts.backwards[numbers]
     if turned.all() or not turned.any():
         return None
     of_slice = readouts.correction & (readouts.slice == readouts.slice[numbers[0]])
     of_frame = of_slice & (readouts.counters["repetition"] == readouts.counters["repetition"][numbers[0]])
-    found = np.flatnonzero(of_frame if of_frame.any() else of_slice)
-    return ghost_of(placed(every, found), readouts.backwards[found])
-
-
-def _cropped(lines: np.ndarray, kept: int) -> np.ndarray:
-    return remove_oversampling(lines[..., None], kept)[..., 0]
+    for navigators in (of_frame, of_slice, readouts.correction):
+        ways = readouts.backwards[navigators]
+        if ways.any() and not ways.all():
+            return ghost_of(placed(every, np.flatnonzero(navigators)), ways)
+    return None
 
 
 def placed(every: Sorted, numbers: np.ndarray) -> np.ndarray:
     """Readouts (count, coils, rows) complex64 of the oversampled matrix, whitened, forwards, zero where not sampled."""
     readouts, rows = every.readouts, every.rows
     full = np.zeros((len(numbers), every.receivers.used, rows), np.complex64)
-    kinds, which = np.unique(np.stack([readouts.samples[numbers], readouts.centre[numbers]]), axis=1, return_inverse=True)
-    for kind, (samples, centre) in enumerate(kinds.T):
-        chosen = np.flatnonzero(which == kind)
+    for kind in np.unique(every.kind[numbers]):
+        chosen = np.flatnonzero(every.kind[numbers] == kind)
+        samples, middle = (int(values[numbers[chosen[0]]]) for values in (readouts.samples, readouts.centre))
         data = every.receivers.white(readouts.load(numbers[chosen]))
         turned = readouts.backwards[numbers[chosen]]
         data[turned] = data[turned, :, ::-1]
-        start = rows // 2 - centre
+        start = rows // 2 - middle
         skipped, end = max(0, -start), min(rows, start + samples)
         full[chosen, :, max(0, start) : end] = data[..., skipped : skipped + end - max(0, start)]
     return full

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mri_d3gm.io.readouts import Readouts
 
 CHANCE = 2.0  # how many times the strongest sample that noise is likely to have may be that of noise
-LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at
+LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at, besides one of each slice
 
 
 class Receivers(NamedTuple):
@@ -32,18 +32,22 @@ class Receivers(NamedTuple):
 
 def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandwidth: float) -> Receivers:
     """Receivers of readouts, of which `data`, (n,) bool, are for images; central: numbers of these, from the centre of k-space
-    out; bandwidth: the part of it that noise fills.
+    out; bandwidth: the part of the noise scan's that noise fills.
 
-    The noise scan's covariance is scaled by the dwell times of both: noise power goes with the receiver's bandwidth. Whitened
-    coils keep the mean deviation of all (Pruessmann et al., Magn Reson Med 2001).
+    The noise scan's covariance is scaled by the dwell times of both: noise power goes with the receiver's bandwidth, and the
+    noise scan's mean falls short of it where its band is not filled (Kellman and McVeigh, Magn Reson Med 2005). Whitened coils
+    keep the mean deviation of all (Pruessmann et al., Magn Reson Med 2001).
     """
     same = central[readouts.samples[central] == readouts.samples[central[0]]]
-    looked_at = np.union1d(same[:LINES], same[np.linspace(0, len(same) - 1, LINES).astype(int)])
-    lines = readouts.load(looked_at)
-    used = coils_with_signal(np.square(np.abs(lines)).transpose(1, 0, 2).reshape(lines.shape[1], -1))
+    of_slices = same[np.unique(readouts.slice[same], return_index=True)[1]]
+    everywhere = same[np.linspace(0, len(same) - 1, LINES).astype(int)]
+    lines = readouts.load(np.unique(np.concatenate([same[:LINES], of_slices, everywhere])))
+    used = coils_with_signal(np.square(np.abs(lines), dtype=np.float64).transpose(1, 0, 2).reshape(lines.shape[1], -1))
     said = [] if used.all() else [f"{named_coils(~used)} without signal and left out"]
     noise = _noise(readouts)
     if noise is None:
+        if readouts.noise.any():
+            said.append("the noise scan is too short or damaged and is not used")
         return Receivers(np.eye(len(used), dtype=np.complex64)[used], None, tuple(said))
     power = np.square(np.abs(noise)).mean(1)
     silent = used & ~(power > 1e-12 * power.max())
@@ -75,7 +79,7 @@ def _dwell_scale(readouts: "Readouts", data: np.ndarray, bandwidth: float) -> fl
     """Deviation of the noise of images over that of the noise scan, None where dwell times are unknown."""
     noise, image = (float(np.median(readouts.dwell[which])) for which in (readouts.noise, data))
     known = noise > 0 and image > 0 and 0 < bandwidth <= 1
-    return (noise / image * bandwidth) ** 0.5 if known else None
+    return (noise / image / bandwidth) ** 0.5 if known else None
 
 
 def coils_with_signal(power: np.ndarray) -> np.ndarray:

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.header import Encoding, fit_axis
 from mri_d3gm.io.patient import affine_at, place
-from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted
+from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted, kinds_of, split
 from mri_d3gm.io.receivers import receivers
 from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
 
 COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
+EMPTY, SHORT = 256, 16  # how many times more a matrix may hold than was measured, and the readout than its samples
 INCOMPLETE = 0.5  # a last frame with fewer than that of the others' lines is left out
 TRAJECTORIES = ("cartesian", "epi")
 
@@ -37,21 +38,25 @@ def scan_of_readouts(
     name, said = str(path), list(warnings)
     data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
     _check(name, readouts, encoding, data)
-    rows = encoding.encoded.matrix[0]
+    rows = _rows(readouts, encoding, data)
     spacing, kept = _fit(encoding, 0, rows)
     kept = kept if how.crop else rows
-    lines = _axis(name, "lines", readouts.line[data], encoding, 1)
-    partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2)
+    lines = _axis(name, "lines", readouts.line[data], encoding, 1, said)
+    partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2, said)
+    _check_filled(name, readouts, data, lines, partitions)
+    readouts = _fitting(readouts, lines, partitions, said)
     placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
     found = receivers(readouts, data, _from_the_centre(readouts, data, lines, partitions), encoding.noise_bandwidth)
-    if len(_kinds(readouts.samples[data], readouts.centre[data])) > 1:
+    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, *kinds_of(readouts, rows, kept))
+    if len(np.unique(every.kind[data])) > 1:
         said.append("readouts differ in length or centre: each is placed by its own centre")
-    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed)
-    frame_axis, frames, parts, dropped = _images(readouts, data)
-    said += [*placed.warnings, *found.warnings, *dropped]
+    if every.solid and not every.covers[every.kind[data]].all():
+        said.append("the echo is asymmetric: a 3-D scan is zero-filled along the readout")
+    images = _images(name, readouts, data)
+    said += [*placed.warnings, *found.warnings, *images.warnings]
     scans = {}
-    for entities, numbers in parts.items():
-        scan = _scan(path, every, [frame & numbers for frame in frames], frame_axis, how, spacing)
+    for entities, numbers in images.parts.items():
+        scan = _scan(path, every, images, numbers, how, spacing)
         scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}))
     first = next(iter(scans.values()))
     return replace(first, parts=scans) if len(scans) > 1 else first
@@ -64,18 +69,17 @@ def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) 
     if not data.any():
         held = [kind for kind in ("noise", "calibration", "correction") if getattr(readouts, kind).any()]
         raise InputError(f"{name}: holds no imaging readouts{', only ' + ' and '.join(held) if held else ''}")
-    if encoding.encoded.matrix[2] > 1 and len(np.unique(readouts.slice[data])) > 1:
-        count = len(np.unique(readouts.slice[data]))
+    count = len(np.unique(readouts.slice[data]))
+    if count > 1 and np.ptp(readouts.partition[data]) > 0:
         raise InputError(f"{name}: is a 3-D scan of {count} slabs; only one slab can be reconstructed")
     turned = readouts.backwards[data]
     mixed = turned.any() and not turned.all() and not _one_way(readouts, data)
-    if mixed and not (readouts.correction & readouts.backwards).any():
+    if mixed and len(np.unique(readouts.backwards[readouts.correction])) < 2:
         raise InputError(f"{name}: lines are read both ways (EPI) and there are no navigators to correct their ghost")
     if min(encoding.encoded.matrix[:2]) < 8:
         raise InputError(f"{name}: its encoded matrix is {encoding.encoded.matrix}; at least 8 x 8 is needed")
-    size = 8 * np.prod([float(count) for count in encoding.encoded.matrix])
-    if size > 2**36:
-        raise InputError(f"{name}: its header declares a matrix of {encoding.encoded.matrix}, which is no image's")
+    if encoding.encoded.matrix[0] > SHORT * readouts.samples[data].max():
+        raise InputError(f"{name}: its header declares {encoding.encoded.matrix[0]} samples, but readouts are much shorter")
 
 
 def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
@@ -86,32 +90,64 @@ def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
     return all(way.all() or not way.any() for way in ways)
 
 
-def _kinds(*columns: np.ndarray) -> np.ndarray:
-    return np.unique(np.stack(columns, 1), axis=0)
-
-
 def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
     encoded, recon = encoding.encoded, encoding.recon
     return fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
 
 
-def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number: int) -> Axis:
-    """A phase-encode axis; what the header calls its centre lies there. Lines missing on one side count as encoded."""
+def _rows(readouts: Readouts, encoding: Encoding, data: np.ndarray) -> int:
+    """Length of the readout; that of reconSpace where oversampling was removed before and the header still says the other."""
+    (samples, *others), size = np.unique(readouts.samples[data]).tolist(), encoding.recon.matrix[0]
+    cropped = not others and samples == size and (readouts.centre[data] == size // 2).all()
+    return size if cropped and encoding.encoded.fov[0] > 1.05 * encoding.recon.fov[0] else encoding.encoded.matrix[0]
+
+
+def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number: int, said: list[str]) -> Axis:
+    """A phase-encode axis; what the header calls its centre lies there.
+
+    Lines missing on one side of the centre count as encoded, as do those at the rim that are fewer than lie between others
+    and within the header's limits. Limits that do not hold all lines are not used, and it is said.
+    """
     size, limits = encoding.encoded.matrix[number], encoding.lines if number == 1 else encoding.partitions
-    if size == 1:
-        return Axis(1, int(counter[0]), (0, 1), encoding.encoded.fov[number], 1)
     first, last = int(counter.min()), int(counter.max())
+    if first == last and number == 2:
+        return Axis(1, first, (0, 1), encoding.encoded.fov[number], 1)
+    if limits is not None and not limits[0] <= first <= last <= limits[1]:
+        said.append(
+            f"{what} {first} to {last} are not within the header's limits: their centre is taken for that of the matrix"
+        )
+        limits = None
     middle = size // 2 if limits is None else limits[2]
-    reach = max(middle - first, last - middle + 1)
-    if reach > size // 2 + size % 2 or middle - first > size // 2:
+    if middle - first > size // 2 or last - middle >= size - size // 2:
         raise InputError(
             f"{name}: {what} {first} to {last} around {middle} do not fit an encoded matrix of {size}; "
             "the header's encodingLimits or matrixSize are wrong"
         )
-    start, end = size // 2 - reach, size // 2 + reach
-    whole = first == middle - size // 2 or last == middle - size // 2 + size - 1
+    if limits is not None:
+        gap = int(np.diff(np.unique(counter)).max(initial=1))
+        first, last = (limits[0] if first - limits[0] < gap else first), (limits[1] if limits[1] - last < gap else last)
+    start, end = size // 2 - max(middle - first, last - middle), size // 2 + max(middle - first, last - middle + 1)
     spacing, kept = _fit(encoding, number, size)
-    return Axis(size, middle, (0, size) if whole else (max(0, start), min(size, end)), spacing, kept)
+    return Axis(size, middle, (0, size) if start <= 0 or end >= size else (start, end), spacing, kept)
+
+
+def _fitting(readouts: Readouts, lines: Axis, partitions: Axis, said: list[str]) -> Readouts:
+    """Readouts without those of calibration that lie beyond the matrix."""
+    places = ((lines, lines.entries(readouts.line)), (partitions, partitions.entries(readouts.partition)))
+    fits = np.logical_and.reduce([(place >= 0) & (place < axis.size) for axis, place in places if axis.size > 1])
+    if not fits[readouts.calibration].all():
+        said.append("calibration lines beyond the encoded matrix are not used")
+    return replace(readouts, calibration=readouts.calibration & fits)
+
+
+def _check_filled(name: str, readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> None:
+    """InputError for a matrix of which next to nothing was measured."""
+    places = lines.entries(readouts.line[data]) * partitions.size
+    if partitions.size > 1:
+        places += partitions.entries(readouts.partition[data])
+    if lines.size * partitions.size > EMPTY * len(np.unique(places)):
+        size = f"{lines.size} x {partitions.size}"
+        raise InputError(f"{name}: its header declares {size} lines, of which next to none were measured; it is damaged")
 
 
 def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> np.ndarray:
@@ -124,26 +160,39 @@ def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitio
     return numbers[np.argsort(away[0] + away[1], kind="stable")]
 
 
-def _images(readouts: Readouts, data: np.ndarray) -> tuple[str, list[np.ndarray], dict[str, np.ndarray], list[str]]:
-    """What frames are and the readouts of each, (n,) bool; those of each part by its entities; and what to say of them."""
-    values = {name: np.unique(readouts.counters[name][data]) for name in COUNTERS}
-    several = [name for name in COUNTERS if len(values[name]) > 1]
-    frame_axis, *others = several or [""]
-    frames, said = [data], []
-    if frame_axis:
-        frames = [data & (readouts.counters[frame_axis] == value) for value in values[frame_axis]]
-        most = max(int(frame.sum()) for frame in frames)
-        if int(frames[-1].sum()) < INCOMPLETE * most:
-            said.append(f"{frame_axis} {len(frames)} has {frames[-1].sum()} of {most} lines and is left out")
-            frames.pop()
-    parts = {}
-    for numbers in product(*(range(len(values[name])) for name in others)):
-        chosen = np.ones_like(data)
-        for name, number in zip(others, numbers, strict=True):
-            chosen &= readouts.counters[name] == values[name][number]
-        if (chosen & data).any():
-            parts[_entities(dict(zip(others, numbers, strict=True)))] = chosen
-    return frame_axis if len(frames) > 1 else "", frames, parts, said
+class Images(NamedTuple):
+    """What frames are, the frame of each readout, (n,) int, -1 of none, how many there are, the numbers of the readouts of each
+    part by its entities, and what to say of them.
+    """
+
+    frame_axis: str
+    frame: np.ndarray
+    frames: int
+    parts: dict[str, np.ndarray]
+    warnings: tuple[str, ...]
+
+
+def _images(name: str, readouts: Readouts, data: np.ndarray) -> Images:
+    """Frames and parts by the counters that count; InputError where they make more images than there are readouts."""
+    numbers = np.flatnonzero(data)
+    found = {counter: np.unique(readouts.counters[counter][numbers], return_inverse=True) for counter in COUNTERS}
+    several = [counter for counter, (values, _) in found.items() if len(values) > 1]
+    frame, frames, said = np.where(data, 0, -1), 1, []
+    if several:
+        frame[numbers], frames = found[several[0]][1], len(found[several[0]][0])
+        sizes = np.bincount(frame[numbers])
+        if sizes[-1] < INCOMPLETE * sizes.max():
+            said.append(f"{several[0]} {frames} has {sizes[-1]} of {sizes.max()} lines and is left out")
+            frame[frame == frames - 1] = -1
+            frames -= 1
+    others = several[1:]
+    keys = np.stack([found[counter][1] for counter in others], 1) if others else np.zeros((len(numbers), 1), int)
+    keys, part = np.unique(keys, axis=0, return_inverse=True)
+    if len(keys) * frames * len(np.unique(readouts.slice[numbers])) > len(numbers):
+        raise InputError(f"{name}: its counters make more images than it has readouts; the file is damaged")
+    entities = [_entities(dict(zip(others, key, strict=False))) for key in keys.tolist()]
+    parts = dict(zip(entities, split(numbers, part.ravel(), len(keys)), strict=True))
+    return Images(several[0] if frames > 1 else "", frame, frames, parts, tuple(said))
 
 
 def _entities(numbers: Mapping[str, int]) -> str:
@@ -153,14 +202,17 @@ def _entities(numbers: Mapping[str, int]) -> str:
     return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
 
 
-def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: str, how: Reading, spacing: float) -> Scan:
-    """The scan of some frames, each (n,) bool; spacing: mm between rows of the readout."""
+def _scan(path: Path, every: Sorted, images: Images, part: np.ndarray, how: Reading, spacing: float) -> Scan:
+    """The scan of a part, numbers of its readouts; spacing: mm between rows of the readout."""
     groups, lines, readouts = every.groups, Lines(every), every.readouts
-    numbers = [np.flatnonzero(frame & group) for frame in frames for group in groups]
-    measured = [every.measured(chosen) for chosen in numbers]
-    union = np.logical_or.reduce(measured)
-    calibrating = [np.flatnonzero(readouts.calibration & group) for group in groups]
-    slices = every.kept if every.solid else len(groups)
+    count = 1 if every.solid else len(every.place.slices)
+    numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
+    kinds: dict[bytes, np.ndarray] = {}  # many images, few masks
+    measured = [kinds.setdefault(one.tobytes(), one) for one in (every.counts(chosen) > 0 for chosen in numbers)]
+    union = np.logical_or.reduce(list(kinds.values()))
+    alike = sum(one.any() for one in kinds.values()) == 1
+    calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
+    slices = every.kept if every.solid else count
 
     def group_of(image: int) -> int:
         return image // slices if every.solid else image
@@ -173,14 +225,14 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         return lines_of(found if found.any() else union)
 
     def calibration(image: int) -> np.ndarray:
-        return lines.image(calibrating[group_of(image) % len(groups)], image % slices)
+        return lines.image(calibrating[group_of(image) % count], image % slices)
 
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
     shape = (every.kept if row_axis is None else row_axis.kept, col_axis.kept) if how.crop else union.shape
-    counts = every.counts(np.concatenate(numbers)) / max(1, sum(len(chosen) > 0 for chosen in numbers))
-    repeats = float(np.median(counts[counts > 0]))
+    counts = np.concatenate([counted[counted > 0] for counted in map(every.counts, numbers)])
+    repeats = float(np.median(counts)) if len(counts) else 1.0
     affine, voxel = affine_at(every, spacing, (shape[0], shape[1]))
     return Scan(
         name=str(path),
@@ -189,7 +241,7 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         rows=union.shape[0],
         cols=union.shape[1],
         recon_shape=(shape[0], shape[1]),
-        mask=None if inside.all() else lines_of(union),
+        mask=None if alike and inside.all() else lines_of(union),
         limits=limits,
         row_limits=row_limits,
         voxel_mm=voxel,
@@ -198,18 +250,18 @@ def _scan(path: Path, every: Sorted, frames: Sequence[np.ndarray], frame_axis: s
         warnings=(),
         files=(path,),
         read=read,
-        noise=None if every.receivers.sigma is None else every.receivers.sigma / max(1.0, repeats) ** 0.5,
+        noise=None if every.receivers.sigma is None else every.receivers.sigma / repeats**0.5,
         position_known=every.place.known,
-        frames=len(frames),
-        frame_axis=frame_axis,
-        time_step=_time_step(readouts.time, frames) if frame_axis == "repetition" else None,
-        masks=None if all(np.array_equal(one, union) for one in measured if one.any()) else mask_of,
+        frames=images.frames,
+        frame_axis=images.frame_axis,
+        time_step=_time_step(readouts.time, images.frame, part) if images.frame_axis == "repetition" else None,
+        masks=None if alike else mask_of,
         calibration=calibration if (readouts.calibration & ~every.data).any() else None,
     )
 
 
-def _time_step(time: np.ndarray, frames: Sequence[np.ndarray]) -> float | None:
+def _time_step(time: np.ndarray, frame: np.ndarray, part: np.ndarray) -> float | None:
     """Seconds between the first readouts of neighbouring frames, None where unknown."""
-    steps = np.diff([time[frame].min() for frame in frames if frame.any()])
-    step = float(np.median(steps)) if len(steps) else 0.0
+    begins = [time[chosen].min() for chosen in split(part, frame[part], int(frame.max()) + 1) if len(chosen)]
+    step = float(np.median(np.diff(begins))) if len(begins) > 1 else 0.0
     return step if step > 0 else None
