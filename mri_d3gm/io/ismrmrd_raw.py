@@ -87,7 +87,19 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
         warnings.append("the noise scan has another number of coils and is not used")
     chosen = np.flatnonzero(alike & ((encodings == first) | noise))
     readouts = _checked(name, readouts_of(heads[chosen], partial(_load, path, groups[number], heads[chosen], chosen)), warnings)
+    if _turned(root):
+        readouts = replace(readouts, read=-readouts.read, phase=-readouts.phase, normal=-readouts.normal)
     return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts={"format": "ISMRMRD", **facts_of(root)})
+
+
+def _turned(root: ET.Element) -> bool:
+    """Whether siemens_to_ismrmrd made the file: its directions hold for a forward Fourier transform, not for our inverse one.
+
+    It writes Maxwell coefficients, which no other converter does.
+    """
+    vendor = root.findtext("{*}acquisitionSystemInformation/{*}systemVendor") or ""
+    names = (element.text or "" for element in root.findall("{*}userParameters/{*}userParameterDouble/{*}name"))
+    return "siemens" in vendor.lower() and any(name.startswith("MaxwellCoefficient") for name in names)
 
 
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:
