@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from mri_d3gm.io.arrays import Index, Named, Stored, joined, make_scan
-from mri_d3gm.io.hdf5 import held, opened, stored_datasets
+from mri_d3gm.io.hdf5 import dataset, held, opened, stored_datasets
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
@@ -31,6 +31,8 @@ def is_calgary_campinas(path: Path) -> bool:
 def read_calgary_campinas(path: Path, how: Reading = PLAIN) -> Scan:
     """The scan of a file; InputError for what cannot be used."""
     with reading(path):
+        with opened(path) as file:
+            dataset(file, "kspace")  # of a size that it can have
         array = stored_datasets(path)["kspace"]
         slices, rows, cols, channels = array.shape
         half = _half_a_turn(rows)[:, None, None] * _half_a_turn(cols)[:, None]

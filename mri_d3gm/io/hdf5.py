@@ -2,8 +2,6 @@
 
 import errno
 import math
-import mmap
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +14,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays import Stored
 from mri_d3gm.io.bounds import check_unpacked
+from mri_d3gm.io.hdf5_heaps import check_attribute, check_references
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF, OTHERS = 1, 2, 3, 32000, 256  # filters; those from OTHERS on are installed by the user
 NOTES = 4096  # bytes of memory that the library takes for each chunk of a selection
@@ -95,7 +94,7 @@ def values(data: h5py.Dataset, index: int | tuple[int | slice, ...] | None = Non
             if all(not isinstance(place, int) or 0 <= place - start < size for place, start, size in axes):
                 _check_chunk(data, chunk)
     if data.dtype.hasobject:
-        _check_lengths(data)
+        check_references(data)
     return data[() if index is None else index]
 
 
@@ -136,7 +135,7 @@ def _read(path: Path, name: str, index: tuple[int | slice, ...]) -> np.ndarray:
 def text_attribute(file: h5py.File, name: str) -> str:
     """An attribute of the file as text, '' where there is none."""
     if name in file.attrs and h5py.check_string_dtype(file.attrs.get_id(name).dtype):
-        _check_attribute(file, name)
+        check_attribute(file, name)
     value = file.attrs.get(name, "")
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -163,9 +162,10 @@ def _check_filters(data: h5py.Dataset) -> None:
 
 def _check_size(data: h5py.Dataset) -> None:
     """Of the whole dataset, of one chunk, which is unpacked whole, and of what the library notes about each chunk."""
-    size = max(math.prod(data.shape or ()), math.prod(data.chunks or ())) * data.dtype.itemsize
+    shape = [max(1, length) for length in data.shape or ()]
+    size = max(math.prod(shape), math.prod(data.chunks or ())) * data.dtype.itemsize
     if data.chunks:
-        parts = (-(-length // part) for length, part in zip(data.shape, data.chunks, strict=True))
+        parts = (-(-length // part) for length, part in zip(shape, data.chunks, strict=True))
         size = max(size, NOTES * math.prod(parts))
     stored = min(data.id.get_storage_size(), Path(data.file.filename).stat().st_size)
     check_unpacked(f"{_named(data)} of shape {data.shape}", size, size, stored)
@@ -173,7 +173,8 @@ def _check_size(data: h5py.Dataset) -> None:
 
 def _check_chunk(data: h5py.Dataset, chunk: Any) -> None:
     """InputError where a chunk has more bytes than the file, or is deflated and unpacks to more than a chunk."""
-    _check_length(data.file.filename, chunk.size)
+    if chunk.size > Path(data.file.filename).stat().st_size:
+        raise InputError(f"{data.file.filename}: the file is damaged; copy or download it again")
     size = math.prod(data.chunks) * data.dtype.itemsize + 4  # a checksum
     codes = [code for code, _ in _filters(data)]
     if DEFLATE in codes and not chunk.filter_mask >> codes.index(DEFLATE) & 1:
@@ -181,67 +182,6 @@ def _check_chunk(data: h5py.Dataset, chunk: Any) -> None:
         with suppress(zlib.error):  # which the library finds as well
             if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
                 raise InputError(f"{_named(data)} unpacks to more than its size; copy or download the file again")
-
-
-def _check_lengths(data: h5py.Dataset) -> None:
-    """InputError where strings or sequences are longer than the file: the library takes memory before it looks."""
-    layout = _lengths(data.dtype)
-    if layout is None or _filters(data):
-        raise InputError(f"{_named(data)} holds {data.dtype}, which is not read; save it as plain text or numbers")
-    size, places = layout
-    pieces: list[bytes] = []
-    if data.chunks:
-        data.id.chunk_iter(lambda chunk: pieces.append(data.id.read_direct_chunk(chunk.chunk_offset)[1]))
-    elif data.id.get_offset() is not None:
-        with open(data.file.filename, "rb") as file:
-            file.seek(data.id.get_offset())
-            pieces.append(file.read(size * data.size))
-    for piece in pieces:
-        elements = np.frombuffer(piece[: len(piece) // size * size], np.uint8).reshape(-1, size)
-        for place, unit in places:
-            lengths = np.ascontiguousarray(elements[:, place : place + 4]).view("<u4")
-            _check_length(data.file.filename, int(lengths.sum(dtype=np.uint64)) * unit)
-
-
-def _lengths(dtype: np.dtype) -> tuple[int, list[tuple[int, int]]] | None:
-    """Size of a stored element that refers to others, and where in it lengths stand and of what unit; None for other types.
-
-    A reference is stored in 16 bytes, the first four of which are the length.
-    """
-    if h5py.check_string_dtype(dtype):
-        return 16, [(0, 1)]
-    if dtype.fields is None:
-        parts = {"": (dtype, 0)}
-    else:
-        parts = {name: (part[0], part[1]) for name, part in dtype.fields.items() if part[0].hasobject}
-    bases = {name: h5py.check_vlen_dtype(part) for name, (part, _) in parts.items()}
-    if not all(isinstance(base, np.dtype) and not base.hasobject for base in bases.values()):
-        return None
-    return max(16, dtype.itemsize), [(place, bases[name].itemsize) for name, (_, place) in parts.items()]
-
-
-def _check_attribute(file: h5py.File, name: str) -> None:
-    """The same of a string that is an attribute: its message, found in the file by its name, ends in the reference.
-
-    A message is the version and three sizes of 2 bytes, name, type and shape, each padded to 8 bytes in version 1.
-    """
-    key = name.encode() + b"\0"
-    size = len(key).to_bytes(2, "little")
-    with open(file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = content.find(key)
-        while place >= 0:
-            for version, head, pad in ((1, 8, 8), (2, 8, 1), (3, 9, 1)):
-                start = place - head
-                if start >= 0 and content[start] == version and content[start + 2 : start + 4] == size:
-                    sizes = (len(key), *struct.unpack_from("<HH", content, start + 4))
-                    end = place + sum(-(-part // pad) * pad for part in sizes)
-                    _check_length(file.filename, int.from_bytes(content[end : end + 4], "little"))
-            place = content.find(key, place + 1)
-
-
-def _check_length(path: str, size: int) -> None:
-    if size > Path(path).stat().st_size:
-        raise InputError(f"{path}: the file is damaged; copy or download it again")
 
 
 def _named(data: h5py.Dataset) -> str:

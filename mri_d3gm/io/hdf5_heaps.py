@@ -8,6 +8,9 @@ references (2), zeros (4), size (8) and, but for the free space, whose size coun
 A reference is the number of entries (4), the place of the heap (8) and the number of the object (4).
 """
 
+import mmap
+import struct
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 
-HEAP, HEAD = b"GCOL\x01\x00\x00\x00", 16
+HEAP, HEAD, REFERENCE = b"GCOL\x01\x00\x00\x00", 16, 16
 NEAR, FAR = 2**12, 2**20  # bytes that are searched at once for the next heap: most often it is the next thing
 
 
@@ -26,10 +29,22 @@ def check_heaps(path: Path) -> None:
     with open(path, "rb") as file:
         place = _next_heap(file, 0)
         while place >= 0:
-            end = place + _number(file, place + 8)
-            if not place + HEAD < end <= held or not _walks(file, place + HEAD, end):
-                raise InputError(f"{path}: its data are damaged at byte {place}; copy or download it again")
-            place = _next_heap(file, end)
+            place = _next_heap(file, _end_of_heap(path, file, place, held))
+
+
+def check_heaps_at(path: Path, places: Iterable[int]) -> None:
+    """InputError where a heap at one of these places is damaged."""
+    held = path.stat().st_size
+    with open(path, "rb") as file:
+        for place in places:
+            _end_of_heap(path, file, place, held)
+
+
+def _end_of_heap(path: Path, file: BufferedReader, place: int, held: int) -> int:
+    end = place + _number(file, place + 8)
+    if not place + HEAD < end <= held or not _walks(file, place + HEAD, end):
+        raise InputError(f"{path}: its data are damaged at byte {place}; copy or download it again")
+    return end
 
 
 def _next_heap(file: BufferedReader, place: int) -> int:
@@ -67,7 +82,7 @@ def records(dataset: h5py.Dataset) -> np.ndarray | None:
 
     HDF5 itself reads all data of variable length for any member of such elements.
     """
-    size, blocks = dataset.id.get_type().get_size(), []
+    size, blocks = REFERENCE if h5py.check_string_dtype(dataset.dtype) else dataset.id.get_type().get_size(), []
     if dataset.chunks is None:
         blocks = [(0, dataset.id.get_offset() or 0, size * dataset.size)]
     elif len(dataset.chunks) > 1 or dataset.id.get_create_plist().get_nfilters() > 0:
@@ -98,3 +113,53 @@ def check_lengths(dataset: h5py.Dataset, elements: np.ndarray | None, member: st
     lengths = np.ascontiguousarray(elements[:, offset : offset + 4]).view("<u4")
     if lengths.max(initial=0) * float(entry) > path.stat().st_size:
         raise InputError(f"{path}: declares data larger than the file; it is damaged: copy or download it again")
+
+
+def check_references(data: h5py.Dataset) -> None:
+    """InputError where strings or sequences, or such members, are longer than the file, or their heaps are damaged."""
+    elements, places = records(data), _references(data.dtype)
+    if elements is None or places is None:
+        raise InputError(
+            f"{data.file.filename}: {data.name[1:]} holds texts or sequences, packed or nested, which are not read"
+        )
+    for place, entry in places:
+        reference = np.ascontiguousarray(elements[:, place : place + REFERENCE])
+        _check(Path(data.file.filename), reference.view("<u4")[:, 0] * float(entry), reference[:, 4:12])
+
+
+def _references(dtype: np.dtype) -> list[tuple[int, int]] | None:
+    """Where in an element references lie, and the bytes of an entry of each; None for types that are not read."""
+    if h5py.check_string_dtype(dtype):
+        return [(0, 1)]
+    fields = {"": (dtype, 0)} if dtype.fields is None else {name: field[:2] for name, field in dtype.fields.items()}
+    found = [(h5py.check_vlen_dtype(kind), place) for kind, place in fields.values() if kind.hasobject]
+    if not all(isinstance(base, np.dtype) and not base.hasobject for base, _ in found):
+        return None
+    return [(place, base.itemsize) for base, place in found]
+
+
+def check_attribute(file: h5py.File, name: str) -> None:
+    """The same of a string that is an attribute: its message, found in the file by its name, ends in the reference.
+
+    A message is the version and three sizes of 2 bytes, name, type and shape, each padded to 8 bytes in version 1.
+    """
+    key = name.encode() + b"\0"
+    size = len(key).to_bytes(2, "little")
+    with open(file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(key)
+        while place >= 0:
+            for version, head, pad in ((1, 8, 8), (2, 8, 1), (3, 9, 1)):
+                start = place - head
+                if start >= 0 and content[start] == version and content[start + 2 : start + 4] == size:
+                    sizes = (len(key), *struct.unpack_from("<HH", content, start + 4))
+                    end = place + sum(-(-part // pad) * pad for part in sizes)
+                    reference = np.frombuffer(content[end : end + REFERENCE], np.uint8).reshape(1, REFERENCE)
+                    _check(Path(file.filename), reference[:, :4].view("<u4")[:, 0] * 1.0, reference[:, 4:12])
+            place = content.find(key, place + 1)
+
+
+def _check(path: Path, sizes: np.ndarray, heaps: np.ndarray) -> None:
+    """Of references: bytes (n,) of each, and their heaps, (n, 8) uint8."""
+    if sizes.sum() > path.stat().st_size:
+        raise InputError(f"{path}: declares data larger than the file; it is damaged: copy or download it again")
+    check_heaps_at(path, np.unique(np.ascontiguousarray(heaps[sizes > 0]).view("<u8")).tolist())
