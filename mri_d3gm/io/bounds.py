@@ -1,7 +1,10 @@
 """What a file declares or unpacks to, against the bytes that it has: checked before memory is taken."""
 
+import io
+import os
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO
 
 from mri_d3gm.errors import InputError
@@ -25,6 +28,20 @@ def check_stream(name: object, pieces: Iterable[bytes], stored: int) -> None:
     for piece in pieces:
         total += len(piece)
         check_unpacked(name, total // 4, total, stored)
+
+
+class Whole(io.BufferedReader):
+    """A file of which no more is asked for than it has: Python takes the memory first, and damaged lengths are up to 4 GB."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > 1 << 16:
+            size = max(0, min(size, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
+def open_whole(path: Path) -> Whole:
+    """A file, to read."""
+    return Whole(io.FileIO(path))
 
 
 def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:

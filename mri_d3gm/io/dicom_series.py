@@ -1,7 +1,6 @@
 """MR images among the files of a folder or a .zip, grouped into DICOM series, of which one is chosen."""
 
 import io
-import os
 import re
 import zipfile
 import zlib
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.bounds import check_stream, inflated
+from mri_d3gm.io.bounds import check_stream, inflated, open_whole
 from mri_d3gm.io.dicom_private import private, private_tags
 from mri_d3gm.io.image import reading
 
@@ -91,15 +90,6 @@ def is_bare(head: bytes) -> bool:
     return int.from_bytes(length, "little") % 2 == 0 and int.from_bytes(length, "little") < 1024
 
 
-class Whole(io.BufferedReader):
-    """A file of which no more is asked for than it has: Python takes the memory first, and damaged lengths are up to 4 GB."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > 1 << 16:
-            size = max(0, min(size, os.fstat(self.fileno()).st_size - self.tell()))
-        return super().read(size)
-
-
 class Files:
     """The files of a folder, or of a .zip: names in order, and opening them."""
 
@@ -118,7 +108,7 @@ class Files:
 
     def open(self, path: Path, member: str | None) -> BinaryIO:
         if self.archive is None or member is None:
-            return Whole(io.FileIO(path))
+            return open_whole(path)
         return io.BytesIO(self.archive.read(member))  # a packed stream cannot seek back cheaply
 
 

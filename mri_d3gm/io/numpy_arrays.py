@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.array_names import scan_of_arrays
 from mri_d3gm.io.arrays import Index, Stored
-from mri_d3gm.io.bounds import check_unpacked
+from mri_d3gm.io.bounds import check_unpacked, open_whole
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
@@ -43,7 +43,7 @@ def is_numpy(path: Path) -> bool:
 def read_numpy(path: Path, how: Reading = PLAIN) -> Scan:
     """The scan of a file; InputError for what cannot be used. A .npy holds one array, which needs no key."""
     with reading(path):
-        with path.open("rb") as file:
+        with open_whole(path) as file:
             single = file.read(6) == npy.MAGIC_PREFIX
             file.seek(0)
             arrays = {"kspace": _mapped(path, "its array", file, 0, path.stat().st_size)} if single else _members(path)

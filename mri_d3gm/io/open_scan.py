@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,15 +58,32 @@ def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
         with reading(path), target.open("rb"):
             pass
         for reader in SCAN_READERS.values():
-            if reader.recognises(target):
-                return reader.read(target, how)
+            with reading(path):
+                if reader.recognises(target):
+                    return _guarded(reader.read(target, how))
         for known in FOREIGN:
             if known.recognises(target):
                 raise InputError(f"{path}: {known.message}")
         for reader in reversed(SCAN_READERS.values()):
             if target.name.lower().endswith(reader.endings):
-                return reader.read(target, how)
+                with reading(path):
+                    return _guarded(reader.read(target, how))
     return read_fastmri(target, how)
+
+
+def _guarded(scan: Scan) -> Scan:
+    """A scan whose data are read, later, with errors of one line, whatever its reader meets in a damaged file."""
+
+    def guarded(read: Callable[[int], Any]) -> Callable[[int], Any]:
+        def one(index: int) -> Any:
+            with reading(scan.name):
+                return read(index)
+
+        return one
+
+    late = ("read", "read_reference", "masks", "calibration", "coil_maps")
+    found: dict[str, Any] = {name: guarded(read) for name in late if (read := getattr(scan, name)) is not None}
+    return replace(scan, **found, parts={name: _guarded(part) for name, part in scan.parts.items()})
 
 
 def scan_of_array(

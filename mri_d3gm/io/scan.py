@@ -128,7 +128,8 @@ def read_reference(scan: Scan, index: int) -> np.ndarray | None:
     kspace = scan.read(index).astype(np.complex128)
     shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
     magnitude = np.linalg.norm(np.fft.fftshift(shifted, axes=(-2, -1)), axis=0)
-    return cropped(magnitude, scan).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return cropped(magnitude, scan).astype(np.float32)
 
 
 def slices_of(affine: np.ndarray, chosen: range, axis: int = 2) -> np.ndarray:
