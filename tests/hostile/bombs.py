@@ -15,6 +15,7 @@ import dicom_files
 import h5py
 import nibabel
 import numpy as np
+import scipy.io
 import tifffile
 from hostile import formats
 from PIL import Image
@@ -96,6 +97,20 @@ def long_text(folder: Path, text: bytes) -> Path:
     reference = len(text).to_bytes(4, "little") + heap
     assert content.count(reference) == 1
     path.write_bytes(content.replace(reference, (3 << 30).to_bytes(4, "little") + heap))
+    return path
+
+
+def endless_heap(folder: Path) -> Path:
+    """A heap of texts whose free space has no size, so that the library walks in place."""
+    path = formats.fastmri(folder)
+    content = bytearray(path.read_bytes())
+    start = content.find(b"GCOL") + 16
+    while number := int.from_bytes(content[start : start + 2], "little"):
+        assert number < 9
+        size = int.from_bytes(content[start + 8 : start + 16], "little")
+        start += 16 + -(-size // 8) * 8
+    content[start + 8 : start + 16] = bytes(8)
+    path.write_bytes(content)
     return path
 
 
@@ -196,6 +211,69 @@ def wide_weights(folder: Path) -> Path:
     return path
 
 
+class Trap:
+    """What makes a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
+        return open, ("trapped", "w")
+
+
+def pickled(folder: Path, save: Callable[..., None], name: str) -> Path:
+    """An array of objects."""
+    objects = np.full((2, 16, 16), None)
+    objects[0, 0, 0] = Trap()
+    save(folder / name, objects)
+    return folder / name
+
+
+def wide_array(folder: Path) -> Path:
+    """An array that declares a million million numbers."""
+    path = formats.FORMATS["NumPy"].write(folder)
+    content = path.read_bytes()
+    wide = content[:128].replace(b"(2, 2, 16, 16), }       ", b"(2, 2, 1000000, 250000), }")
+    path.write_bytes(
+        content[:8] + (int.from_bytes(content[8:10], "little") + len(wide) - 128).to_bytes(2, "little") + wide[10:]
+    )
+    return path
+
+
+def wide_npz(folder: Path) -> Path:
+    """An array of 80 MB of zeros, packed."""
+    np.savez_compressed(folder / "a.npz", kspace=np.zeros((10, 1000, 1000), np.complex64))
+    return folder / "a.npz"
+
+
+def wide_matlab(folder: Path) -> Path:
+    """The same of MATLAB."""
+    scipy.io.savemat(folder / "a.mat", {"kspace": np.zeros((1000, 1000, 10), np.complex64)}, do_compression=True)
+    return folder / "a.mat"
+
+
+def wide_cfl(folder: Path) -> Path:
+    """A header that declares a million million numbers."""
+    path = formats.cfl(folder)
+    path.with_suffix(".hdr").write_text("# Dimensions\n1000000 1000000 1 2\n")
+    return path
+
+
+def raw_entity(folder: Path) -> Path:
+    """A billion laughs in ISMRMRD."""
+    path = formats.ismrmrd_file(folder)
+    with h5py.File(path, "r+") as file:
+        file["dataset/xml"][0] = f"{LAUGHS}]><x>&j;</x>"
+    return path
+
+
+def long_samples(folder: Path) -> Path:
+    """A readout of ISMRMRD whose samples are said to be 3 GB."""
+    path = formats.ismrmrd_file(folder)
+    content = path.read_bytes()
+    reference = (64).to_bytes(4, "little") + content.find(b"GCOL").to_bytes(8, "little")
+    assert reference in content
+    path.write_bytes(content.replace(reference, (3 << 28).to_bytes(4, "little") + reference[4:], 1))
+    return path
+
+
 DEFLATE, UNKNOWN, CHUNK = 1, 32001, (1, 1, 16, 16)
 ENTITY = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
 GZIP_ZEROS, ZEROS = zlib.compress(bytes(80 << 20), 9), bytes(4096)
@@ -220,6 +298,15 @@ BOMBS = {
     "a link to a pipe": Bomb("fastMRI", pipe, "link"),
     "a long header": Bomb("fastMRI", partial(long_text, text=header(16, 16).encode()), "damaged"),
     "a long attribute": Bomb("fastMRI", partial(long_text, text=b"AXT2"), "damaged"),
+    "a heap without end": Bomb("fastMRI", endless_heap, "damaged"),
+    "a billion laughs in ISMRMRD": Bomb("ISMRMRD", raw_entity, "DOCTYPE"),
+    "long samples in ISMRMRD": Bomb("ISMRMRD", long_samples, "damaged"),
+    "a pickled array": Bomb("NumPy", partial(pickled, save=np.save, name="a.npy"), "object"),
+    "pickled arrays": Bomb("NumPy, several", partial(pickled, save=np.savez, name="a.npz"), "no arrays of numbers"),
+    "a wide array": Bomb("NumPy", wide_array, "longer than the file"),
+    "packed zeros in NumPy": Bomb("NumPy, compressed", wide_npz, "declares"),
+    "packed zeros in MATLAB": Bomb("MATLAB, compressed", wide_matlab, "declares"),
+    "a wide header of BART": Bomb("BART", wide_cfl, "says"),
     "a wide volume": Bomb("NIfTI", partial(volume, shape=(32767,) * 4), "truncated"),
     "a volume far away": Bomb("NIfTI", partial(volume, offset=1e18), "truncated"),
     "a wide packed volume": Bomb("NIfTI", partial(volume, shape=(32767,) * 4, packed=True), "declares"),

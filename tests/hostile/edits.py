@@ -4,13 +4,15 @@ import gzip
 import json
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from random import Random
 
 import nibabel
 import numpy as np
-from hostile.flips import FLOATS, INTEGERS, TEXTS, damaged
+from hostile.flips import FLOATS, INTEGERS, TEXTS, damaged, integer
 
 Edit = Callable[[bytes, Random], bytes]
 SHORT, LONG = b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(), b"OB OW OF SQ UC UN UR UT OD".split()
@@ -162,3 +164,50 @@ def safetensors(content: bytes, random: Random) -> bytes:
         header["__metadata__"][ours] = json.dumps(place)
     head = json.dumps(header).encode()
     return len(head).to_bytes(8, "little") + head + content[8 + size :]
+
+
+def numbers(content: bytes, random: Random) -> bytes:
+    """A text header, within the first kilobyte, with another number."""
+    found = random.choice(list(re.compile(rb"\d+").finditer(content, 0, 1024)))
+    number = str(random.choice(INTEGERS)).encode()
+    return content[: found.start()] + random.choice((number, *TEXTS)) + content[found.end() :]
+
+
+def zipped(edit: Edit) -> Edit:
+    """An edit of one of the files that a zip file holds."""
+
+    def packed(content: bytes, random: Random) -> bytes:
+        with zipfile.ZipFile(BytesIO(content)) as old, zipfile.ZipFile(buffer := BytesIO(), "w") as new:
+            chosen = random.choice(old.namelist())
+            for info in old.infolist():
+                held = old.read(info)
+                new.writestr(info, edit(held, random) if info.filename == chosen else held)
+        return buffer.getvalue()
+
+    packed.__name__ = f"zipped {edit.__name__}"
+    return packed
+
+
+def matlab(content: bytes, random: Random) -> bytes:
+    """MATLAB's compressed variables of version 5, damaged before they are packed anew."""
+    parts, place = [content[:128]], 128
+    while place < len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        packed = content[place + 8 : place + 8 + size]
+        if content[place] == 15:
+            packed = zlib.compress(damaged(zlib.decompress(packed), random))
+        parts += [content[place : place + 4], len(packed).to_bytes(4, "little"), packed]
+        place += 8 + size
+    return b"".join(parts)
+
+
+def twix(content: bytes, random: Random) -> bytes:
+    """Siemens raw data with other numbers in the heads of some readouts, or in the protocol."""
+    if random.random() < 0.5:
+        found = random.choice(list(re.finditer(rb"= ?-?\d[\d.]*", content)))
+        value = random.choice((*TEXTS, *(str(number).encode() for number in INTEGERS)))[: len(found[0]) - 2]
+        return content[: found.start()] + b"= " + value.ljust(len(found[0]) - 2) + content[found.end() :]
+    data, start = bytearray(content), int(0.6 * len(content))
+    for _ in range(random.choice((1, 2, 8))):
+        integer(data, random.randrange(start, len(data) - 8), random)
+    return bytes(data)

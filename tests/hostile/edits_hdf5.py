@@ -77,9 +77,9 @@ def other_values(file: h5py.File, name: str, random: Random) -> None:
 
 def other_text(file: h5py.File, name: str, random: Random) -> None:
     """Of every text of the file."""
-    for key, dataset in file.items():
-        if h5py.check_string_dtype(dataset.dtype) and dataset.shape == ():
-            content = damaged(dataset[()], random)
+    for key, dataset in [(key, file[key]) for key in names_of(file)]:
+        if h5py.check_string_dtype(dataset.dtype) and dataset.size == 1:
+            content = damaged(np.ravel(dataset[()])[0], random)
             del file[key]
             file[key] = np.bytes_(content) if random.random() < 0.5 and content else content.replace(b"\0", b"")
 
@@ -148,11 +148,16 @@ EDITS: tuple[Callable[[h5py.File, str, Random], None], ...] = (
 )  # fmt: skip
 
 
+def names_of(file: h5py.File) -> list[str]:
+    """Paths of all datasets."""
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return names
+
+
 def hdf5(content: bytes, random: Random) -> bytes:
     """An HDF5 file with one of EDITS at one of its datasets."""
     buffer = BytesIO(content)
     with h5py.File(buffer, "r+") as file:
-        names: list[str] = []
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        random.choice(EDITS)(file, random.choice(names), random)
+        random.choice(EDITS)(file, random.choice(names_of(file)), random)
     return buffer.getvalue()

@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 import dicom_files
 import h5py
 import imagecodecs
+import ismrmrd
+import ismrmrd.hdf5
 import nibabel
 import nrrd
 import numpy as np
 import scans
+import scipy.io
 import tifffile
+import twix_files
 from hostile import edits
 from hostile.edits_hdf5 import hdf5
 from hostile.flips import damaged
@@ -27,7 +31,7 @@ from photographs import photograph
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from mri_d3gm.io.coil_maps import read_coil_maps
+from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.pictures import read_picture
@@ -61,7 +65,8 @@ def scan(path: Path) -> None:
 
 def maps(path: Path) -> None:
     """Open coil maps for the scan next to them."""
-    assert np.isfinite(read_coil_maps(path, open_scan(path.parent / "scan" / "a.h5"), 1)).all()
+    found = coil_maps_of(open_scan(path.parent / "scan" / "a.h5"), path, 1)
+    assert found is not None and np.isfinite(found).all()
 
 
 def image(path: Path) -> None:
@@ -99,6 +104,79 @@ def fastmri(folder: Path, **options: Any) -> Path:
         file["reconstruction_rss"] = scans.phantom(2, 16, 16).astype(np.float32)
         file.attrs["acquisition"], file.attrs["max"] = "AXT2", 3.0
     return path
+
+
+def ismrmrd_file(folder: Path) -> Path:
+    """Two slices, two coils, every second line."""
+    path, heads = folder / "a.mrd", []
+    for number in range(2):
+        for line in range(0, 16, 2):
+            head = np.zeros((), ismrmrd.hdf5.acquisition_header_dtype)
+            head["version"], head["number_of_samples"], head["active_channels"], head["center_sample"] = 1, 16, 2, 8
+            head["idx"]["kspace_encode_step_1"], head["idx"]["slice"] = line, number
+            head["read_dir"], head["phase_dir"], head["slice_dir"] = np.eye(3)
+            head["position"], head["sample_time_us"] = (0, 0, 4 * number), 5
+            heads.append(
+                (head, np.zeros(0, np.float32), np.ascontiguousarray(KSPACE[number, :, :, line]).view(np.float32).ravel())
+            )
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("dataset/data", (len(heads),), ismrmrd.hdf5.acquisition_dtype, chunks=(1,), maxshape=(None,))
+        for index, record in enumerate(heads):
+            data[index] = record
+        file.create_dataset("dataset/xml", (1,), h5py.string_dtype())[0] = scans.header(16, 16)
+    return path
+
+
+def cfl(folder: Path) -> Path:
+    """Header and samples."""
+    sizes = [16, 16, 1, 2, *[1] * 9, 2, 1, 1]
+    (folder / "a.hdr").write_text("# Dimensions\n" + " ".join(map(str, sizes)) + "\n# Creator\nBART v0.9.00\n")
+    (folder / "a.cfl").write_bytes(KSPACE.transpose(2, 3, 1, 0).astype("<c8").tobytes("F"))
+    return folder / "a.cfl"
+
+
+def matlab(folder: Path, packed: bool) -> Path:
+    """Version 5."""
+    scipy.io.savemat(folder / "a.mat", {"note": "made", "kspace": KSPACE.transpose(2, 3, 1, 0)}, do_compression=packed)
+    return folder / "a.mat"
+
+
+def matlab73(folder: Path) -> Path:
+    """HDF5 behind MATLAB's text."""
+    records = np.empty(KSPACE.transpose(0, 1, 3, 2).shape, [("real", "<f4"), ("imag", "<f4")])
+    records["real"], records["imag"] = KSPACE.transpose(0, 1, 3, 2).real, KSPACE.transpose(0, 1, 3, 2).imag
+    with h5py.File(folder / "a.mat", "w", userblock_size=512) as file:
+        file.create_dataset("kspace", data=records, compression=4).attrs["MATLAB_class"] = np.bytes_("single")
+    with (folder / "a.mat").open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+    return folder / "a.mat"
+
+
+def numpy_file(folder: Path, save: Callable[..., None], name: str, **arrays: Any) -> Path:
+    """One array, or several in a zip file."""
+    save(folder / name, *([] if arrays else [KSPACE]), **arrays)
+    return folder / name
+
+
+def calgary(folder: Path) -> Path:
+    """Real and imaginary parts of coils in turn."""
+    channels = np.moveaxis(np.stack([KSPACE.real, KSPACE.imag], 2).reshape(2, 4, 16, 16), 1, -1)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["kspace"] = np.ascontiguousarray(channels, np.float32)
+    return folder / "a.h5"
+
+
+def named(folder: Path) -> Path:
+    """HDF5 of another name."""
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["group/data"] = KSPACE
+        file["group/mask"] = np.ones((16, 16), bool)
+    return folder / "a.h5"
+
+
+def twix(folder: Path, vb: bool) -> Path:
+    """Siemens raw data."""
+    return twix_files.write_twix(folder / "a.dat", KSPACE, oversampling=1, vb=vb)
 
 
 def coil_maps(folder: Path) -> Path:
@@ -178,6 +256,26 @@ FORMATS = {
     "fastMRI, chunks": Format(
         partial(fastmri, chunks=(1, 1, 16, 16), compression="gzip", shuffle=True, fletcher32=True), scan, (hdf5,)
     ),
+    "ISMRMRD": Format(ismrmrd_file, scan, (hdf5,)),
+    "BART": Format(cfl, scan),
+    "MATLAB": Format(partial(matlab, packed=False), scan),
+    "MATLAB, compressed": Format(partial(matlab, packed=True), scan, (edits.matlab,)),
+    "MATLAB, 7.3": Format(matlab73, scan, (hdf5,)),
+    "NumPy": Format(partial(numpy_file, save=np.save, name="a.npy"), scan, (edits.numbers,)),
+    "NumPy, several": Format(
+        partial(numpy_file, save=np.savez, name="a.npz", kspace=KSPACE, about=np.array("made")),
+        scan,
+        (edits.zipped(edits.numbers),),
+    ),
+    "NumPy, compressed": Format(
+        partial(numpy_file, save=np.savez_compressed, name="a.npz", kspace=KSPACE),
+        scan,
+        (edits.zipped(edits.numbers), edits.zipped(damaged)),
+    ),
+    "Calgary-Campinas": Format(calgary, scan, (hdf5,)),
+    "HDF5": Format(named, scan, (hdf5,)),
+    "Siemens twix": Format(partial(twix, vb=False), scan, (edits.twix,)),
+    "Siemens twix, VB": Format(partial(twix, vb=True), scan, (edits.twix,)),
     "coil maps": Format(coil_maps, maps, (hdf5,)),
     "NIfTI": Format(partial(nifti, kind=nibabel.Nifti1Image, name="a.nii"), image, (edits.nifti,)),
     "NIfTI-2": Format(partial(nifti, kind=nibabel.Nifti2Image, name="a.nii"), image, (edits.nifti,)),

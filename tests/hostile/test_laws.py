@@ -56,7 +56,7 @@ def test_a_header_gives_a_grid_within_the_data_or_none(values: dict[str, str]) -
         encoded, recon = ((space.matrix[axis], space.fov[axis]) for space in (found.encoded, found.recon))
         spacing, kept = fit_axis(16, encoded, recon)
         assert 0 < spacing < math.inf and 1 <= kept <= 16
-    limits = encoded_columns(found.limits, 16)
+    limits = encoded_columns(found.lines, 16)
     assert limits is None or 0 <= limits[0] < limits[1] <= 16
 
 
