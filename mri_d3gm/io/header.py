@@ -5,6 +5,7 @@ demands, such as trajectory.
 """
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
@@ -25,7 +26,7 @@ Limits = tuple[int, int, int] | None  # (first, last, centre) of a counter
 class Encoding(NamedTuple):
     """Encoded and reconstructed space; limits of lines (first phase-encode axis) and partitions (second), None where the header
     has none; trajectory, in small letters; whether calibration lines are embedded in the scan; the fraction of the receivers'
-    bandwidth that noise fills.
+    bandwidth that noise fills; whether readouts begin or end on the ramps of their gradient.
     """
 
     encoded: Space
@@ -35,6 +36,7 @@ class Encoding(NamedTuple):
     trajectory: str = "cartesian"
     embedded: bool = False
     noise_bandwidth: float = 1.0
+    on_ramps: bool = False
 
 
 class _Tree(ET.TreeBuilder):
@@ -72,7 +74,8 @@ def encoding_of(root: ET.Element, number: int) -> Encoding:
     mode = (found.findtext("{*}parallelImaging/{*}calibrationMode") or "").strip().lower()
     width = root.findtext("{*}acquisitionSystemInformation/{*}relativeReceiverNoiseBandwidth")
     spaces = _space(found, "encodedSpace"), _space(found, "reconSpace")
-    return Encoding(*spaces, lines, partitions, trajectory, mode == "embedded", float(width) if width else 1.0)
+    noise_bandwidth, described = float(width) if width else 1.0, found.findall("{*}trajectoryDescription/*")
+    return Encoding(*spaces, lines, partitions, trajectory, mode == "embedded", noise_bandwidth, _on_ramps(described))
 
 
 def facts_of(root: ET.Element) -> dict[str, str]:
@@ -89,6 +92,17 @@ def facts_of(root: ET.Element) -> dict[str, str]:
     }
     found = {name: " ".join((root.findtext("{*}" + place) or "").split()) for name, place in places.items()}
     return {name: text for name, text in found.items() if text}
+
+
+def _on_ramps(described: Sequence[ET.Element]) -> bool:
+    """Whether the parameters of an EPI readout, in microseconds, say that it is longer than its gradient is flat."""
+    said = {one.findtext("{*}name"): one.findtext("{*}value") or "" for one in described}
+    names = ("rampUpTime", "flatTopTime", "acqDelayTime", "numSamples", "dwellTime")
+    try:
+        up, flat, start, samples, dwell = (float(said[name]) for name in names)
+    except (KeyError, ValueError):
+        return False
+    return start < up or start + samples * dwell > up + flat
 
 
 def _limits(step: ET.Element | None) -> Limits:

@@ -133,7 +133,8 @@ def _heads(file: h5py.File, group: str, name: str) -> np.ndarray:
         return np.ravel(data.fields("head")[...])
     assert data.dtype.fields is not None
     kind, offset = data.dtype.fields["head"][:2]
-    return np.ascontiguousarray(elements[:, offset : offset + kind.itemsize]).view(kind)[:, 0]
+    placed = np.dtype({"names": ["head"], "formats": [kind], "offsets": [offset], "itemsize": elements.shape[1]})
+    return elements.view(placed)["head"][:, 0]
 
 
 def _holds_acquisitions(dtype: np.dtype[Any]) -> bool:

@@ -54,9 +54,9 @@ def scan_of_readouts(
         said.append("the echo is asymmetric: a 3-D scan is zero-filled along the readout")
     images = _images(name, readouts, data)
     said += [*placed.warnings, *found.warnings, *images.warnings]
-    scans = {}
+    scans, reader = {}, Lines(every)
     for entities, numbers in images.parts.items():
-        scan = _scan(path, every, images, numbers, how, spacing)
+        scan = _scan(path, reader, images, numbers, how, spacing)
         scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}))
     first = next(iter(scans.values()))
     return replace(first, parts=scans) if len(scans) > 1 else first
@@ -66,6 +66,8 @@ def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) 
     """InputError for scans that cannot be reconstructed."""
     if encoding.trajectory not in ("cartesian", "epi"):
         raise InputError(f"{name}: its trajectory is {encoding.trajectory}; only Cartesian scans can be reconstructed")
+    if encoding.on_ramps:
+        raise InputError(f"{name}: EPI that is sampled on the ramps of its gradient; resample its readouts evenly first")
     if not data.any():
         held = [kind for kind in ("noise", "calibration", "correction") if getattr(readouts, kind).any()]
         raise InputError(f"{name}: holds no imaging readouts{', only ' + ' and '.join(held) if held else ''}")
@@ -202,9 +204,9 @@ def _entities(numbers: Mapping[str, int]) -> str:
     return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
 
 
-def _scan(path: Path, every: Sorted, images: Images, part: np.ndarray, how: Reading, spacing: float) -> Scan:
+def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Reading, spacing: float) -> Scan:
     """The scan of a part, numbers of its readouts; spacing: mm between rows of the readout."""
-    groups, lines, readouts = every.groups, Lines(every), every.readouts
+    every, groups, readouts = lines.every, lines.every.groups, lines.every.readouts
     count = 1 if every.solid else len(every.place.slices)
     numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
     kinds: dict[bytes, np.ndarray] = {}  # many images, few masks

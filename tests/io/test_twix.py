@@ -215,7 +215,7 @@ def test_noise_of_an_earlier_measurement_is_that_of_the_coils_meant(tmp_path: Pa
     scan = open_scan(path)
     power = np.linalg.norm(scan.read(0).reshape(4, -1), axis=1) / np.linalg.norm(KSPACE[0].reshape(4, -1), axis=1)
     np.testing.assert_allclose(power, power.mean(), rtol=0.1)
-    level = np.sqrt(np.mean(np.arange(1, 5) ** 2)) / 100 * np.sqrt(5.0 / 2.4 * 0.793)
+    level = np.sqrt(np.mean(np.arange(1, 5) ** 2)) / 100 * np.sqrt(5.0 / 2.4 / 0.793)
     assert scan.noise == pytest.approx(level, rel=0.05)
     alone = measurement(protocol(48, 40), readouts(noisy, coils=[4, 3, 2, 40]))
     assert open_scan(write_raid(tmp_path / "b.dat", [first, alone])).noise is None
