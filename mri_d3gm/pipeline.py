@@ -8,6 +8,7 @@ One after the other:
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +16,18 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.compute import Map, Progress
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods import METHODS, classical
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian, measured, weight_of
-from mri_d3gm.physics.coil_maps import CoilMaps, estimate_coil_maps
+from mri_d3gm.physics.coil_maps import CoilMaps, contradiction, estimate_coil_maps
 from mri_d3gm.physics.coil_maps import normalised as normalised_maps
 from mri_d3gm.physics.compression import compressed
-from mri_d3gm.physics.masks import achieved_accel, make_mask
+from mri_d3gm.physics.masks import make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
 from mri_d3gm.physics.normalise import image_scale, normalised_kspace
@@ -43,7 +46,7 @@ def sampling(scan: Scan, settings: Recon, index: int | None = None) -> tuple[np.
         drawn = [entry for entry in entries(Recon) if entry.name in ("mask_kind", "axis", "center_fraction")]
         flags = ", ".join(flag_of(entry) for entry in drawn if getattr(settings, entry.name) != entry.default)
         said = [f"it is undersampled already; {flags} ignored"] if flags else []
-        own = achieved_accel(scan.mask, scan.limits)
+        own = mean_accel(scan.own_masks(), scan.limits)
         if settings.accel is not None and abs(settings.accel / own - 1) > 0.2:
             return scan.mask, [f"it is undersampled already (R = {own:.1f}); --accel {settings.accel:g} is ignored", *said]
         return scan.mask, said
@@ -142,6 +145,18 @@ def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, cal
     if few is not None:
         coil_maps = normalised_maps(torch.einsum("vc,cyx->vyx", few.matrix, coil_maps))
     return Mapped(kspace, CoilMaps(coil_maps, "given"), rest)
+
+
+def check_coil_maps(
+    kspace: Tensor, mask: Tensor, coil_maps: np.ndarray, exchanged: np.ndarray | None, name: str | Path | None
+) -> None:
+    """InputError where kspace (coils, rows, cols) under a mask contradicts maps that a user gives (`contradiction`); name: the
+    file that they are from.
+    """
+    other = None if exchanged is None else torch.from_numpy(exchanged)
+    wrong = contradiction(kspace * mask, mask, torch.from_numpy(coil_maps), other)
+    if wrong is not None:
+        raise InputError(f"{name or 'coil_maps'}: coil maps {wrong}; correct them, or leave them out to have them estimated")
 
 
 def _stacked(maps: Iterable[Tensor | None]) -> Tensor | None:

@@ -65,7 +65,7 @@ def test_coil_maps_that_say_nothing_are_refused(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [1e-30, 1e30, 1e100])
 def test_the_unit_of_coil_maps_does_not_matter(factor: float) -> None:
-    maps = np.exp(1j * np.arange(4))[:, None, None] * np.ones((4, 72, 64))
+    maps = np.exp(0.2j * np.arange(4))[:, None, None] * np.ones((4, 72, 64))
     plain, scaled = (reconstruct(four_coils(), coil_maps=maps * unit, accel=4).volume for unit in (1.0, factor))
     np.testing.assert_allclose(scaled, plain, atol=1e-5 * plain.max())
 

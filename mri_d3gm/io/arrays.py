@@ -11,7 +11,8 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import Sampling, lines_of, sampling_of_images
+from mri_d3gm.io.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, words
+from mri_d3gm.io.sampling import Sampling, lines_of, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import Scan
 
 Index = tuple[int | slice, ...]
@@ -70,7 +71,8 @@ def make_scan(
 
     voxel_mm: row, column and slice spacing; 1 mm with a warning if None. mask: rows and cols (either may be 1 or missing),
     perhaps images too, not 0 where measured; without, and where it measures all, found from the zeros of each image. coil_maps:
-    complex, on the grid of kspace. Axes of other names, such as echo, become parts (echo-1).
+    complex, on the grid of kspace. Axes of other names, such as echo, become parts (echo-1). K-space that is not what it seems
+    is mended, and said (`plausible`).
     """
     rows, cols, slices, frames = (kspace.size(axis) for axis in ("rows", "cols", "slices", "frames"))
     others = [axis for axis in kspace.axes if axis not in (*IMAGE, "slices", "frames") and kspace.size(axis) > 1]
@@ -88,7 +90,8 @@ def make_scan(
         at = dict(zip(others, places, strict=True))
         entities = "_".join(f"{axis}-{place + 1}" for axis, place in at.items())
         called = f"{name} ({entities})" if entities else name
-        sampling = _sampling(called, kspace, mask, at)
+        found, doubts = _oddities(kspace, at)
+        sampling = _sampling(called, kspace, mask, at, found)
         scans[entities] = Scan(
             name=name,
             slices=slices,
@@ -101,9 +104,9 @@ def make_scan(
             voxel_mm=voxel,
             affine=affine_of((slices, rows, cols), voxel, ""),
             oversampled=False,
-            warnings=tuple(said),
+            warnings=(*said, *doubts),
             files=files,
-            read=_reader(called, kspace, at),
+            read=_reader(called, kspace, at, found),
             frames=frames,
             frame_axis=frame_axis if frames > 1 else "",
             masks=None if sampling.masks is None else sampling.masks.__getitem__,
@@ -120,7 +123,20 @@ def _place(kspace: Named, at: Mapping[str, int], image: int) -> dict[str, int]:
     return {**at, "frames": frame, "slices": number}
 
 
-def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], np.ndarray]:
+def _oddities(kspace: Named, at: Mapping[str, int]) -> tuple[Oddities, list[str]]:
+    """What is to be mended of a scan's k-space, by the middle image or the first with signal, and what to say."""
+    count = kspace.size("frames") * kspace.size("slices")
+    for image in (count // 2, *range(count)):
+        data = kspace.part(IMAGE, _place(kspace, at, image))
+        if data.any():
+            if not np.isfinite(data).all():
+                break
+            found = oddities_of(data)
+            return found, [*words(found), *([GHOST] if is_ghosted(mended(data, found)) else [])]
+    return Oddities(), []
+
+
+def _reader(name: str, kspace: Named, at: Mapping[str, int], found: Oddities) -> Callable[[int], np.ndarray]:
     """What reads an image, (coils, rows, cols) complex64; InputError for NaN, Inf and numbers beyond complex64."""
 
     def read(image: int) -> np.ndarray:
@@ -131,7 +147,7 @@ def _reader(name: str, kspace: Named, at: Mapping[str, int]) -> Callable[[int], 
             where = " of ".join(f"{axis[:-1]} {place[axis]}" for axis in ("slices", "frames") if kspace.size(axis) > 1)
             held = "NaN, Inf or numbers too large for complex64"
             raise InputError(f"{name}: kspace{' of ' * bool(where)}{where} holds {held}; write the file again without")
-        return data
+        return np.ascontiguousarray(mended(data, found))
 
     return read
 
@@ -141,12 +157,13 @@ def _map_reader(coil_maps: Named, kspace: Named, at: Mapping[str, int]) -> Calla
     return lambda image: np.array(coil_maps.part(IMAGE, _place(kspace, at, image)), np.complex64, order="C")
 
 
-def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int]) -> Sampling:
+def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int], found: Oddities) -> Sampling:
     """What was measured, by the mask, or else by the zeros of all coils together."""
     images = range(kspace.size("frames") * kspace.size("slices"))
     if mask is not None:
         several = any(mask.size(axis) > 1 for axis in mask.axes if axis not in IMAGE)
         given = [_mask(name, mask, _place(kspace, at, image)) for image in (images if several else images[:1])]
+        given = [mended_mask(one, found) for one in given]
         if not all(one.all() for one in given):
             union = np.logical_or.reduce(given)
             same = all(np.array_equal(one, given[0]) for one in given)
@@ -154,12 +171,12 @@ def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int
 
     def patterns() -> Iterator[np.ndarray]:
         for image in images:
-            yield (kspace.part(IMAGE, _place(kspace, at, image)) != 0).any(0)
+            yield pattern_of(mended(kspace.part(IMAGE, _place(kspace, at, image)), found))
 
-    found = sampling_of_images(patterns())
-    if found is None:
+    sampling = sampling_of_images(patterns())
+    if sampling is None:
         raise InputError(f"{name}: all of k-space is zero; give a scan that holds a signal")
-    return found
+    return sampling
 
 
 def _mask(name: str, mask: Named, place: Mapping[str, int]) -> np.ndarray:

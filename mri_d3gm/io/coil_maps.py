@@ -14,7 +14,9 @@ def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file for --coil-maps")
     with opened(path, "HDF5 with a dataset coil_maps") as file:
-        maps = dataset(file, "coil_maps")
+        maps, exchanged = dataset(file, "coil_maps"), (scan.coils, scan.slices)
+        if maps is not None and maps.ndim == 4 and maps.shape[:2] == exchanged != exchanged[::-1]:
+            raise InputError(f"{path}: coil_maps {maps.shape} have coils before slices; exchange these axes")
         if maps is None or (maps.ndim == 4 and len(maps) <= index):
             raise InputError(f"{path}: no dataset coil_maps for slice {index}; give maps of every slice, or of one for all")
         array = values(maps, index if maps.ndim == 4 else None)
@@ -26,6 +28,24 @@ def coil_maps_of(scan: Scan, path: str | Path | None, index: int) -> np.ndarray 
     if path is not None:
         return checked_coil_maps(read_coil_maps(path, scan, index % scan.slices), scan, str(path))
     return None if scan.coil_maps is None else checked_coil_maps(scan.coil_maps(index), scan, scan.name)
+
+
+def exchanged_coil_maps(given: np.ndarray | str | Path, scan: Scan, index: int) -> np.ndarray | None:
+    """Checked maps that a slice would have if slices and coils of an array or file were exchanged; None where it cannot be."""
+    maps = np.zeros(0)
+    if isinstance(given, np.ndarray):
+        maps = given[:, index : index + 1] if given.ndim == 4 else maps
+    else:
+        with opened(given) as file:
+            held = dataset(file, "coil_maps")
+            if held is not None and held.ndim == 4 and held.shape[1] > index:
+                maps = values(held, (slice(None), slice(index, index + 1)))
+    if maps.ndim != 4 or not 1 < len(maps) == scan.slices == scan.coils:
+        return None
+    try:
+        return checked_coil_maps(maps[:, 0], scan)
+    except InputError:
+        return None
 
 
 def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> np.ndarray:

@@ -1,16 +1,24 @@
-"""Reader of fastMRI-layout HDF5: kspace (slices[, coils], rows, cols), rows the readout; lazy, slice by slice."""
+"""Reader of fastMRI-layout HDF5: kspace (slices[, coils], rows, cols), rows the readout; lazy, slice by slice.
 
+K-space that is not what it seems is mended, and said: see `fastmri_axes` and `plausible`.
+"""
+
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.fastmri_axes import Axes, Counts, axes_of, check_finite, first_signal, slices_of_partitions, through_centre
 from mri_d3gm.io.hdf5 import dataset, opened, text_attribute, values
-from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
+from mri_d3gm.io.header import counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
 from mri_d3gm.io.named_h5 import read_named_h5
 from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.sampling import Sampling, lines_of, outside_is_sampled, sampling_of_images
+from mri_d3gm.io.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
+from mri_d3gm.io.sampling import Sampling, hull, lines_of, outside_is_sampled, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
@@ -21,7 +29,9 @@ def is_fastmri(path: Path) -> bool:
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
     with opened(path) as file:
-        return file.get("kspace", getlink=True) is not None  # without following a link
+        link = file.get("kspace", getlink=True)  # without following it
+        raw = isinstance(link, h5py.HardLink) and isinstance(file["kspace"], h5py.Group)
+        return link is not None and not (raw and {"data", "xml"} <= set(file["kspace"]))
 
 
 def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
@@ -31,40 +41,47 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
     name = str(path)
     with opened(path) as file:
         kspace = _kspace(file, name)
+        header, facts, said = _header(file, how)
+        axes = axes_of(kspace, header, name)
+        index, first = first_signal(kspace, axes, name)
+        if axes.partitions:
+            index = int(np.square(np.abs(through_centre(kspace, first, -1)), dtype=np.float64).sum((1, 2)).argmax())
+            first = axes.take(kspace, index)
+        found = oddities_of(first)
         rows, cols = kspace.shape[-2:]
-        kept, recon, voxel, limits, warnings = _geometry(file, rows, cols, how)
-        first = _first_signal(kspace, name)
-        if limits is not None and outside_is_sampled(first, limits):
-            limits = None
-        sampling = _given(file, name, kspace.shape, limits)
-        if sampling is None:
-            sampling = sampling_of_images(map(_pattern, kspace), limits) or Sampling(None, limits)
-            if sampling.limits is not None and sampling.limits != limits:
-                start, end = sampling.limits
-                warnings.append(f"columns outside {start} to {end - 1} are empty and count as not encoded")
-        masks = sampling.masks
-        if kept != rows and any(one is not None and one.shape[0] > 1 for one in (sampling.mask, *(masks or ()))):
-            raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
+        kept, recon, voxel, limits = _geometry(header, rows, cols, how)
+        warnings = [*said, *axes.said, *words(found)]
+        if is_ghosted(mended(first, found)):
+            warnings.append(GHOST)
+        sampling, said = _sampling(file, kspace, axes, found, (index, first), limits)
+        sampling, more = _without_rows(sampling, name, kept != rows)
+        count, read = axes.images, _reader(path, axes, found, kept)
+        if axes.partitions and header.encoding is not None:
+            finish = partial(_finished, found=found, kept=kept)
+            count, read, slices = slices_of_partitions(path, kspace, header.encoding, first, finish, all(found.halves))
+            warnings += slices
         acquisition = text_attribute(file, "acquisition")
-        coils, own = kspace.shape[1] if kspace.ndim == 4 else 1, _reference(file, (kspace.shape[0], *recon))
-        shape = (kspace.shape[0], *recon)
+        own = _reference(file, (count, *recon))
+        if own is not None and sampling.mask is None and not axes.partitions:
+            warnings += _reversed(file, own, index, mended(first, found))
     return Scan(
         name=name,
-        slices=shape[0],
-        coils=coils,
+        slices=count,
+        coils=axes.coils,
         rows=kept,
         cols=cols,
         recon_shape=recon,
         mask=sampling.mask,
         limits=sampling.limits,
         voxel_mm=voxel,
-        affine=affine_of(shape, voxel, acquisition),
+        affine=affine_of((count, *recon), voxel, acquisition),
         oversampled=kept != rows,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *said, *more),
         files=(Path(path),),
-        read=lambda index: _read_slice(path, index, coils, kept),
+        read=read,
         read_reference=None if own is None else lambda index: _read_own(path, own, index),
-        masks=None if masks is None else masks.__getitem__,
+        masks=None if sampling.masks is None else sampling.masks.__getitem__,
+        facts={"format": "fastMRI", **({"acquisition": acquisition} if acquisition else {}), **facts},
     )
 
 
@@ -82,79 +99,122 @@ def _kspace(file: h5py.File, name: str) -> h5py.Dataset:
     return kspace
 
 
-def _geometry(
-    file: h5py.File, rows: int, cols: int, how: Reading
-) -> tuple[int, tuple[int, int], tuple[float, float, float], Limits, list[str]]:
-    """Rows kept, shape of the image, voxel size, encoded columns, warnings: what the header says of rows x cols."""
+def _header(file: h5py.File, how: Reading) -> tuple[Counts, dict[str, Any], list[str]]:
+    """What the header says, facts of scanner and sequence, and what to say of it."""
     xml = dataset(file, "ismrmrd_header")
     try:
         if xml is None:
             raise ValueError("there is none")
-        header = parse_header(np.ravel(values(xml, 0 if xml.ndim else None))[0])
+        root = parse_xml(np.ravel(values(xml, 0 if xml.ndim else None))[0])
+        encoding = encoding_of(root, 0)
     except (ValueError, TypeError, IndexError) as error:
         size = "unknown and set to 1 mm" if how.voxel_mm is None else "as --voxel says"
         text = f"ismrmrd_header cannot be used ({str(error)[:100]}): voxel size is {size}, nothing is cropped"
-        return rows, (rows, cols), how.voxel_mm or (1.0, 1.0, 1.0), None, [text]
-    encoded, recon = header.encoded, header.recon
+        return Counts(None), {}, [text]
+    said = []
+    if encoding.trajectory not in ("cartesian", "epi"):
+        said.append(f"the header calls the trajectory {encoding.trajectory}: kspace is taken for Cartesian all the same")
+    return Counts(encoding, *counts_of(root)), facts_of(root), said
+
+
+def _geometry(
+    header: Counts, rows: int, cols: int, how: Reading
+) -> tuple[int, tuple[int, int], tuple[float, float, float], Limits]:
+    """Rows kept, shape of the image, voxel size, encoded columns: what the header says of rows x cols."""
+    if header.encoding is None:
+        return rows, (rows, cols), how.voxel_mm or (1.0, 1.0, 1.0), None
+    encoded, recon = header.encoding.encoded, header.encoding.recon
     sizes = [
         fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
         for axis, size in enumerate((rows, cols))
     ]
     voxel = (sizes[0][0], sizes[1][0], recon.fov[2] / recon.matrix[2])
-    limits = encoded_columns(header.lines, cols)
+    limits = hull(encoded_columns(header.encoding.lines, cols), cols)
     kept = sizes[0][1] if how.crop else rows
-    return kept, (kept, sizes[1][1] if how.crop else cols), voxel, limits, []
+    return kept, (kept, sizes[1][1] if how.crop else cols), voxel, limits
 
 
-def _first_signal(kspace: h5py.Dataset, name: str) -> np.ndarray:
-    """The middle slice, (..., rows, cols), or the first that is not zero."""
-    for index in (len(kspace) // 2, *range(len(kspace))):
-        data = values(kspace, index)
-        if np.any(data):
-            _check_finite(data, name, index)
-            return data
-    raise InputError(f"{name}: kspace is all zeros")
+def _sampling(
+    file: h5py.File, kspace: h5py.Dataset, axes: Axes, found: Oddities, image: tuple[int, np.ndarray], limits: Limits
+) -> tuple[Sampling, list[str]]:
+    """What was measured, and what to say of it: by the file's mask, or by the zeros of each image where it has none, or one
+    that is full or of other images. image: number and data of one with signal, as it is stored.
+    """
+    name, shape, (index, first), said = file.filename, kspace.shape[-2:], image, list[str]()
+    if limits is not None and outside_is_sampled(mended(first, found), limits):
+        limits = None
+    mask = _mask(file, name, axes.images, shape, index, pattern_of(first))
+    if mask is not None and found != Oddities():
+        mask = mended_mask(mask, found)
+    if mask is not None and not np.broadcast_to(mask, (len(mask), *shape))[..., slice(*(limits or (None,)))].all():
+        same = (mask == mask[:1]).all()
+        if axes.partitions and not same:
+            raise InputError(f"{name}: its mask differs from partition to partition: they are undersampled too")
+        if len(mask) > 1 or axes.partitions or not _differ(kspace, axes, first):
+            return Sampling(lines_of(np.any(mask, 0)), limits, None if same else [lines_of(one) for one in mask]), []
+        said.append("its mask does not fit every image: samples that are zero count as not measured")
+    images = [index] if axes.partitions else range(axes.images)
+    patterns = (pattern_of(mended(axes.take(kspace, number), found)) for number in images)
+    sampling = sampling_of_images(patterns, limits) or Sampling(None, limits)
+    if sampling.limits is not None and sampling.limits != limits:
+        start, end = sampling.limits
+        said.append(f"columns outside {start} to {end - 1} are empty and count as not encoded")
+    return sampling, said
 
 
-def _check_finite(data: np.ndarray, name: str, index: int) -> None:
-    if not np.isfinite(data).all():
-        raise InputError(f"{name}: kspace of slice {index} holds NaN or Inf")
+def _differ(kspace: h5py.Dataset, axes: Axes, first: np.ndarray) -> bool:
+    """Whether some images measured other columns than others, by a look at a few rows of each."""
+    if kspace.shape[0] != axes.images:
+        return False
+    columns = np.any(through_centre(kspace, first, -1) != 0, 1)
+    columns = columns[np.any(columns, 1)]
+    return bool((columns != columns[:1]).any())
 
 
-def _pattern(data: np.ndarray) -> np.ndarray:
-    """Where some coil of k-space ([coils,] rows, cols) has a sample, bool (rows, cols)."""
-    return (data != 0).reshape(-1, *data.shape[-2:]).any(0)
+def _without_rows(sampling: Sampling, name: str, oversampled: bool) -> tuple[Sampling, list[str]]:
+    """Sampling of a scan whose readout oversampling is removed, which no mask of rows survives, and what to say of it.
+
+    A partial echo counts as measured; InputError for other masks of rows.
+    """
+    every = [one for one in (sampling.mask, *(sampling.masks or ())) if one is not None and one.shape[0] > 1]
+    if not every or not oversampled:
+        return sampling, []
+    lines = np.flatnonzero(every[0].any(1))
+    if len(every) > 1 or every[0].shape[1] > 1 or not len(every[0]) / 2 <= len(lines) == lines[-1] + 1 - lines[0]:
+        raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
+    text = f"rows outside {lines[0]} to {lines[-1]} are empty (partial echo) and count as zeros; --no-crop makes them missing"
+    return Sampling(None, sampling.limits), [text]
 
 
-def _given(file: h5py.File, name: str, shape: tuple[int, ...], limits: Limits) -> Sampling | None:
-    """What the file's mask says, of all slices or slice by slice; None where it measures all that was encoded."""
-    slices, (rows, cols) = shape[0], shape[-2:]
-    mask = _mask(file, name, slices, rows, cols)
-    if mask is None or np.broadcast_to(mask, (len(mask), rows, cols))[..., slice(*(limits or (None,)))].all():
-        return None
-    return Sampling(lines_of(np.asarray(mask.any(0))), limits, None if len(mask) == 1 else [lines_of(one) for one in mask])
+def _mask(
+    file: h5py.File, name: str, images: int, shape: tuple[int, int], index: int, pattern: np.ndarray
+) -> np.ndarray | None:
+    """The file's mask as bool (images | 1, rows | 1, cols | 1), None where there is none.
 
-
-def _mask(file: h5py.File, name: str, slices: int, rows: int, cols: int) -> np.ndarray | None:
-    """The file's mask as bool (slices | 1, rows | 1, cols | 1), None where there is none."""
-    stored = dataset(file, "mask")
+    Where its shape is both (rows, cols) and (images, cols) it is what the pattern (rows, cols) fits that image `index` was
+    measured by; (rows, cols) where both or none do.
+    """
+    stored, (rows, cols) = dataset(file, "mask"), shape
     if stored is None:
         return None
-    shape = stored.shape or ()
     if stored.dtype.kind not in "biuf":
         raise InputError(f"{name}: mask is {stored.dtype}; booleans or numbers are needed")
-    if shape != (rows, 1):
-        shape = tuple(size for size in shape if size != 1)
-    fitting = {(cols,): (1, 1, cols), (rows, cols): (1, rows, cols), (rows, 1): (1, rows, 1)}
-    fitting = {(slices, cols): (slices, 1, cols), (slices, rows, cols): (slices, rows, cols)} | fitting
-    if shape not in fitting:
+    forms = {(cols,): (1, 1, cols), (rows, cols): (1, rows, cols), (rows, 1): (1, rows, 1)}
+    each = {(images, cols): (images, 1, cols), (images, rows, cols): (images, rows, cols), (images, rows, 1): (images, rows, 1)}
+    given = stored.shape or ()
+    short = tuple(size for size in given if size != 1)
+    wanted = [form for known in (forms, each) for form in (known.get(given) or known.get(short),) if form is not None]
+    if not wanted:
         raise InputError(f"{name}: mask has shape {stored.shape}, but kspace has {rows} rows and {cols} columns")
-    numbers = values(stored).reshape(fitting[shape])
+    numbers = values(stored)
     if not np.isfinite(numbers).all():
         raise InputError(f"{name}: mask holds NaN or Inf; booleans or numbers are needed")
-    if not numbers.any((1, 2)).all():
+    masks = [(numbers != 0).reshape(form) for form in wanted]
+    fitting = [mask for mask in masks if not (pattern & ~mask[index if len(mask) > 1 else 0]).any()]
+    mask = (fitting or masks)[0]
+    if not mask.any((1, 2)).all():
         raise InputError(f"{name}: mask measures nothing")
-    return np.asarray(numbers != 0)
+    return mask
 
 
 def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
@@ -166,14 +226,30 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _read_slice(path: Path, index: int, coils: int, rows: int) -> np.ndarray:
-    """K-space of one slice, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
-    with opened(path) as file:
-        data = values(_kspace(file, str(path)), index)
-    with np.errstate(over="ignore"):
-        data = data.astype(np.complex64).reshape(coils, *data.shape[-2:])
-    _check_finite(data, str(path), index)
-    return np.ascontiguousarray(data if data.shape[-2] == rows else remove_oversampling(data, rows))
+def _reversed(file: h5py.File, own: str, index: int, kspace: np.ndarray) -> list[str]:
+    """What to say where the file's own reconstruction is that of its k-space (coils, rows, cols) turned over."""
+    way = turned(np.asarray(file[own][index], np.float32), kspace)
+    return [] if way is None else [f"{own} is the image of kspace {way}: one of the two is reversed"]
+
+
+def _reader(path: Path, axes: Axes, found: Oddities, rows: int) -> Callable[[int], np.ndarray]:
+    """What reads an image, (coils, rows, cols) complex64, readout oversampling removed; InputError for NaN or Inf."""
+
+    def read(index: int) -> np.ndarray:
+        with opened(path) as file:
+            data = axes.take(_kspace(file, str(path)), index)
+        with np.errstate(over="ignore"):
+            data = data.astype(np.complex64)
+        check_finite(data, str(path), index)
+        return _finished(data, found, rows)
+
+    return read
+
+
+def _finished(data: np.ndarray, found: Oddities, kept: int) -> np.ndarray:
+    """K-space (..., all rows, cols) as it is stored, mended and without readout oversampling."""
+    data = mended(data, found)
+    return np.ascontiguousarray(data if data.shape[-2] == kept else remove_oversampling(data, kept), np.complex64)
 
 
 def _read_own(path: Path, name: str, index: int) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from mri_d3gm.errors import InputError
 
 LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
+SLICES = "{*}encoding/{*}encodingLimits/{*}slice/{*}maximum"
+RECEIVERS = "{*}acquisitionSystemInformation/{*}receiverChannels"
 
 
 class Space(NamedTuple):
@@ -103,6 +105,13 @@ def _on_ramps(described: Sequence[ET.Element]) -> bool:
     except (KeyError, ValueError):
         return False
     return start < up or start + samples * dwell > up + flat
+
+
+def counts_of(root: ET.Element) -> tuple[int | None, int | None]:
+    """How many slices and receivers there are, None where a header does not say."""
+    found = (root.findtext(place) or "" for place in (SLICES, RECEIVERS))
+    last, coils = (int(text) if text.strip().isdecimal() and len(text) < 7 else None for text in found)
+    return None if last is None else last + 1, coils
 
 
 def _limits(step: ET.Element | None) -> Limits:

@@ -1,4 +1,4 @@
-"""What a file without a mask measured, from the lines that are exactly zero."""
+"""What was measured of k-space: of a file without a mask, from the samples that are exactly zero; and what a mask says."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,28 +7,40 @@ import numpy as np
 
 from mri_d3gm.io.scan import Limits
 
+SLACK = 3  # lines by which both sides of the centre may differ: converters round in different ways
+
 
 def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, Limits]:
     """Mask and encoded columns of k-space (..., rows, cols), given the header's limits (first, end) or None.
 
     Mask: None if nothing inside is missing, else bool (1, cols), (rows, 1) or (rows, cols). Empty lines at the edges
-    alone are padding, not undersampling, while the rest is whole, holds the centre and is at least half of the lines.
-    Limits that contradict the data are dropped.
+    alone are padding, not undersampling, while the rest is whole, holds the centre and is at least half of the lines; where one
+    side of the centre has more of them than the other, what it has more is missing (partial Fourier). Limits that contradict
+    the data are dropped.
     """
-    rows, cols = kspace.shape[-2:]
-    sampled = (np.abs(kspace) > 0).reshape(-1, rows, cols).any(0)
-    columns, lines = sampled.any(0), sampled.any(1)
+    sampled = pattern_of(kspace)
+    rows, cols = sampled.shape
+    columns, lines = np.any(sampled, 0), np.any(sampled, 1)
     if limits is not None and outside_is_sampled(kspace, limits):
         limits = None
+    limits = hull(limits, cols)
     first, end = limits or (0, cols)
-    block, rows_whole = _block(columns, first, end), _block(lines, 0, rows) is not None
+    block, row_block = _block(columns, first, end), _block(lines, 0, rows)
     scattered = sampled[lines][:, columns].mean() < 0.9
-    if scattered or (block is None and not rows_whole):
+    if scattered or (block is None and row_block is None):
         return sampled, limits
     if block is None:
         return columns[None], limits
-    limits = None if block == (0, cols) else block
-    return (None if rows_whole else lines[:, None]), limits
+    limits = hull(block, cols)
+    if block != (limits or (0, cols)):
+        return columns[None], limits
+    whole = row_block is not None and row_block == (hull(row_block, rows) or (0, rows))
+    return (None if whole else lines[:, None]), limits
+
+
+def pattern_of(kspace: np.ndarray) -> np.ndarray:
+    """Samples of k-space (..., rows, cols) that are not zero in every coil, (rows, cols) bool."""
+    return np.any((kspace != 0).reshape(-1, *kspace.shape[-2:]), 0)
 
 
 class Sampling(NamedTuple):
@@ -74,6 +86,19 @@ def _inside(pattern: np.ndarray, limits: Limits) -> np.ndarray:
     return ((columns >= start) & (columns < end))[None]
 
 
+def hull(block: Limits, size: int) -> Limits:
+    """Lines (first, end) of `size` that a block around the centre is part of, as many on either side; None for all.
+
+    A block that is a little off the centre stays as it is.
+    """
+    if block is None:
+        return None
+    left, right = size // 2 - block[0], block[1] - size // 2
+    if abs(left - right) > max(SLACK, size // 32) and min(left, right) >= 0:
+        block = max(0, size // 2 - max(left, right)), min(size, size // 2 + max(left, right))
+    return None if block == (0, size) else block
+
+
 def lines_of(mask: np.ndarray) -> np.ndarray:
     """A mask (rows | 1, cols | 1) as (1, cols) or (rows, 1) where it measures whole columns or rows."""
     if (mask == mask[:1]).all():
@@ -92,3 +117,48 @@ def _block(measured: np.ndarray, first: int, end: int) -> tuple[int, int] | None
     start, stop = int(inside[0]), int(inside[-1]) + 1
     whole = len(inside) == stop - start >= (end - first) / 2
     return (start, stop) if whole and start <= len(measured) // 2 < stop else None
+
+
+def achieved_accel(mask: np.ndarray, limits: Limits = None) -> float:
+    """Samples inside the limits over those measured there."""
+    inside = mask if limits is None or mask.shape[-1] == 1 else mask[..., limits[0] : limits[1]]
+    return inside.size / max(1, int(inside.sum()))
+
+
+def run_through_centre(line: np.ndarray) -> tuple[int, int]:
+    """(first, end) of the entries of a line that are True without a gap around its centre; equal where there are none."""
+    middle = len(line) // 2
+    right, left = np.flatnonzero(~line[middle:]), np.flatnonzero(~line[:middle])
+    return int(left[-1]) + 1 if len(left) else 0, middle + int(right[0]) if len(right) else len(line)
+
+
+def center_lines(mask: np.ndarray) -> tuple[int, int]:
+    """Size (rows, cols) of the fully sampled run through the centre along each axis; 1 for an axis of length 1."""
+
+    def size(line: np.ndarray) -> int:
+        first, end = run_through_centre(line)
+        return end - first
+
+    rows, cols = mask.shape
+    return size(mask[:, cols // 2]), size(mask[rows // 2])
+
+
+def partial_fourier(mask: np.ndarray, limits: Limits = None) -> float | None:
+    """Part of the lines of a mask (rows | 1, cols | 1) that reaches from one edge past the centre; None where both sides of the
+    centre were measured as far. limits: encoded columns.
+    """
+    for axis in (1, 0):
+        size, lines = mask.shape[axis], np.flatnonzero(mask.any(1 - axis))
+        if size == 1 or not len(lines):
+            continue
+        first, end = (limits if axis == 1 else None) or (0, size)
+        left, right = size // 2 - int(lines[0]), int(lines[-1]) + 1 - size // 2
+        gap = int(np.diff(lines).max(initial=1))
+        if min(left, right) >= 0 and abs(left - right) > max(SLACK, size // 32, gap):
+            return min(1.0, (left + right) / min(end - first, 2 * max(left, right)))
+    return None
+
+
+def mean_accel(masks: Iterable[np.ndarray], limits: Limits = None) -> float:
+    """Mean of `achieved_accel` over the masks of several images."""
+    return float(np.mean([achieved_accel(mask, limits) for mask in masks]))

@@ -1,6 +1,6 @@
 """A scan before its data are read: what every reader of k-space returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ class Scan:
     coil_maps: Callable[[int], np.ndarray] | None = None
     parts: Mapping[str, "Scan"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def own_masks(self, images: Iterable[int] | None = None) -> list[np.ndarray]:
+        """Masks of some of its images, of all by default; one where they do not differ, none of a fully sampled scan."""
+        if self.mask is None or self.masks is None:
+            return [] if self.mask is None else [self.mask]
+        return [self.masks(index) for index in (range(self.frames * self.slices) if images is None else images)]
 
     def outside(self) -> np.ndarray | None:
         """Entries that were not encoded, (1, cols) or (rows, cols) bool; None where all were."""

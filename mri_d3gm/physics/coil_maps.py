@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
@@ -14,6 +14,10 @@ CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
 WRAPPED = 0.0008  # share of the centre's energy from which on a second set is needed
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
+SMOOTH_LINES = 6  # of k-space, that maps are made of to hold given ones against
+NOISE_ALONE = 0.5  # share of the centre that they explain below which noise hides what given maps are
+USABLE, DOUBTFUL, CONTRADICTED, FITTING = 0.75, 0.6, 0.4, 0.9  # of that share
+ALL_ALIKE = 0.97  # share of the energy of maps in what they have in common
 OPERATOR_ENTRIES = 2**20  # complex numbers of the pointwise operator that are held at once
 
 
@@ -168,3 +172,59 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
     maps, second = espirit(kspace, calibration, crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
     return CoilMaps(maps, "espirit", second if needed else None)
+
+
+def contradiction(kspace: Tensor, mask: Tensor, coil_maps: Tensor, exchanged: Tensor | None = None) -> str | None:
+    """What is wrong with maps (coils, rows, cols) that the fully sampled centre of kspace (coils, rows, cols) contradicts, in
+    words; None for maps that may be used, and where the centre holds too much noise to tell.
+
+    They are held against the scan's own maps of low resolution, by the share of the centre's energy that they explain. Maps of
+    the same coils and another object explained 0.64 of what the scan's own do or more, shifted by a fifth of the field of view
+    0.42 or more; of four or more other coils, or in another order, usually less than 0.3. exchanged: the maps that there would
+    be with slices and coils exchanged, where their shape allows for both.
+    """
+    images = ifft2c(kspace * centre_window(mask[None], (kspace.shape[-2], kspace.shape[-1])))
+    images = images / images.abs().max().clamp_min(torch.finfo(images.real.dtype).tiny)
+    own = _share(images, _smooth_maps(images))
+    found = _share(images, coil_maps)
+    if own < NOISE_ALONE or found > USABLE * own:
+        return None
+    ways = {
+        "mirrored along rows": coil_maps.flip(-2),
+        "mirrored along columns": coil_maps.flip(-1),
+        "mirrored along both axes": coil_maps.flip((-2, -1)),
+        "conjugated": coil_maps.conj(),
+        "with their halves exchanged": torch.fft.fftshift(coil_maps, dim=(-2, -1)),
+    }
+    if coil_maps.shape[-2] == coil_maps.shape[-1]:
+        ways["transposed"] = coil_maps.mT
+    if exchanged is not None:
+        ways["with slices and coils exchanged"] = exchanged
+    fits = {way: _share(images, maps) for way, maps in ways.items()}
+    best = max(fits, key=lambda way: fits[way])
+    flat = coil_maps.flatten(1)
+    values = torch.linalg.eigvalsh(flat @ flat.mH)
+    if fits[best] > FITTING * own:
+        cause = f"; {best} they explain {100 * fits[best]:.0f} %"
+    elif found < DOUBTFUL * own and float(values[-1]) > ALL_ALIKE * float(values.sum()):
+        cause = "; all of them are alike: slices and coils may be exchanged"
+    elif found < CONTRADICTED * own:
+        cause = f", maps of the scan itself {100 * own:.0f} %: they are of other coils, in another order, or of another scan"
+    else:
+        return None
+    return f"explain only {100 * found:.0f} % of the energy of the centre lines{cause}"
+
+
+def _share(images: Tensor, coil_maps: Tensor) -> float:
+    """Share of the energy of coil images (coils, rows, cols) that maps explain, where they are not zero."""
+    there = coil_maps.abs().square().sum(0) > 0.5
+    whole = images.abs().square().sum(0)[there].sum()
+    within = (coil_maps.conj() * images).sum(0).abs().square()[there].sum()
+    return float(within / whole.clamp_min(torch.finfo(whole.dtype).tiny))
+
+
+def _smooth_maps(images: Tensor) -> Tensor:
+    """Maps from coil images (coils, rows, cols), smoother than those."""
+    rows, cols = (torch.arange(size, device=images.device) - size // 2 for size in images.shape[-2:])
+    window = torch.exp(-((rows / SMOOTH_LINES) ** 2)[:, None] - (cols / SMOOTH_LINES) ** 2)
+    return normalised(ifft2c(fft2c(images) * window))

@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.sampling import achieved_accel as achieved_accel
+from mri_d3gm.io.sampling import center_lines as center_lines
 
 Mask1D = Callable[[int, float, float, int], np.ndarray]
 Mask2D = Callable[[tuple[int, int], float, float, int], np.ndarray]
@@ -149,22 +151,3 @@ def _drawn(
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"--accel {accel:g} with --mask {kind} cannot be reached on {lines} lines") from error
     return line[None] if axis == "phase" else line[:, None]
-
-
-def achieved_accel(mask: np.ndarray, limits: tuple[int, int] | None = None) -> float:
-    """Samples inside the limits over those measured there."""
-    inside = mask if limits is None or mask.shape[-1] == 1 else mask[..., limits[0] : limits[1]]
-    return inside.size / max(1, int(inside.sum()))
-
-
-def center_lines(mask: np.ndarray) -> tuple[int, int]:
-    """Size (rows, cols) of the fully sampled run through the centre along each axis; 1 for an axis of length 1."""
-
-    def run(line: np.ndarray) -> int:
-        middle = len(line) // 2
-        right = np.flatnonzero(~line[middle:])
-        left = np.flatnonzero(~line[:middle][::-1])
-        return int((right[0] if len(right) else len(line) - middle) + (left[0] if len(left) else middle))
-
-    rows, cols = mask.shape
-    return run(mask[:, cols // 2]), run(mask[rows // 2])

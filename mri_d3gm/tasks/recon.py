@@ -11,16 +11,17 @@ import torch
 
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
-from mri_d3gm.io.coil_maps import coil_maps_of
+from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
+from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws, SecondLook
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.masks import achieved_accel, center_lines
+from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
@@ -81,14 +82,34 @@ def reconstruct(
 
     shared, _ = pipeline.sampling(scan, settings)
 
-    def one(index: int, **parallel: Any) -> Slice:
-        maps = coil_maps_of(scan, settings.coil_maps, index)
-        if coil_maps is not None:
-            maps = coil_maps[index % len(coil_maps)] if coil_maps.ndim == 4 else coil_maps
-        mask = shared if scan.masks is None else scan.masks(index)
-        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps, solve=solve, **parallel)
+    def maps_of(index: int) -> np.ndarray | None:
+        if coil_maps is None:
+            return coil_maps_of(scan, settings.coil_maps, index)
+        return coil_maps[index % len(coil_maps)] if coil_maps.ndim == 4 else coil_maps
 
+    def one(index: int, **parallel: Any) -> Slice:
+        mask = shared if scan.masks is None else scan.masks(index)
+        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps_of(index), solve=solve, **parallel)
+
+    given = settings.coil_maps if coil_maps is None else coil_maps
+    if given is not None:
+        check_given_maps(scan, settings, given, maps_of)
     return assemble(scan, settings, each(one, chosen, threads, progress), time.monotonic() - started)
+
+
+def check_given_maps(
+    scan: Scan, settings: Recon, given: np.ndarray | str | Path, maps_of: Callable[[int], np.ndarray | None]
+) -> None:
+    """InputError where the middle one of the images with signal contradicts the maps of it, out of an array or a file."""
+    chosen = chosen_images(scan, settings)
+    for index in sorted(chosen, key=lambda index: abs(index - chosen[len(chosen) // 2])):
+        mask, _ = pipeline.sampling(scan, settings, index)
+        data, maps = scan.read(index), maps_of(index)
+        if (data * mask).any() and maps is not None:
+            exchanged = exchanged_coil_maps(given, scan, index % scan.slices)
+            name = None if isinstance(given, np.ndarray) else given
+            pipeline.check_coil_maps(torch.from_numpy(data), torch.from_numpy(mask), maps, exchanged, name)
+            return
 
 
 def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: float) -> Reconstruction:
@@ -187,8 +208,7 @@ def prepare_slice(
 def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:
     """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
     mask, warnings = pipeline.sampling(scan, settings)
-    masks = [mask] if scan.masks is None else map(scan.masks, chosen_images(scan, settings))
-    accels = [achieved_accel(one, scan.limits) for one in masks]
+    masks = scan.own_masks(chosen_images(scan, settings)) or [mask]
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     facts = [one.facts for one in slices if one.facts is not None]
     noise = noise_record(facts)
@@ -205,8 +225,8 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
         **made,
         "Sampling": {
             "FromFile": scan.mask is not None,
-            "AccelerationAchieved": round(float(np.mean(accels)), 3),
-            "CentreLines": list(center_lines(mask)),
+            "AccelerationAchieved": round(mean_accel(masks, scan.limits), 3),
+            "CentreLines": np.min([center_lines(one) for one in masks], 0).tolist(),
         },
         "Coils": scan.coils,
         "Slices": len(chosen),

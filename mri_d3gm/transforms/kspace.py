@@ -16,7 +16,7 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
-from mri_d3gm.io.coil_maps import coil_maps_of
+from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import PLAIN, Reading, Scan, read_reference
 from mri_d3gm.io.stamps import Stamp, stamps
@@ -24,7 +24,7 @@ from mri_d3gm.physics.cartesian import measured
 from mri_d3gm.physics.noise import estimate_noise
 from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint
-from mri_d3gm.pipeline import map_coils, noise_of, sampling
+from mri_d3gm.pipeline import check_coil_maps, map_coils, noise_of, sampling
 from mri_d3gm.settings import Recon, chosen_images
 from mri_d3gm.transforms.keys import Data, each_key
 
@@ -133,9 +133,13 @@ class CoilMapsd(Transform):
         self.file, self.how = file, how
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        maps = coil_maps_of(scan_of(data, self.how), self.file, data.get("slice", 0))
+        scan, index = scan_of(data, self.how), data.get("slice", 0)
+        maps = coil_maps_of(scan, self.file, index)
         with one_thread():
             given = None if maps is None else torch.from_numpy(maps)
+            if maps is not None and self.file is not None:
+                exchanged = exchanged_coil_maps(self.file, scan, index % scan.slices)
+                check_coil_maps(data["kspace"], data["mask"], maps, exchanged, self.file)
             mapped = map_coils(data["kspace"], data["mask"], given, data.get("calibration"))
         found = {"kspace": mapped.kspace, "coil_map_source": mapped.maps.source}
         if mapped.maps.maps is not None:

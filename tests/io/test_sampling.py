@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mri_d3gm.io.sampling import sampling_of, sampling_of_images
+from mri_d3gm.io.sampling import partial_fourier, sampling_of, sampling_of_images
 
 SHAPE = (2, 32, 40)
 
@@ -25,9 +25,42 @@ def test_full() -> None:
     assert sampling_of(kspace_of(np.ones(40)), None) == (None, None)
 
 
-@pytest.mark.parametrize("block", [(2, 38), (0, 35), (6, 40), (10, 30)])
+@pytest.mark.parametrize("block", [(2, 38), (1, 38), (6, 34), (10, 30), (5, 37)])
 def test_empty_edges_are_padding(block: tuple[int, int]) -> None:
     assert sampling_of(kspace_of(lines(block)), None) == (None, block)
+
+
+@pytest.mark.parametrize(
+    ("block", "encoded", "part"),
+    [
+        ((0, 35), None, 35 / 40),
+        ((6, 40), None, 34 / 40),
+        ((20, 40), None, 0.5),
+        ((4, 28), (4, 36), 24 / 32),
+        ((12, 38), (2, 38), 26 / 36),
+    ],
+)
+@pytest.mark.parametrize("said", [False, True])
+def test_more_empty_lines_on_one_side_of_the_centre_are_missing(
+    block: tuple[int, int], encoded: tuple[int, int] | None, part: float, said: bool
+) -> None:
+    """Partial Fourier, whether the header says which columns were encoded or not."""
+    mask, limits = sampling_of(kspace_of(lines(block)), block if said else None)
+    np.testing.assert_array_equal(mask, lines(block)[None])  # type: ignore[arg-type]
+    assert limits == encoded and partial_fourier(mask, limits) == pytest.approx(part)  # type: ignore[arg-type]
+
+
+def test_a_partial_echo_is_missing_rows() -> None:
+    mask, limits = sampling_of(kspace_of(lines((8, 32), size=32)[:, None]), None)
+    np.testing.assert_array_equal(mask, lines((8, 32), size=32)[:, None])  # type: ignore[arg-type]
+    assert limits is None and partial_fourier(mask) == 0.75  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("offset", range(8))
+def test_undersampling_alone_is_not_partial_fourier(offset: int) -> None:
+    every = np.arange(64) % 8 == offset
+    assert partial_fourier(every[None]) is None
+    assert partial_fourier((every & (np.arange(64) < 44))[None]) is not None
 
 
 @pytest.mark.parametrize("measured", [EQUISPACED, lines((16, 24)), lines((0, 19)), lines((0, 15), (16, 40))])
@@ -50,7 +83,7 @@ def test_missing_rows() -> None:
     measured = np.arange(32) % 2 == 0
     mask, _ = sampling_of(kspace_of(measured[:, None]), None)
     np.testing.assert_array_equal(mask, measured[:, None])  # type: ignore[arg-type]
-    assert sampling_of(kspace_of(lines((8, 32), size=32)[:, None]), None) == (None, None)
+    assert sampling_of(kspace_of(lines((4, 28), size=32)[:, None]), None) == (None, None)
 
 
 def test_points_in_both_directions() -> None:
@@ -74,8 +107,8 @@ FULL, EMPTY, ROUNDED = np.ones(40, bool), np.zeros(40, bool), np.random.default_
 
 def test_images_of_one_pattern_share_a_mask() -> None:
     assert of_images(FULL, FULL) == (None, None, None)
-    assert of_images(EMPTY, FULL, lines((0, 35))) == (None, None, None)
-    assert of_images(lines((2, 38)), lines((0, 35))) == (None, (0, 38), None)
+    assert of_images(EMPTY, FULL, lines((4, 36))) == (None, None, None)
+    assert of_images(lines((2, 38)), lines((4, 36))) == (None, (2, 38), None)
     mask, limits, masks = of_images(EQUISPACED, EMPTY, EQUISPACED)
     np.testing.assert_array_equal(mask, EQUISPACED[None])
     assert limits is None and masks is None
@@ -91,6 +124,13 @@ def test_images_of_several_patterns_have_masks_of_their_own() -> None:
     assert limits == (4, 36)
     np.testing.assert_array_equal(mask, lines((4, 36))[None])
     np.testing.assert_array_equal(masks[1], ((np.arange(40) % 4 == 1) & lines((4, 36)))[None])
+
+
+def test_images_with_more_lines_on_one_side_of_the_centre_have_masks_of_their_own() -> None:
+    mask, limits, masks = of_images(FULL, lines((0, 30)), lines((10, 40)))
+    assert mask.all() and limits is None
+    for found, expected in zip(masks, (FULL, lines((0, 30)), lines((10, 40))), strict=True):
+        np.testing.assert_array_equal(found, expected[None])
 
 
 def test_scattered_zeros_of_a_weak_image_next_to_full_ones_are_rounded_samples() -> None:

@@ -63,8 +63,9 @@ def test_a_field_of_view_that_does_not_wrap_needs_one_set(tmp_path) -> None:
 
 
 def test_maps_that_do_not_fit_are_said(tmp_path) -> None:
-    maps = smooth_coil_maps(draw_coils(8, torch.Generator().manual_seed(99))[None], ROWS, KEPT)[0]
-    kspace = fft2c(torch.from_numpy(coil_images(KEPT)))[None]
+    """Those of the same coils, moved by a fifth of the field of view."""
+    maps = smooth_coil_maps(draw_coils(8, torch.Generator().manual_seed(5))[None], ROWS, COLS)[0].roll(20, -1)
+    kspace = fft2c(torch.from_numpy(coil_images(COLS)))[None]
     for trust, said in (("off", "coil maps explain only"), ("fast", "contradict coil maps (given)")):
         record = reconstruct(kspace, accel=2, coil_maps=maps, trust=trust, **FAST).record
         assert record["CoilMapSets"] == 1
