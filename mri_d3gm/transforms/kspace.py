@@ -82,11 +82,12 @@ class UndersampleKspaced(Transform):
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         scan = scan_of(data, self.how)
         mask, outside = torch.from_numpy(sampling(scan, self.settings, data.get("slice", 0))[0]), scan.outside()
+        kspace = torch.as_tensor(data["kspace"] if "path" in data else scan.read(0))  # of an array what was mended, if anything
         d = dict(data)
         if outside is not None:
             d["outside"] = torch.from_numpy(outside)
             mask = measured(mask, d["outside"])
-        return d | {"mask": mask, "kspace": torch.as_tensor(data["kspace"]) * mask}
+        return d | {"mask": mask, "kspace": kspace * mask}
 
 
 class NormaliseKspaced(MapTransform):

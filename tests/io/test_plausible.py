@@ -1,11 +1,13 @@
 """K-space that is not what it seems is mended, and k-space that is what it seems is never touched."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from heads import coils, every, fft2c, head, ifft2c, kspace_of, phase
 
+from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.plausible import Oddities, is_ghosted, like_coils, mended, mended_mask, oddities_of, turned, words
 
 ROWS, COLS = 96, 80
@@ -176,3 +178,18 @@ def test_a_reference_that_lies_another_way_is_named(way: str) -> None:
         assert turned(image.astype(np.float32), wide) is None
         assert turned(WAYS[way](image).astype(np.float32), wide) == way
     assert turned(np.zeros((128, 128), np.float32), kspace) is None
+
+
+@pytest.mark.parametrize("mask", ["full", "fourfold"])
+def test_arrays_in_files_and_in_memory_are_mended(mask: str, tmp_path: Path) -> None:
+    kspace = np.stack([right(seed) for seed in (0, 2)]) * MASKS[mask]
+    stored = np.fft.ifftshift(kspace, (-2, -1))
+    np.save(tmp_path / "a.npy", stored)
+    lines = np.fft.ifftshift(MASKS[mask], -1)
+    for scan in (open_scan(tmp_path / "a.npy"), scan_of_array(stored), scan_of_array(stored, lines)):
+        assert any("index 0" in text for text in scan.warnings)
+        assert scan.mask is None if mask == "full" else np.array_equal(scan.mask, MASKS[mask])
+        assert all(np.array_equal(scan.read(index), kspace[index]) for index in range(2))
+    assert scan_of_array(kspace).warnings == ()
+    kspace[..., 1::2] = kspace[..., ::-1, 1::2]
+    assert any("ghost" in text for text in scan_of_array(kspace).warnings) == (mask == "full")

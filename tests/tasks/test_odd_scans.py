@@ -6,13 +6,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from heads import coils, every, head, kspace_of
+from monai.transforms import Compose
 from scans import header, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import open_bundle
+from mri_d3gm.transforms import NormaliseKspaced, UndersampleKspaced
 
 ROWS, COLS, FRAMES = 96, 80, 5
 reconstruct = partial(mri_d3gm.reconstruct, device="cpu", steps=1, samples=1, trust="fast")
@@ -56,6 +59,20 @@ def test_kspace_from_index_0_comes_out_as_from_the_middle(accel: int, tmp_path: 
     stored = write_scan(tmp_path / "stored.h5", np.fft.ifftshift(kspace, (-2, -1)), header(ROWS, COLS))
     result = reconstruct(stored)
     assert np.array_equal(result.volume, right.volume) and any("index 0" in text for text in result.record["Warnings"])
+
+
+@pytest.mark.parametrize("accel", [1, 4])
+def test_arrays_in_memory_are_mended_too(accel: int) -> None:
+    lines = every(COLS, accel, 10)
+    kspace = kspace_of(np.stack([head(ROWS, COLS, 3)]), 4) * lines
+    right, mask = reconstruct(kspace, lines), np.fft.ifftshift(lines)
+    for known in ({}, {"mask": mask}):
+        result = reconstruct(np.fft.ifftshift(kspace, (-2, -1)), **known)
+        assert np.array_equal(result.volume, right.volume) and any("index 0" in text for text in result.record["Warnings"])
+    steps = [UndersampleKspaced(accel=4), NormaliseKspaced()]
+    both = (kspace, lines), (np.fft.ifftshift(kspace, (-2, -1)), mask)
+    items = [Compose(steps)({"kspace": one[0], "mask": own}) for one, own in both]
+    assert torch.equal(items[0]["kspace"], items[1]["kspace"]) and torch.equal(items[0]["mask"], items[1]["mask"])
 
 
 def maps_file(path: Path, maps: np.ndarray) -> Path:
