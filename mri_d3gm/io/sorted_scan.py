@@ -193,7 +193,8 @@ def _images(name: str, readouts: Readouts, data: np.ndarray) -> Images:
     if len(keys) * frames * len(np.unique(readouts.slice[numbers])) > len(numbers):
         raise InputError(f"{name}: its counters make more images than it has readouts; the file is damaged")
     entities = [_entities(dict(zip(others, key, strict=False))) for key in keys.tolist()]
-    parts = dict(zip(entities, split(numbers, part.ravel(), len(keys)), strict=True))
+    every = zip(entities, split(numbers, part.ravel(), len(keys)), strict=True)
+    parts = {entity: chosen for entity, chosen in every if (frame[chosen] >= 0).any()}
     return Images(several[0] if frames > 1 else "", frame, frames, parts, tuple(said))
 
 
@@ -209,10 +210,13 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
     every, groups, readouts = lines.every, lines.every.groups, lines.every.readouts
     count = 1 if every.solid else len(every.place.slices)
     numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
-    kinds: dict[bytes, np.ndarray] = {}  # many images, few masks
-    measured = [kinds.setdefault(one.tobytes(), one) for one in (every.counts(chosen) > 0 for chosen in numbers)]
-    union = np.logical_or.reduce(list(kinds.values()))
-    alike = sum(one.any() for one in kinds.values()) == 1
+    measured, repeats = _sampled(every, numbers)
+    different = {id(one): one for one in measured if one.any()}.values()
+    union = np.zeros(every.shape(), bool)
+    for one in different:
+        union |= one
+    if not union.any():
+        raise InputError(f"{path}: no readout measures anything of the matrix that its header declares; it is damaged")
     calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
     slices = every.kept if every.solid else count
 
@@ -224,7 +228,7 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
 
     def mask_of(image: int) -> np.ndarray:
         found = measured[group_of(image)]
-        return lines_of(found if found.any() else union)
+        return found if found.any() else lines_of(union)
 
     def calibration(image: int) -> np.ndarray:
         return lines.image(calibrating[group_of(image) % count], image % slices)
@@ -233,8 +237,6 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
     shape = (every.kept if row_axis is None else row_axis.kept, col_axis.kept) if how.crop else union.shape
-    counts = np.concatenate([counted[counted > 0] for counted in map(every.counts, numbers)])
-    repeats = float(np.median(counts)) if len(counts) else 1.0
     affine, voxel = affine_at(every, spacing, (shape[0], shape[1]))
     return Scan(
         name=str(path),
@@ -243,7 +245,7 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
         rows=union.shape[0],
         cols=union.shape[1],
         recon_shape=(shape[0], shape[1]),
-        mask=None if alike and inside.all() else lines_of(union),
+        mask=None if len(different) == 1 and inside.all() else lines_of(union),
         limits=limits,
         row_limits=row_limits,
         voxel_mm=voxel,
@@ -257,9 +259,22 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
         frames=images.frames,
         frame_axis=images.frame_axis,
         time_step=_time_step(readouts.time, images.frame, part) if images.frame_axis == "repetition" else None,
-        masks=None if alike else mask_of,
+        masks=None if len(different) == 1 else mask_of,
         calibration=calibration if (readouts.calibration & ~every.data).any() else None,
     )
+
+
+def _sampled(every: Sorted, numbers: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """What each image measured, (rows | 1, cols | 1) bool, one array for all that are alike; and how often, most of all."""
+    kinds: dict[tuple[tuple[int, ...], bytes], np.ndarray] = {}
+    measured, repeats = [], []
+    for chosen in numbers:
+        counts = every.counts(chosen)
+        mask = lines_of(counts > 0)
+        measured.append(kinds.setdefault((mask.shape, mask.tobytes()), mask))
+        if mask.any():
+            repeats.append(np.median(counts[counts > 0]))
+    return measured, float(np.median(repeats)) if repeats else 1.0
 
 
 def _time_step(time: np.ndarray, frame: np.ndarray, part: np.ndarray) -> float | None:

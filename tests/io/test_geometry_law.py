@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from raw_files import Blob, Coil, Protocol, full, write_ismrmrd
+from raw_files import Blob, Protocol, full, write_ismrmrd
 from scipy.spatial.transform import Rotation
 
 from mri_d3gm.io.image import Image
@@ -100,7 +100,7 @@ def check_point(write: Writer, made: Protocol, folder: Path) -> None:
 def check_blob(write: Writer, made: Protocol, folder: Path) -> None:
     """The centre of a blob between voxels is where the blob is."""
     position = at(made, 1.7, -0.6, 0.9)
-    image = written(open_scan(write(folder / "a.h5", [Blob(position, 5.0)], made)), folder)
+    image = written(open_scan(write(folder / "a.h5", [Blob(position, 7.0)], made)), folder)
     np.testing.assert_allclose(centre_of_mass(image), position * RAS, atol=NEAR)
 
 
@@ -111,10 +111,8 @@ def test_a_point_lies_where_it_is_for_every_axis_code(form: str, code: str, name
     check_point(WRITERS[form], replace(VARIANTS[name], orientation=directions(code)), tmp_path)
 
 
-WIDE = [4.0 * place for place in range(-6, 7)]
-ROOMY = Protocol(
-    matrix=(24, 20, 1), slices=WIDE[1::2] + WIDE[::2], numbers=(4, 8, 2, 12, 6, 0, 10, 5, 1, 7, 11, 3, 9), centre=CENTRE
-)
+WIDE = [6.0 * place for place in range(-4, 5)]
+ROOMY = Protocol(matrix=(24, 20, 1), slices=WIDE[1::2] + WIDE[::2], numbers=(4, 8, 2, 6, 0, 5, 1, 7, 3), centre=CENTRE)
 ROOMY_SLAB = Protocol(matrix=(22, 18, 16), voxel=(3.0, 3.5, 3.5), centre=CENTRE)
 BLOBS = {
     "slices, oversampled": replace(ROOMY, oversampling=2),
@@ -147,12 +145,11 @@ def test_an_object_between_voxels_for_every_axis_code(form: str, code: str, tmp_
 )
 @pytest.mark.parametrize("form", WRITERS)
 def test_the_file_that_recon_writes(form: str, kind: str, code: str, tmp_path: Path) -> None:
-    """Through the task itself, several coils, slices chosen, oblique."""
+    """Through the task itself, slices chosen, oblique."""
     turned = directions(code) @ Rotation.from_euler("xyz", (9, -14, 5), degrees=True).as_matrix()
     made = replace(ROOMY if kind == "slices" else ROOMY_SLAB, orientation=turned, oversampling=2)
-    coils = [Coil(tuple(np.array(CENTRE) + 40 * np.array(LETTERS[side])), 60.0) for side in "LRAP"]
     position = at(made, 1.7, -0.6, 0.9)
-    path = WRITERS[form](tmp_path / "a.h5", [Blob(position, 5.0)], replace(made, coils=coils))
+    path = WRITERS[form](tmp_path / "a.h5", [Blob(position, 7.0)], made)
     names = volume_names(path, tmp_path, "recon")
     reconstruct_file(path, Recon(method="zero-filled", accel=1, device="cpu", slices="1:"), names)
-    np.testing.assert_allclose(centre_of_mass(nibabel.load(names.result)), position * RAS, atol=0.5)
+    np.testing.assert_allclose(centre_of_mass(nibabel.load(names.result)), position * RAS, atol=NEAR)
