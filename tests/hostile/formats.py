@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import dicom_files
 import h5py
 import imagecodecs
-import ismrmrd
-import ismrmrd.hdf5
 import nibabel
 import nrrd
 import numpy as np
@@ -94,6 +92,21 @@ KSPACE = scans.fft2c(np.stack([scans.phantom(2, 16, 16) * np.exp(1j * angle) for
 VOXELS = np.random.default_rng(0).integers(1, 200, (6, 7, 5)).astype(np.int16)
 
 
+VECTORS = ("position", "read_dir", "phase_dir", "slice_dir", "patient_table_position")
+STEPS = [
+    "kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast", "phase", "repetition", "set", "segment",
+]  # fmt: skip
+ACQUISITION = np.dtype([
+    ("version", "<u2"), ("flags", "<u8"), ("measurement_uid", "<u4"), ("scan_counter", "<u4"),
+    ("acquisition_time_stamp", "<u4"), ("physiology_time_stamp", "<u4", (3,)),
+    ("number_of_samples", "<u2"), ("available_channels", "<u2"), ("active_channels", "<u2"), ("channel_mask", "<u8", (16,)),
+    ("discard_pre", "<u2"), ("discard_post", "<u2"), ("center_sample", "<u2"), ("encoding_space_ref", "<u2"),
+    ("trajectory_dimensions", "<u2"), ("sample_time_us", "<f4"), *((name, "<f4", (3,)) for name in VECTORS),
+    ("idx", [*((name, "<u2") for name in STEPS), ("user", "<u2", (8,))]),
+    ("user_int", "<i4", (8,)), ("user_float", "<f4", (8,)),
+])  # fmt: skip
+
+
 def fastmri(folder: Path, **options: Any) -> Path:
     """Two slices, two coils, with a mask and a reconstruction; options: of kspace."""
     path, mask = folder / "a.h5", np.arange(16) % 2 == 0
@@ -109,9 +122,10 @@ def fastmri(folder: Path, **options: Any) -> Path:
 def ismrmrd_file(folder: Path) -> Path:
     """Two slices, two coils, every second line."""
     path, heads = folder / "a.mrd", []
+    kind = [("head", ACQUISITION), ("traj", h5py.vlen_dtype("<f4")), ("data", h5py.vlen_dtype("<f4"))]
     for number in range(2):
         for line in range(0, 16, 2):
-            head = np.zeros((), ismrmrd.hdf5.acquisition_header_dtype)
+            head = np.zeros((), ACQUISITION)
             head["version"], head["number_of_samples"], head["active_channels"], head["center_sample"] = 1, 16, 2, 8
             head["idx"]["kspace_encode_step_1"], head["idx"]["slice"] = line, number
             head["read_dir"], head["phase_dir"], head["slice_dir"] = np.eye(3)
@@ -120,7 +134,7 @@ def ismrmrd_file(folder: Path) -> Path:
                 (head, np.zeros(0, np.float32), np.ascontiguousarray(KSPACE[number, :, :, line]).view(np.float32).ravel())
             )
     with h5py.File(path, "w") as file:
-        data = file.create_dataset("dataset/data", (len(heads),), ismrmrd.hdf5.acquisition_dtype, chunks=(1,), maxshape=(None,))
+        data = file.create_dataset("dataset/data", (len(heads),), kind, chunks=(1,), maxshape=(None,))
         for index, record in enumerate(heads):
             data[index] = record
         file.create_dataset("dataset/xml", (1,), h5py.string_dtype())[0] = scans.header(16, 16)

@@ -171,6 +171,18 @@ def test_chunks_are_read_whatever_their_filters_of_the_library(tmp_path, options
     np.testing.assert_array_equal(open_scan(path).read(1)[0], K[1])
 
 
+@pytest.mark.parametrize("kind", ["COMPLEX_IEEE_F32LE", "COMPLEX_IEEE_F64LE"])
+def test_complex_numbers_of_hdf5_itself_are_read(tmp_path, kind: str) -> None:
+    if not hasattr(h5py.h5t, kind):
+        pytest.skip("HDF5 1 has none")
+    path = write_scan(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file["kspace"]
+        h5py.h5d.create(file.id, b"kspace", getattr(h5py.h5t, kind), h5py.h5s.create_simple(K.shape))
+        file["kspace"][...] = K.astype(file["kspace"].dtype)
+    np.testing.assert_allclose(open_scan(path).read(1)[0], K[1], rtol=1e-6)
+
+
 def test_strings_and_sequences_of_any_length_are_read(tmp_path) -> None:
     kind = np.dtype([("head", "u2"), ("data", h5py.vlen_dtype("f4"))])
     with h5py.File(tmp_path / "a.h5", "w") as file:

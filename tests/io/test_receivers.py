@@ -54,6 +54,13 @@ def test_the_noise_scan_tells_the_noise_of_the_image(dwell: tuple[float, float],
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.1
 
 
+def test_the_noise_of_a_slab_is_that_of_its_readouts(tmp_path: Path) -> None:
+    made = replace(WIDE, matrix=(48, 32, 16), coils=ring(4), covariance=correlated(4), dwell=(5.0, 2.5))
+    scan = open_scan(write_ismrmrd(tmp_path / "a.h5", OBJECT, made))
+    outer = np.stack([scan.read(index)[:, :6] for index in range(0, scan.slices, 4)])
+    assert outer.real.std() == pytest.approx(scan.noise, rel=0.1)
+
+
 def test_without_dwell_times_the_noise_scan_is_taken_as_it_is(tmp_path: Path) -> None:
     scan = open_scan(
         write_ismrmrd(tmp_path / "a.h5", OBJECT, replace(WIDE, dwell=(0.0, 5.0), covariance=None, noise_samples=0))
