@@ -1,14 +1,13 @@
 """mri-d3gm info."""
 
 import json
-import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import named
+from mri_d3gm.cli.many import each_of, input_files, named
 from mri_d3gm.cli.options import command
-from mri_d3gm.errors import InputError
 from mri_d3gm.io.scan import Reading
 
 
@@ -16,18 +15,28 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
     """Print what each input holds; the exit code, 1 if some could not be read."""
     from mri_d3gm.tasks.info import facts_of_file
 
-    failed, how = 0, Reading(key=key, axes=axes, measurement=measurement)
-    for path in named(inputs):
-        try:
-            facts = facts_of_file(path, how)
-        except InputError as error:
-            if len(inputs) == 1:
-                raise
-            failed += 1
-            print(f"mri-d3gm: {error}", file=sys.stderr)
-            continue
+    how = Reading(key=key, axes=axes, measurement=measurement)
+
+    def show(_: int, path: str) -> None:
+        facts = facts_of_file(path, how)
         print(json.dumps({"file": path, **facts}) if as_json else "\n".join([path, *lines(facts)]))
-    return 1 if failed else 0
+
+    return 1 if each_of(files_of(inputs), show) else 0
+
+
+def files_of(inputs: tuple[str, ...]) -> list[str]:
+    """Files, and those of folders and globs; a folder without any of scans, volumes or pictures stands for its DICOM series."""
+    from mri_d3gm.io.open_image import READERS
+    from mri_d3gm.io.open_scan import scan_endings
+    from mri_d3gm.io.pictures import FORMATS
+
+    volumes = [ending for name, reader in READERS.items() if name != "DICOM" for ending in reader.endings]
+    endings = tuple({*scan_endings(), *volumes, *FORMATS})
+    files: list[str] = []
+    for path in named(inputs):
+        series = Path(path).is_dir() and not any(file.name.lower().endswith(endings) for file in Path(path).iterdir())
+        files += [path] if series else input_files([path], endings)
+    return files
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
@@ -38,8 +47,11 @@ def lines(facts: dict[str, Any]) -> list[str]:
             shown += [f"  {'affine' if not row else '':<24}{'  '.join(f'{x:10.4f}' for x in value[row])}" for row in range(3)]
         elif name == "warnings":
             shown += [f"  {'warning':<24}{text}" for text in value]
+        elif value is False and name == "position known":
+            shown.append(f"  {name:<24}no")
         elif value not in (None, False, [], ""):
-            text = " x ".join(map(str, value)) if isinstance(value, list) else "yes" if value is True else value
+            between = {"values": " to ", "parts": ", "}.get(name, " x ")
+            text = between.join(map(str, value)) if isinstance(value, list) else "yes" if value is True else value
             shown.append(f"  {name:<24}{text}")
     return shown
 
@@ -54,5 +66,6 @@ COMMAND = command(
         click.Option(["--measurement"], type=click.IntRange(1), help="Which of several in one file, from 1."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one machine-readable line a file."),
     ],
-    "What k-space or an image holds, on one screen; nothing is reconstructed.",
+    "What k-space, an image or a picture holds, on one screen; nothing is reconstructed. FILE: files, folders of them, a DICOM "
+    "folder, or globs.",
 )

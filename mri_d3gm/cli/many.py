@@ -55,6 +55,24 @@ def memory_said(name: str = "") -> Iterator[None]:
         raise InputError(f"{name}: {advice}" if name else advice) from error
 
 
+def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:
+    """work(number, file) for each input; how many could not be used, which is said of each in one line. InputError where there
+    is one input and it cannot be used.
+    """
+    failed = 0
+    for number, file in enumerate(files):
+        try:
+            with memory_said(file):
+                work(number, file)
+        except (InputError, OSError) as error:
+            if len(files) == 1:
+                raise
+            failed += 1
+            said = " ".join(str(error).split())
+            print(f"mri-d3gm: {said if file in said else f'{file}: {said}'}", file=sys.stderr)
+    return failed
+
+
 def run_all(
     files: Sequence[str],
     output: str,
@@ -70,20 +88,12 @@ def run_all(
     """
     if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
-    failed = 0
-    for file, place in zip(files, folders(files, output), strict=True):
-        try:
-            with memory_said(file):
-                names = names_of(file, place)
-                name = str(names.result)
-                record, before = with_progress(Path(file).name, as_json, partial(work, file, names=names))
-        except (InputError, OSError) as error:
-            if len(files) == 1:
-                raise
-            failed += 1
-            said = " ".join(str(error).split())
-            print(f"mri-d3gm: {said if file in said else f'{file}: {said}'}", file=sys.stderr)
-            continue
+    places = folders(files, output)
+
+    def one(number: int, file: str) -> None:
+        names = names_of(file, places[number])
+        name = str(names.result)
+        record, before = with_progress(Path(file).name, as_json, partial(work, file, names=names))
         if before:
             print(f"{file}: already done, {name} is up to date", file=sys.stderr)
         elif record.get("PositionKnown") is False:
@@ -95,6 +105,8 @@ def run_all(
             print(json.dumps({"output": name, **record}))
         elif not before:
             print(summary(name, record))
+
+    failed = each_of(files, one)
     if failed:
         print(f"mri-d3gm: {failed} of {len(files)} inputs could not be used", file=sys.stderr)
     return 1 if failed else 0
