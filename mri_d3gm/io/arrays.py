@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +126,7 @@ def _place(kspace: Named, at: Mapping[str, int], image: int) -> dict[str, int]:
 def _oddities(kspace: Named, at: Mapping[str, int]) -> tuple[Oddities, list[str]]:
     """What is to be mended of a scan's k-space, by the middle image or the first with signal, and what to say."""
     count = kspace.size("frames") * kspace.size("slices")
-    for image in (count // 2, *range(count)):
+    for image in chain([count // 2], range(count)):
         data = kspace.part(IMAGE, _place(kspace, at, image))
         if data.any():
             if not np.isfinite(data).all():

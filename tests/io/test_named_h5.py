@@ -104,3 +104,9 @@ def test_other_real_valued_kspace_is_refused(tmp_path: Path) -> None:
     for array in (np.abs(KSPACE), np.ones((2, 48, 40, 9), np.float32), np.ones((2, 48, 40, 24), np.int16)):
         text = error_of(open_scan, write(tmp_path / "a.h5", kspace=array))
         assert "complex64 or complex128 is needed" in text or "complex numbers" in text
+
+
+def test_numbers_of_images_that_are_not_in_the_file_take_no_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("kdata", (2**32, 2, 16, 16), np.complex64)
+    assert "stores 0 MB" in error_of(open_scan, tmp_path / "a.h5")
