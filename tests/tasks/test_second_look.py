@@ -1,13 +1,18 @@
 """Coil maps that are wrong: withheld lines show it, and maps of low resolution stand in for them."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from scans import four_coils, write_scan
 
 import mri_d3gm
 from mri_d3gm import pipeline
-from mri_d3gm.io.open_scan import scan_of_array
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.settings import Recon
+from mri_d3gm.tasks import recon
 from mri_d3gm.tasks.recon import load
 
 FAST = {"accel": 3, "steps": 1, "samples": 1, "device": "cpu"}
@@ -20,9 +25,12 @@ def psnr(record: dict, which: str = "Metrics") -> float:
     return record[which]["fastmri-volume"]["psnr"]
 
 
-def test_wrong_coil_maps_are_replaced_and_it_is_said(tmp_path) -> None:
+def test_wrong_coil_maps_of_the_file_are_replaced_and_it_is_said(tmp_path) -> None:
     path = write_scan(tmp_path / "a.h5", four_coils()[:1])
-    believed, doubted = (mri_d3gm.reconstruct(path, coil_maps=WRONG, trust=trust, **FAST).record for trust in ("off", "fast"))
+    scan = replace(open_scan(path), coil_maps=lambda _: WRONG)
+    believed, doubted = (recon.reconstruct(scan, Recon(trust=trust, **FAST)).record for trust in ("off", "fast"))
+    with pytest.raises(InputError, match="coil maps explain only 13 %"):
+        mri_d3gm.reconstruct(path, coil_maps=WRONG, **FAST)
     assert believed["CoilMaps"] == ["given"] and doubted["CoilMaps"] == ["low-resolution in place of given"]
     assert any("contradict coil maps (given)" in warning for warning in doubted["Warnings"])
     assert doubted["Trust"]["SecondLooks"] == 1 and doubted["CentreExplained"][0] > 0.99
