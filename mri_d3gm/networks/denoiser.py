@@ -35,7 +35,12 @@ class Denoiser(nn.Module):
     sigma_r: standard deviation of x0 - mu per real channel on normalised images. `config` holds all of them, defaults too,
     so that weights load after a default has changed. spectral_norm: every convolution and linear layer has spectral norm 1;
     those that start at zero, which cannot be normalised, start at random.
+
+    smooth: a denoiser of the same path that takes the place of this one for images whose phase is smooth
+    (`Measurement.smooth_phase`), none at first. It is no part of what is trained or saved.
     """
+
+    smooth: "Denoiser | None"
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class Denoiser(nn.Module):
             "spectral_norm": spectral_norm,
         }
         self.sigma_r = sigma_r
+        self.smooth = None
         if spectral_norm:
             for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]:
                 if not module.weight.any():
@@ -78,6 +84,8 @@ class Denoiser(nn.Module):
             answer = self.estimates(x, t, mu, measurement.turned(), close=close)
             error = None if answer.error is None else answer.error.transpose(-2, -1)
             return Estimates([image.transpose(-2, -1) for image in answer.images], error)
+        if self.smooth is not None and measurement.smooth_phase().any():
+            return self._by_phase(x, t, mu, measurement, close)
         c_in, c_skip, c_out, log_snr = precondition(self.path, t, self.sigma_r)
         centred = x - for_each(self.path.A(t) + self.path.B(t), mu) * mu
         return self.net(
@@ -89,6 +97,18 @@ class Denoiser(nn.Module):
             measurement=measurement,
             close=close,
         )
+
+    def _by_phase(self, x: Tensor, t: Tensor, mu: Tensor, measurement: Measurement, close: bool) -> Estimates:
+        """Each of a batch by the denoiser that suits its phase."""
+        assert self.smooth is not None
+        parts = []
+        for i, smooth in enumerate(measurement.smooth_phase().tolist()):
+            one = slice(i, i + 1)
+            chosen = self.smooth if smooth else self
+            parts.append(chosen.estimates(x[one], t[one], mu[one], measurement[one], close=close))
+        images = [torch.cat(each) for each in zip(*(part.images for part in parts), strict=True)]
+        errors = [part.error for part in parts if part.error is not None]
+        return Estimates(images, torch.cat(errors) if len(errors) == len(parts) else None)
 
     def at_the_end(self, measurement: Measurement, *, mu: Tensor | None = None, close: bool = True) -> Estimates:
         """Estimates from one evaluation at T of the state without noise; mu: the prior mean where it is at hand."""

@@ -12,6 +12,7 @@ import torch
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
+from mri_d3gm.networks.files import weights_files
 
 MOST = 4096  # of any number in a network's options
 
@@ -76,8 +77,11 @@ def _check_size(config: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
 
 
 def load_network(path: str | Path, device: str | torch.device = "cpu", tau: float | None = None) -> Denoiser:
-    """The denoiser alone, kept while its file stays as it is; tau in place of the one that its path was trained with."""
-    return _loaded(str(path), str(device), tau, stamps([path]))
+    """The denoiser alone, with that for images of smooth phase where there is one (`weights_files`), kept while its files stay
+    as they are; tau in place of the one that its path was trained with.
+    """
+    files = weights_files(path)
+    return _loaded(tuple(map(str, files)), str(device), tau, stamps(files))
 
 
 def check_channels(name: str | Path, network: Denoiser, needed: int) -> None:
@@ -88,10 +92,14 @@ def check_channels(name: str | Path, network: Denoiser, needed: int) -> None:
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: str, device: str, tau: float | None, _: object) -> Denoiser:
-    denoiser = load_weights(path, device)[0]
+def _loaded(paths: tuple[str, ...], device: str, tau: float | None, _: object) -> Denoiser:
+    denoiser, *smooth = (load_weights(path, device)[0] for path in paths)
     if tau is not None:
         if "tau" not in denoiser.config["path_options"]:
             raise InputError(f"--tau {tau}: the weights' dynamics, {denoiser.config['dynamics']}, has none; leave it out")
         denoiser.path = replace(denoiser.path, tau=tau)  # type: ignore[type-var]
+    for other in smooth:
+        if any(other.config[name] != denoiser.config[name] for name in ("dynamics", "path_options")):
+            raise InputError(f"{paths[1]}: was trained under other dynamics than {Path(paths[0]).name}; move it away")
+        denoiser.smooth, other.path = other, denoiser.path
     return denoiser

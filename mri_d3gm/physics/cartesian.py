@@ -11,7 +11,7 @@ from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
 from mri_d3gm.physics.operators import adjoint, combine, expand, forward, rss
-from mri_d3gm.physics.phase import data_residual, low_resolution_phase
+from mri_d3gm.physics.phase import data_residual, has_smooth_phase, low_resolution_phase
 from mri_d3gm.physics.withheld import withheld_samples
 
 WEIGHT = 0.01  # of an estimate against the data, where coil maps are good
@@ -48,7 +48,7 @@ class Cartesian(Measurement):
     second_maps: of a second image, shaped as coil_maps, where two places of the object lie in one pixel (Uecker et al., Magn
     Reson Med 2014); second: that image, found by unfolding both if None. Estimates are of the first image, and agree with what
     the second leaves of k-space. rest: energy of the image of coils that are no part of kspace, (batch, rows, cols) real
-    (`compression`).
+    (`compression`). smooth: whether the phase is, (batch,) bool, as the centre lines show if None; parts keep it.
     """
 
     kspace: Tensor
@@ -60,6 +60,7 @@ class Cartesian(Measurement):
     second_maps: Tensor | None = None
     second: Tensor | None = None
     rest: Tensor | None = None
+    smooth: Tensor | None = None
 
     def __post_init__(self) -> None:
         batch, device, mask = len(self.kspace), self.kspace.device, measured(self.mask, self.outside)
@@ -71,6 +72,9 @@ class Cartesian(Measurement):
             number = torch.as_tensor(getattr(self, name), dtype=torch.float32, device=device)
             held[name] = number.expand(batch)
         held["kspace"] = self.kspace * mask.unsqueeze(-3)
+        if self.smooth is None:
+            known = held["kspace"], held["mask"], held["coil_maps"], held["sigma"]
+            held["smooth"] = has_smooth_phase(*known)  # type: ignore[arg-type]
         for name, value in held.items():
             object.__setattr__(self, name, value)
         if self.second_maps is not None and self.second is None:
@@ -208,6 +212,10 @@ class Cartesian(Measurement):
     def phase(self) -> Tensor:
         """From the Hann-windowed centre of k-space, coils combined."""
         return low_resolution_phase(self.first_kspace, self.known, self.coil_maps)
+
+    def smooth_phase(self) -> Tensor:
+        assert self.smooth is not None
+        return self.smooth
 
     def weight(self) -> Tensor | None:
         return None if self.exact else torch.as_tensor(self.map_weight)

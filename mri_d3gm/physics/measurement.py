@@ -83,6 +83,10 @@ class Measurement(ABC):
         """Unit-modulus phase factor of the image at low resolution, (batch, rows, cols) complex; None where unknown."""
         return None
 
+    def smooth_phase(self) -> Tensor:
+        """Whether what was measured shows that the phase of the image is smooth, (batch,) bool; False where unknown."""
+        return torch.zeros(len(self), dtype=torch.bool)
+
     def weight(self) -> Tensor | None:
         """That of an estimate in `agree` if none is given, (batch,); None where agreement is exact."""
         return None

@@ -8,6 +8,8 @@ from mri_d3gm.physics.consistency import proximal
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import combine, forward
 
+SMOOTH, SMOOTH_SHARE = 8, 0.0018
+
 
 def _centre_run(sampled: Tensor) -> Tensor:
     """Length of the run of sampled entries around the centre, (batch,) from (batch, n) bool."""
@@ -54,6 +56,31 @@ def imaginary_share(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = Non
     inside = smooth > 0.1 * smooth.flatten(1).quantile(0.99, 1)[:, None, None]
     imaginary, whole = ((part.abs().square() * inside).sum((1, 2)) for part in (turned.imag, turned))
     return imaginary / whole.clamp_min(torch.finfo(whole.dtype).tiny)
+
+
+def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sigma: Tensor) -> Tensor:
+    """Whether the centre lines show an image whose phase is smooth, (batch,) bool; of masks along one axis, else False.
+
+    Their phase within SMOOTH samples of the centre along the readout, which is sampled completely, is taken from their image.
+    It is smooth where that leaves less than SMOOTH_SHARE of the energy inside the body imaginary, besides noise of deviation
+    sigma (batch,). So it is in k-space made from magnitudes, and where an echo refocuses what turns the phase.
+    """
+    if mask.shape[-2] > 1 and mask.shape[-1] > 1:
+        return torch.zeros(len(kspace), dtype=torch.bool, device=kspace.device)
+    if mask.shape[-2] > 1:
+        maps = None if coil_maps is None else coil_maps.transpose(-2, -1)
+        return has_smooth_phase(kspace.transpose(-2, -1), mask.transpose(-2, -1), maps, sigma)
+    rows, cols = kspace.shape[-2:]
+    row, col = ((torch.arange(n, device=kspace.device) - n // 2).abs() for n in (rows, cols))
+    centre = col < (_centre_run(mask[:, 0])[:, None] + 1) / 2
+    lines = kspace * centre[:, None, None]
+    window = 0.5 + 0.5 * torch.cos(torch.pi * (row / (SMOOTH + 1)).clamp_max(1))
+    image, low = (combine(ifft2c(part), coil_maps) for part in (lines, lines * window[:, None]))
+    turned, size = image * torch.polar(torch.ones_like(low.abs()), -low.angle()), image.abs()
+    inside = size > 0.1 * size.flatten(1).quantile(0.99, 1)[:, None, None]
+    imaginary, whole = ((part.square() * inside).sum((1, 2)) for part in (turned.imag, size))
+    noise = sigma.square() * centre.float().mean(1) * inside.sum((1, 2))
+    return imaginary - noise < SMOOTH_SHARE * whole
 
 
 def pocs(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, iterations: int = 30, weight: float = 1e-3) -> Tensor:

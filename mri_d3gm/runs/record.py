@@ -11,6 +11,7 @@ from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
+from mri_d3gm.networks.files import weights_files
 from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import LEARNED, Restore, Settings
 from mri_d3gm.shipped import shipped
@@ -59,8 +60,10 @@ def provenance(settings: Settings, files: Iterable[str | Path]) -> dict[str, Any
         "Software": {"mri-d3gm": __version__} | {name: _installed(name) for name in LIBRARIES},
     }
     if options["method"] in LEARNED:
-        weights = weights_file(settings)
-        record["Weights"] = {"File": Path(weights).name, "SHA256": files_hash([weights])}
+        weights, *smooth = weights_files(weights_file(settings))
+        record["Weights"] = {"File": weights.name, "SHA256": files_hash([weights])}
+        if smooth:
+            record["Weights"]["SmoothPhaseSHA256"] = files_hash(smooth)
     if named:
         record["OptionFilesSHA256"] = files_hash(named)
     return record | {"InputSHA256": files_hash(read) if read else None}

@@ -106,6 +106,31 @@ def test_weights_round_trip_with_config_and_record(tmp_path) -> None:
     assert load_network(path).path.tau == 2, "a file that was replaced is loaded again"
 
 
+def test_a_file_for_smooth_phase_beside_the_weights_is_loaded_with_them(tmp_path) -> None:
+    path, beside = tmp_path / "w.safetensors", tmp_path / "w-smooth.safetensors"
+    save_weights(path, trained("consistent"), {"steps": 5})
+    assert load_network(path).smooth is None
+    save_weights(beside, trained("consistent", seed=1), {"steps": 5})
+    both = load_network(path, tau=4.0)
+    assert both.smooth is not None and both.smooth.path.tau == 4 and load_network(path).smooth.path.tau == 2
+    save_weights(beside, trained("consistent", seed=1, dynamics="ou"), {"steps": 5})
+    with pytest.raises(InputError, match=r"w-smooth\.safetensors: was trained under other dynamics"):
+        load_network(path)
+
+
+def test_each_of_a_batch_goes_to_the_denoiser_that_suits_its_phase() -> None:
+    both, smooth, rough = trained("consistent"), trained("consistent", seed=1), trained("consistent")
+    both.smooth = smooth
+    x, mask = torch.randn(3, 16, 16, dtype=torch.complex64), torch.arange(16)[None, None] % 3 < 2
+    flags = torch.tensor([True, False, True])
+    for shape in ((1, 16), (16, 1)):
+        batch = Cartesian(forward(x, mask.expand(3, 1, 16).reshape(3, *shape), None), mask.reshape(1, *shape), smooth=flags)
+        found = both.at_the_end(batch).images[-1]
+        for i, flag in enumerate(flags.tolist()):
+            alone = (smooth if flag else rough).at_the_end(batch[i]).images[-1]
+            torch.testing.assert_close(found[i : i + 1], alone)
+
+
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_config_rebuilds_the_path(dynamics: str) -> None:
     denoiser = Denoiser("unet", SMALL["unet"], dynamics=dynamics)
