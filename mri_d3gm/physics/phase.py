@@ -8,7 +8,7 @@ from mri_d3gm.physics.consistency import proximal
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import combine, forward
 
-SMOOTH, SMOOTH_SHARE = 8, 0.0018
+SMOOTH, SMOOTH_SHARE = 8, 0.003
 
 
 def _centre_run(sampled: Tensor) -> Tensor:
