@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.masks import center_lines
-from mri_d3gm.physics.measurement import MEASURED
+from mri_d3gm.physics.measurement import MEASURED, MISSING
 
 EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
@@ -76,3 +76,16 @@ def band_weights(found: Support, mask: Tensor) -> Tensor:
     middles = (np.array(EDGES[:-1]) + np.array(EDGES[1:])) / 2
     weight = np.interp(radius(mask).cpu().numpy(), middles, weights_of_bands(found).numpy())
     return torch.from_numpy(weight).to(mask.device)
+
+
+def foretold(found: Support, measurement: Cartesian) -> float:
+    """Energy of the error of what was not measured, of all coils together, if each band is missed as its withheld samples are.
+
+    A band without any is missed as all of them are. A measurement of a batch of one.
+    """
+    missed, samples = (found.measured - 2 * found.cross + found.predicted), found.samples
+    each = torch.where(samples > 0, missed / samples.clamp_min(1), missed.sum() / samples.sum().clamp_min(1))
+    state = measurement.sampled()[0].cpu()
+    bands = torch.bucketize(radius(state == MEASURED), torch.tensor(EDGES[1:-1]))
+    missing = torch.stack([((state == MISSING) & (bands == band)).sum() for band in range(len(EDGES) - 1)])
+    return float((each * missing).sum()) * measurement.kspace[0].numel() / state.numel()

@@ -20,9 +20,11 @@ from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws, SecondLook
+from mri_d3gm.metrics.bound import Evidence
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.masks import center_lines
-from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
+from mri_d3gm.physics.trust import EDGES, Support, foretold, total, weights_of_bands
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -182,9 +184,21 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "smooth": bool(measurement.smooth_phase().all()),
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
+        "evidence": None if std is None else evidence(images[0] / scale, std[0] / scale, prepared, draws),
     }
     image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))
     return Slice(image, None if std is None else cropped(std[0], scan), phase, zero_filled, reference, facts)
+
+
+def evidence(image: np.ndarray, std: np.ndarray, prepared: pipeline.Prepared, draws: Draws) -> Evidence | None:
+    """What speaks of the error of a batch of one, image and std (rows, cols) normalised; None without withheld samples."""
+    found = None if draws.support is None else draws.support[0]
+    rms = float(np.sqrt(np.mean(image.astype(np.float64) ** 2)))
+    if found is None or rms == 0 or not isinstance(prepared.measurement, Cartesian):
+        return None
+    missed = np.sqrt(foretold(found, prepared.measurement) / image.size) / rms
+    spread = float(np.sqrt(np.mean(std.astype(np.float64) ** 2))) / rms
+    return Evidence(float(missed), spread, prepared.noise[0].sigma / rms, 1 / float(prepared.measurement.sampled_fraction()[0]))
 
 
 def prepare_slice(

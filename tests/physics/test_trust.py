@@ -4,8 +4,9 @@ import torch
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.coil_maps import smooth_coil_maps
 from mri_d3gm.physics.fft import fft2c, ifft2c
+from mri_d3gm.physics.masks import make_mask
 from mri_d3gm.physics.operators import expand, rss
-from mri_d3gm.physics.trust import Support, band_weights, support, weights_of_bands
+from mri_d3gm.physics.trust import Support, band_weights, foretold, support, total, weights_of_bands
 from mri_d3gm.physics.withheld import withheld_samples
 from mri_d3gm.training.coils import draw_coils
 from mri_d3gm.training.masks import random_mask, random_mask_2d
@@ -98,3 +99,20 @@ def test_weights_are_below_one_only_where_zero_predicts_better(kind: str) -> Non
         weights = weights_of_bands(found)
         torch.testing.assert_close(weights[seen], torch.full_like(weights, weight)[seen], atol=1e-5, rtol=1e-5)
         assert bool(((weights[~seen] - weight).abs() < 1e-5).all()) and bool(worse[seen].all()) == (weight < 1)
+
+
+def test_what_withheld_samples_foretell_is_the_error_where_they_stand_for_the_rest() -> None:
+    """Noise in place of k-space, all of it, predicted as zero: as much is missed of a missing sample as of a withheld one."""
+    generator = torch.Generator().manual_seed(0)
+    kspace = torch.randn(1, 3, 96, 128, dtype=torch.complex64, generator=generator)
+    maps = torch.full((1, 3, 96, 128), 3**-0.5, dtype=torch.complex64)
+    mask = torch.from_numpy(make_mask((96, 128), 4.0, "random"))[None]
+    measurement = Cartesian(kspace, mask, maps)
+    parts = [measurement.withhold(fold) for fold in range(4)]
+    nothing = torch.zeros(1, 96, 128, dtype=torch.complex64)
+    found = total([support(nothing, *part) for part in parts if part is not None])
+    assert found is not None
+    missing = float((kspace.abs().square() * ~mask).sum())
+    assert foretold(found, measurement) == pytest.approx(missing, rel=0.05)
+    without = Cartesian(kspace, torch.ones(1, 1, 128, dtype=torch.bool), maps)
+    assert foretold(found, without) == 0
