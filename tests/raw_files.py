@@ -87,6 +87,7 @@ class Protocol:
     navigators: bool = False
     ramps: tuple[float, float, float] | None = None
     junk: Sequence[int] = ()
+    vendor: str = "made"
     without: Sequence[str] = ()
 
 
@@ -300,7 +301,7 @@ def header_of(*made: Protocol) -> bytes:
     """The XML header of measurements, one encoding each."""
     first = made[0]
     system = xsd.acquisitionSystemInformationType(
-        systemVendor="made", relativeReceiverNoiseBandwidth=first.bandwidth, systemFieldStrength_T=3.0
+        systemVendor=first.vendor, relativeReceiverNoiseBandwidth=first.bandwidth, systemFieldStrength_T=3.0
     )
     header = xsd.ismrmrdHeader(
         acquisitionSystemInformation=system,
