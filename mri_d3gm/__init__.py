@@ -75,7 +75,7 @@ def reconstruct(
         scan = scan_of_array(_array("kspace", kspace), voxel_mm=_array("voxel_mm", voxel_mm), **known)
     if maps is not None:
         if maps.ndim == 4 and len(maps) != scan.slices:
-            swapped = "; coils come before slices: exchange them" if maps.shape[:2] == (scan.coils, scan.slices) else ""
+            swapped = "; coils come before slices: exchange them" if maps.shape[:2] == (scan.file_coils, scan.slices) else ""
             text = f"coil_maps: {len(maps)} sets for {scan.slices} slices; give one set for all, or one a slice"
             raise InputError(text + swapped)
         maps = np.stack([checked_coil_maps(one, scan) for one in (maps if maps.ndim == 4 else maps[None])])

@@ -87,6 +87,7 @@ class Protocol:
     navigators: bool = False
     ramps: tuple[float, float, float] | None = None
     junk: Sequence[int] = ()
+    vendor: str = "made"
     without: Sequence[str] = ()
 
 
@@ -188,6 +189,21 @@ def shots(objects: Sequence[Blob], made: Protocol, seed: int = 0) -> Iterator[Sh
                 time += 2 * TICK
 
 
+def shots_of(kspace: np.ndarray, made: Protocol, noise: np.ndarray | None = None) -> Iterator[Shot]:
+    """Readouts of k-space (repetitions, slices, coils, samples, lines, partitions), of what is not zero in it.
+
+    noise: a noise scan (coils, samples), which comes first.
+    """
+    if noise is not None:
+        yield Shot("noise", {}, noise)
+    for repetition, number in np.ndindex(kspace.shape[:2]):
+        data, plane = kspace[repetition, number], np.array(made.centre) + made.slices[number] * made.orientation[2]
+        for line, partition in np.argwhere(data.any((0, 1))).tolist():
+            place = {"repetition": repetition, "slice": number}
+            place |= {"kspace_encode_step_1": line, "kspace_encode_step_2": partition}
+            yield Shot("imaging", place, data[:, :, line, partition], data.shape[1] // 2, plane)
+
+
 def root_of(covariance: np.ndarray) -> np.ndarray:
     """A matrix that gives white noise this covariance, of which coils may be silent."""
     power, vectors = np.linalg.eigh(covariance)
@@ -224,17 +240,25 @@ def _plan(made: Protocol, counters: dict[str, int]) -> list[tuple[str | int, int
 
 def write_ismrmrd(path: Path, objects: Sequence[Blob], made: Protocol, seed: int = 0) -> Path:
     """The ISMRMRD file of a measurement."""
+    return write_ismrmrd_shots(path, shots(objects, made, seed), made)
+
+
+def write_ismrmrd_shots(path: Path, every: Iterator[Shot], made: Protocol) -> Path:
+    """The ISMRMRD file of readouts."""
     with ismrmrd.Dataset(str(path), "dataset", mode="w") as file:
         file.write_xml_header(header_of(made))
-    append_ismrmrd(path, objects, made, seed)
+    _append(path, every, made, 0)
     return path
 
 
 def append_ismrmrd(path: Path, objects: Sequence[Blob], made: Protocol, seed: int = 0, encoding: int = 0) -> None:
     """Write the readouts of a measurement behind those of a file."""
+    _append(path, shots(objects, made, seed), made, encoding)
+
+
+def _append(path: Path, every: Iterator[Shot], made: Protocol, encoding: int) -> None:
     with ismrmrd.File(str(path), "a") as file:
         group = file["dataset"]
-        every = shots(objects, made, seed)
         while readouts := [_acquisition(shot, made, encoding) for shot in islice(every, 512)]:
             if group.has_acquisitions():
                 group.acquisitions.extend(readouts)
@@ -277,7 +301,7 @@ def header_of(*made: Protocol) -> bytes:
     """The XML header of measurements, one encoding each."""
     first = made[0]
     system = xsd.acquisitionSystemInformationType(
-        systemVendor="made", relativeReceiverNoiseBandwidth=first.bandwidth, systemFieldStrength_T=3.0
+        systemVendor=first.vendor, relativeReceiverNoiseBandwidth=first.bandwidth, systemFieldStrength_T=3.0
     )
     header = xsd.ismrmrdHeader(
         acquisitionSystemInformation=system,

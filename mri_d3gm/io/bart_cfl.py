@@ -16,6 +16,7 @@ from mri_d3gm.io.hybrid import along_readout
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
+HEADER_ENDING = ".hdr"
 DIMENSIONS = "# Dimensions"
 NAMES = (
     "read", "phs1", "phs2", "coil", "maps", "te", "coeff", "coeff2",
@@ -28,8 +29,8 @@ FRAMES = {"time": "repetition", "te": "echo", "time2": "phase", "batch": "batch"
 
 def is_cfl(path: Path) -> bool:
     """Whether a file is X.cfl or X.hdr of such a pair."""
-    header = path.with_suffix(".hdr")
-    if path.suffix not in (".cfl", ".hdr") or not header.is_file():
+    header = path.with_suffix(HEADER_ENDING)
+    if path.suffix not in (".cfl", HEADER_ENDING) or not header.is_file():
         return False
     with header.open("rb") as file:
         return DIMENSIONS.encode() in file.read(4096)
@@ -40,7 +41,7 @@ def read_cfl(path: Path, how: Reading = PLAIN) -> Scan:
 
     Readout oversampling stays, because the header does not tell of it.
     """
-    header, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
+    header, data = path.with_suffix(HEADER_ENDING), path.with_suffix(".cfl")
     if how.axes is not None:
         raise InputError(f"{path}: --axes {how.axes}: BART's axes have their order; leave it out")
     for file in (header, data):

@@ -14,7 +14,7 @@ def read_coil_maps(path: str | Path, scan: Scan, index: int) -> np.ndarray:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file for --coil-maps")
     with opened(path, "HDF5 with a dataset coil_maps") as file:
-        maps, exchanged = dataset(file, "coil_maps"), (scan.coils, scan.slices)
+        maps, exchanged = dataset(file, "coil_maps"), (scan.file_coils, scan.slices)
         if maps is not None and maps.ndim == 4 and maps.shape[:2] == exchanged != exchanged[::-1]:
             raise InputError(f"{path}: coil_maps {maps.shape} have coils before slices; exchange these axes")
         if maps is None or (maps.ndim == 4 and len(maps) <= index):
@@ -31,16 +31,19 @@ def coil_maps_of(scan: Scan, path: str | Path | None, index: int) -> np.ndarray 
 
 
 def exchanged_coil_maps(given: np.ndarray | str | Path, scan: Scan, index: int) -> np.ndarray | None:
-    """Checked maps that a slice would have if slices and coils of an array or file were exchanged; None where it cannot be."""
+    """Checked maps that a slice would have if slices and coils of an array or file were exchanged; None where it cannot be.
+
+    given: a file's, or an array that is checked already.
+    """
     maps = np.zeros(0)
     if isinstance(given, np.ndarray):
-        maps = given[:, index : index + 1] if given.ndim == 4 else maps
+        maps = given[:, index : index + 1] if given.ndim == 4 and scan.coil_matrix is None else maps
     else:
         with opened(given) as file:
             held = dataset(file, "coil_maps")
             if held is not None and held.ndim == 4 and held.shape[1] > index:
                 maps = values(held, (slice(None), slice(index, index + 1)))
-    if maps.ndim != 4 or not 1 < len(maps) == scan.slices == scan.coils:
+    if maps.ndim != 4 or not 1 < len(maps) == scan.slices == scan.file_coils:
         return None
     try:
         return checked_coil_maps(maps[:, 0], scan)
@@ -49,15 +52,17 @@ def exchanged_coil_maps(given: np.ndarray | str | Path, scan: Scan, index: int) 
 
 
 def checked_coil_maps(maps: np.ndarray, scan: Scan, name: str = "coil_maps") -> np.ndarray:
-    """Maps (coils, rows, cols) of a scan's slice as complex64 with S^H S = 1 where any coil sees anything.
+    """Maps (coils of the file, rows, cols) of a scan's slice as maps of the scan's coils, which may be fewer and whitened,
+    complex64 with S^H S = 1 where any coil sees anything.
 
     InputError for other shapes, for real numbers and for NaN or Inf.
     """
     maps = np.asarray(maps)
-    wanted = (scan.coils, scan.rows, scan.cols)
+    wanted = (scan.file_coils, scan.rows, scan.cols)
     if maps.shape != wanted or not np.iscomplexobj(maps):
         raise InputError(f"{name}: coil_maps must be complex of shape {wanted}, found {maps.dtype} {maps.shape}")
     with np.errstate(all="ignore"):
+        maps = maps if scan.coil_matrix is None else np.tensordot(scan.coil_matrix, maps, 1)
         size = np.linalg.norm(maps, axis=0, keepdims=True)
     peak = size.max()
     if not 0 < peak < np.inf:

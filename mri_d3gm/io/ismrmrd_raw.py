@@ -30,7 +30,7 @@ PACKED = 100  # how many times smaller than a dataset or one of its chunks a fil
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE, CORRECTION = (1 << bit for bit in (18, 19, 20, 21, 23))
 # navigator, feedback, dummy, real-time feedback, surface coil correction, phase stabilisation and its reference
 NO_DATA = sum(1 << bit for bit in (22, 25, 26, 27, 28, 29, 30))
-TICK = 0.0025  # seconds of a time stamp, as converters of Siemens data write them
+TICK = 0.0025  # seconds of a time stamp of Siemens' scanners; ISMRMRD does not say in which unit those of others are
 LARGEST = 1e15  # of samples; squares of larger ones are beyond float32
 COUNTS = ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post", "encoding_space_ref", "flags")
 VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
@@ -87,6 +87,8 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
         warnings.append("the noise scan has another number of coils and is not used")
     chosen = np.flatnonzero(alike & ((encodings == first) | noise))
     readouts = _checked(name, readouts_of(heads[chosen], partial(_load, path, groups[number], heads[chosen], chosen)), warnings)
+    if not _of_siemens(root, or_unknown=True):
+        readouts = replace(readouts, time=np.zeros(len(readouts.time)))
     if _turned(root):
         readouts = replace(readouts, read=-readouts.read, phase=-readouts.phase, normal=-readouts.normal)
     return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts={"format": "ISMRMRD", **facts_of(root)})
@@ -97,9 +99,14 @@ def _turned(root: ET.Element) -> bool:
 
     It writes Maxwell coefficients, which no other converter does.
     """
-    vendor = root.findtext("{*}acquisitionSystemInformation/{*}systemVendor") or ""
     names = (element.text or "" for element in root.findall("{*}userParameters/{*}userParameterDouble/{*}name"))
-    return "siemens" in vendor.lower() and any(name.startswith("MaxwellCoefficient") for name in names)
+    return _of_siemens(root) and any(name.startswith("MaxwellCoefficient") for name in names)
+
+
+def _of_siemens(root: ET.Element, or_unknown: bool = False) -> bool:
+    """Whether the header says that the scanner is one of Siemens, or does not say whose it is."""
+    vendor = (root.findtext("{*}acquisitionSystemInformation/{*}systemVendor") or "").strip().lower()
+    return "siemens" in vendor or (or_unknown and vendor in ("", "unknown"))
 
 
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:

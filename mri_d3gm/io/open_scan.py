@@ -10,6 +10,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays import Named, make_scan, stored
 from mri_d3gm.io.bart_cfl import is_cfl, read_cfl
+from mri_d3gm.io.broken_coils import without_broken_coils
 from mri_d3gm.io.calgary_campinas import is_calgary_campinas, read_calgary_campinas
 from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
 from mri_d3gm.io.foreign import FOREIGN
@@ -24,21 +25,24 @@ from mri_d3gm.io.twix_file import is_twix
 
 
 class ScanReader(NamedTuple):
-    """A format: whether a file's content is of it, reading it, and the endings by which its files are found in folders."""
+    """A format: whether a file's content is of it, reading it, the endings by which its files are found in folders, and whether
+    its reader leaves out broken coils itself.
+    """
 
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Reading], Scan]
     endings: tuple[str, ...]
+    knows_coils: bool = False
 
 
 SCAN_READERS = {
-    "ISMRMRD": ScanReader(is_ismrmrd, read_ismrmrd, (".h5", ".mrd")),
+    "ISMRMRD": ScanReader(is_ismrmrd, read_ismrmrd, (".h5", ".mrd"), True),
     "BART": ScanReader(is_cfl, read_cfl, (".cfl",)),
     "MATLAB": ScanReader(is_matlab, read_matlab, (".mat",)),
     "NumPy": ScanReader(is_numpy, read_numpy, (".npy", ".npz")),
     "Calgary-Campinas": ScanReader(is_calgary_campinas, read_calgary_campinas, ()),
     "HDF5": ScanReader(is_named_h5, read_named_h5, ()),
-    "Siemens twix": ScanReader(is_twix, read_twix, (".dat",)),
+    "Siemens twix": ScanReader(is_twix, read_twix, (".dat",), True),
     "fastMRI": ScanReader(is_fastmri, read_fastmri, (".h5", ".hdf5")),
 }
 
@@ -60,15 +64,21 @@ def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
         for reader in SCAN_READERS.values():
             with reading(path):
                 if reader.recognises(target):
-                    return _guarded(reader.read(target, how))
+                    return _read(reader, target, how)
         for known in FOREIGN:
             if known.recognises(target):
                 raise InputError(f"{path}: {known.message}")
         for reader in reversed(SCAN_READERS.values()):
             if target.name.lower().endswith(reader.endings):
                 with reading(path):
-                    return _guarded(reader.read(target, how))
+                    return _read(reader, target, how)
     return read_fastmri(target, how)
+
+
+def _read(reader: ScanReader, path: Path, how: Reading) -> Scan:
+    """The scan of a file, guarded and without broken coils."""
+    scan = _guarded(reader.read(path, how))
+    return scan if reader.knows_coils else without_broken_coils(scan)
 
 
 def _guarded(scan: Scan) -> Scan:
@@ -125,7 +135,8 @@ def scan_of_array(
         measured = Named(stored(mask), ("rows", "cols"))
     named = Named(stored(data), ("slices", "coils", "rows", "cols"))
     scan = make_scan("kspace", named, (first, second, third), mask=measured)
-    return scan if noise is None else replace(scan, noise=_checked_noise(np.asarray(noise), data.shape[1]))
+    known = None if noise is None else _checked_noise(np.asarray(noise), data.shape[1])
+    return without_broken_coils(replace(scan, noise=known))
 
 
 def _checked_noise(noise: np.ndarray, coils: int) -> np.ndarray | float:

@@ -25,6 +25,11 @@ class Receivers(NamedTuple):
         """Coils that are used."""
         return len(self.matrix)
 
+    @property
+    def changed(self) -> bool:
+        """Whether they are other than the file's coils."""
+        return not np.array_equal(self.matrix, np.eye(self.matrix.shape[1]))
+
     def white(self, data: np.ndarray) -> np.ndarray:
         """Readouts (count, coils, samples) of the coils that are used, with white noise, complex64."""
         return (self.matrix @ data).astype(np.complex64)
@@ -83,14 +88,18 @@ def _dwell_scale(readouts: "Readouts", data: np.ndarray, bandwidth: float) -> fl
 
 
 def coils_with_signal(power: np.ndarray) -> np.ndarray:
+    """`has_signal`, but all coils that are not silent where none has any, so that some remain."""
+    signal = has_signal(power)
+    return signal if signal.any() else power.max(1) > 0
+
+
+def has_signal(power: np.ndarray) -> np.ndarray:
     """Which coils hold signal, (coils,) bool, of the power of their samples, (coils, samples), the centre's among them.
 
     Signal is strong in few samples. Of noise the strongest of n samples is ln(n) / ln(2) times the median, but for chance.
-    No coil is left out where none would remain.
     """
     peak, typical = power.max(1), np.array([np.median(one[one > 0]) if one.any() else 0.0 for one in power])
-    signal = peak > CHANCE * np.log(power.shape[1]) / np.log(2) * typical
-    return signal if signal.any() else peak > 0
+    return peak > CHANCE * np.log(power.shape[1]) / np.log(2) * typical
 
 
 def named_coils(chosen: np.ndarray) -> str:

@@ -43,9 +43,10 @@ class Scan:
     what was read, for hashing. read_reference: the file's own reconstruction of an image, recon_shape float32, or None; noise:
     a noise scan (coils, samples) complex, the deviation of the noise, or None. frame_axis: what frames are (repetition, phase,
     echo); time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone,
-    as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils, rows, cols) of an image. parts: of a file
-    with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is the first. facts: what
-    the file says of itself, by name, for `info`.
+    as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
+    image. coil_matrix: (coils, coils of the file), what became of these where some are left out or noise whitens them, else
+    None. parts: of a file with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is
+    the first. facts: what the file says of itself, by name, for `info`.
     """
 
     name: str
@@ -72,8 +73,14 @@ class Scan:
     masks: Callable[[int], np.ndarray] | None = None
     calibration: Callable[[int], np.ndarray] | None = None
     coil_maps: Callable[[int], np.ndarray] | None = None
+    coil_matrix: np.ndarray | None = None
     parts: Mapping[str, "Scan"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file_coils(self) -> int:
+        """Coils of the file, those that are left out among them."""
+        return self.coils if self.coil_matrix is None else self.coil_matrix.shape[1]
 
     def own_masks(self, images: Iterable[int] | None = None) -> list[np.ndarray]:
         """Masks of some of its images, of all by default; one where they do not differ, none of a fully sampled scan."""

@@ -261,6 +261,7 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
         time_step=_time_step(readouts.time, images.frame, part) if images.frame_axis == "repetition" else None,
         masks=None if len(different) == 1 else mask_of,
         calibration=calibration if (readouts.calibration & ~every.data).any() else None,
+        coil_matrix=every.receivers.matrix if every.receivers.changed else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import set_aside
+from mri_d3gm.io.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
@@ -51,9 +52,9 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
 
 
 def input_endings() -> tuple[str, ...]:
-    """Endings of all formats of scans and images that are read, the longest first."""
+    """Endings of all formats of scans and images that are read, the longest first; BART's headers stand for their data."""
     images = (ending for reader in READERS.values() for ending in reader.endings)
-    return tuple(sorted({*images, *scan_endings()}, key=len, reverse=True))
+    return tuple(sorted({*images, *scan_endings(), HEADER_ENDING}, key=len, reverse=True))
 
 
 def without_ending(path: Path) -> str:

@@ -10,6 +10,7 @@ from scans import fft2c, phantom
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Reading
+from mri_d3gm.runs.names import volume_names
 
 KSPACE = np.stack([fft2c(phantom()), 1j * fft2c(phantom())], 1)  # slices, coils, rows, cols
 
@@ -31,6 +32,7 @@ def test_a_pair_is_found_by_either_name(tmp_path: Path) -> None:
         assert (scan.slices, scan.coils, scan.rows, scan.cols, scan.mask) == (2, 2, 48, 40, None)
         assert np.array_equal(scan.read(1), KSPACE[1])
         assert scan.files == (path.with_suffix(".hdr"), path)
+        assert volume_names(name, tmp_path, "recon").result.name == "scan.of.today_recon.nii.gz"
     assert open_scan(path, Reading(voxel_mm=(2, 1, 4))).voxel_mm == (2, 1, 4)
 
 

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from raw_files import Blob, Protocol, full, write_ismrmrd
+from raw_twix import write_twix_of
 from scipy.spatial.transform import Rotation
 
 from mri_d3gm.io.image import Image
@@ -20,7 +21,7 @@ from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.recon import reconstruct_file
 
 Writer = Callable[[Path, list[Blob], Protocol], Path]
-WRITERS: dict[str, Writer] = {"ISMRMRD": write_ismrmrd}  # formats that carry geometry
+WRITERS: dict[str, Writer] = {"ISMRMRD": write_ismrmrd, "twix": write_twix_of}  # formats that carry geometry
 
 NEAR = 0.01  # mm
 RAS = np.array([-1.0, -1.0, 1.0])

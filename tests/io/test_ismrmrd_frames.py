@@ -31,7 +31,7 @@ def test_averages_are_the_mean_of_kspace(averages: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["repetition", "phase", "contrast", "set"])
 def test_a_counter_that_counts_makes_frames(name: str, tmp_path: Path) -> None:
-    made = replace(FLAT, slices=(6.0, 0.0), counts={name: 3})
+    made = replace(FLAT, slices=(6.0, 0.0), counts={name: 3}, vendor="SIEMENS")
     scan = scan_of(made, tmp_path)
     assert (scan.frames, scan.slices, scan.frame_axis, scan.parts) == (3, 2, name, {})
     assert scan.mask is None and scan.masks is None
@@ -39,6 +39,15 @@ def test_a_counter_that_counts_makes_frames(name: str, tmp_path: Path) -> None:
         assert_near(scan.read(2 * frame), (frame + 1) * exact(made))
         assert_near(scan.read(2 * frame + 1), (frame + 1) * exact(made, (0, 0, 6)))
     assert scan.time_step == (pytest.approx(2 * 20 * 2 * TICK) if name == "repetition" else None)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "known"), [("Siemens Healthineers", True), ("", True), ("GE Healthcare", False), ("PHILIPS", False)]
+)
+def test_time_stamps_are_ticks_of_siemens_scanners_alone(vendor: str, known: bool, tmp_path: Path) -> None:
+    """Of others the unit is not known: GE's converter writes seconds, that of Philips zeros."""
+    scan = scan_of(replace(FLAT, counts={"repetition": 3}, vendor=vendor), tmp_path)
+    assert scan.time_step == (pytest.approx(20 * 2 * TICK) if known else None)
 
 
 def test_further_counters_make_parts(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+from io_files import to_image
 from raw_files import Blob, Coil, Protocol, full, write_ismrmrd
 from raw_objects import readouts_of
 
+import mri_d3gm
+from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.receivers import coils_with_signal, named_coils
 from mri_d3gm.io.scan import Scan
@@ -52,6 +55,32 @@ def test_the_noise_scan_tells_the_noise_of_the_image(dwell: tuple[float, float],
     covariance = samples @ samples.conj().T / samples.shape[1] / 2 / scan.noise**2
     np.testing.assert_allclose(covariance, np.eye(8), atol=0.2)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.1
+
+
+def test_given_coil_maps_are_whitened_as_the_scan_is(tmp_path: Path) -> None:
+    """Maps of the coils as they are, of which the scan holds mixtures."""
+    places = [(np.arange(size) - size // 2) * mm for size, mm in zip(WIDE.matrix, WIDE.voxel, strict=True)]
+    grid = np.stack(np.meshgrid(*places[:2], indexing="ij"))
+    distances = [np.square(grid - np.array(coil.position[:2])[:, None, None]).sum(0) for coil in WIDE.coils]
+    true = np.array(
+        [one.value * np.exp(-far / 2 / one.width**2) for one, far in zip(WIDE.coils, distances, strict=True)], np.complex64
+    )
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["coil_maps"] = true
+    path = write_ismrmrd(tmp_path / "a.h5", OBJECT, WIDE)
+    scan = open_scan(path)
+    images, maps = to_image(scan.read(0)), coil_maps_of(scan, tmp_path / "maps.h5", 0)
+    assert maps is not None
+    np.testing.assert_allclose(np.linalg.norm(maps, axis=0), 1, atol=1e-6)
+    inside = np.linalg.norm(images, axis=0) > 0.1 * np.linalg.norm(images, axis=0).max()
+    as_given = true / np.linalg.norm(true, axis=0)
+    missed = [
+        1 - np.square(abs((one.conj() * images).sum(0)[inside])).sum() / np.square(abs(images[:, inside])).sum()
+        for one in (maps, as_given)
+    ]
+    assert missed[0] < 0.02 and missed[1] > 5 * missed[0]
+    by_name = mri_d3gm.reconstruct(path, coil_maps=tmp_path / "maps.h5", method="sense").volume
+    np.testing.assert_array_equal(by_name, mri_d3gm.reconstruct(path, coil_maps=true, method="sense").volume)
 
 
 def test_the_noise_of_a_slab_is_that_of_its_readouts(tmp_path: Path) -> None:

@@ -1,84 +1,18 @@
-"""One scan in every format: the same images, masks and numbers of coils, slices and frames. A format is one line of WRITERS."""
+"""One scan in every format: the same images, masks and numbers of coils, slices and frames."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 from io_files import to_image
-from scans import fft2c, header, phantom, write_scan
+from scan_files import WHOLE_COLUMNS, WRITERS
+from scans import fft2c, phantom
 
 import mri_d3gm
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import read_reference
 
 FRAMES, SLICES, ROWS, COLS = 3, 2, 48, 40
-Writer = Callable[[Path, np.ndarray], Path]  # of k-space (frames, slices, coils, rows, cols), zero where not measured
-
-
-def write_cfl(folder: Path, kspace: np.ndarray) -> Path:
-    sizes = dict(enumerate([1] * 16)) | dict(zip((10, 13, 3, 0, 1), kspace.shape, strict=True))
-    (folder / "scan.hdr").write_text("# Dimensions\n" + " ".join(map(str, sizes.values())) + "\n# Creator\nBART v0.9.00\n")
-    (folder / "scan.cfl").write_bytes(kspace.transpose(3, 4, 2, 0, 1).astype("<c8").tobytes("F"))
-    return folder / "scan.cfl"
-
-
-def matlab_order(kspace: np.ndarray) -> np.ndarray:
-    return kspace.transpose(3, 4, 2, 1, 0)
-
-
-def write_v5(folder: Path, kspace: np.ndarray, *, compressed: bool = False) -> Path:
-    scipy.io.savemat(folder / "scan.mat", {"note": "made", "kspace": matlab_order(kspace)}, do_compression=compressed)
-    return folder / "scan.mat"
-
-
-def write_v73(folder: Path, kspace: np.ndarray, name: str = "kspace") -> Path:
-    """As MATLAB does: a text in front, axes reversed, records of real and imaginary part."""
-    with h5py.File(folder / "scan.mat", "w", userblock_size=512) as file:
-        records = np.empty(matlab_order(kspace).T.shape, [("real", "<f4"), ("imag", "<f4")])
-        records["real"], records["imag"] = matlab_order(kspace).T.real, matlab_order(kspace).T.imag
-        file.create_dataset(name, data=records, compression=4).attrs["MATLAB_class"] = np.bytes_("single")
-    with (folder / "scan.mat").open("r+b") as raw:
-        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-    return folder / "scan.mat"
-
-
-def write_npy(folder: Path, kspace: np.ndarray, *, pairs: bool = False) -> Path:
-    np.save(folder / "scan.npy", np.stack([kspace.real, kspace.imag], -1) if pairs else kspace)
-    return folder / "scan.npy"
-
-
-def write_npz(folder: Path, kspace: np.ndarray, *, compressed: bool = False) -> Path:
-    (np.savez_compressed if compressed else np.savez)(folder / "scan.npz", kspace=kspace, about=np.array("made"))
-    return folder / "scan.npz"
-
-
-def write_fastmri(folder: Path, kspace: np.ndarray) -> Path:
-    """fastMRI has no frames: they are slices."""
-    return write_scan(folder / "scan.h5", kspace.reshape(-1, *kspace.shape[2:]), header(ROWS, COLS))
-
-
-def write_h5(folder: Path, kspace: np.ndarray) -> Path:
-    with h5py.File(folder / "scan.h5", "w") as file:
-        file["scan/kdata"], file["scan/csm"] = kspace, np.ones(5)
-    return folder / "scan.h5"
-
-
-WRITERS: dict[str, Writer] = {
-    "BART": write_cfl,
-    "MATLAB v5": write_v5,
-    "MATLAB v7": lambda folder, kspace: write_v5(folder, kspace, compressed=True),
-    "MATLAB v7.3": write_v73,
-    "NumPy npy": write_npy,
-    "NumPy pairs": lambda folder, kspace: write_npy(folder, kspace, pairs=True),
-    "NumPy npz": write_npz,
-    "NumPy packed": lambda folder, kspace: write_npz(folder, kspace, compressed=True),
-    "fastMRI": write_fastmri,
-    "HDF5": write_h5,
-    "CMRxRecon": lambda folder, kspace: write_v73(folder, kspace, "kspace_sub04"),
-}
 CENTRE = abs(np.arange(COLS) - COLS // 2) < 5
 COLUMNS = np.stack([(np.arange(COLS) % 3 == offset) | CENTRE for offset in range(FRAMES)])
 POINTS = np.random.default_rng(1).random((FRAMES, ROWS, COLS)) < 0.4
@@ -100,9 +34,12 @@ def series(coils: int) -> np.ndarray:
     return fft2c(frames[:, :, None] * maps + noise[0] + 1j * noise[1])
 
 
+RAW = 1e-6  # of the largest sample, which removing oversampling leaves
+CASES = [(writer, kind) for writer in WRITERS for kind in MASKS if "points" not in kind or writer not in WHOLE_COLUMNS]
+
+
 @pytest.mark.parametrize("coils", [1, 4])
-@pytest.mark.parametrize("kind", MASKS)
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(("writer", "kind"), CASES)
 def test_every_format_gives_the_same_images(writer: str, kind: str, coils: int, tmp_path: Path) -> None:
     masks = MASKS[kind]
     kspace = series(coils) * masks[:, None, None]
@@ -111,7 +48,10 @@ def test_every_format_gives_the_same_images(writer: str, kind: str, coils: int, 
     assert (scan.slices * scan.frames, scan.coils, scan.rows, scan.cols) == (FRAMES * SLICES, coils, ROWS, COLS)
     assert not scan.parts and scan.limits is None
     for image in range(FRAMES * SLICES):
-        np.testing.assert_allclose(scan.read(image), kspace[image // SLICES, image % SLICES], rtol=1e-6)
+        wanted = kspace[image // SLICES, image % SLICES]
+        np.testing.assert_allclose(
+            scan.read(image), wanted, rtol=1e-6, atol=RAW * abs(wanted).max() if scan.position_known else 0
+        )
         mask = scan.mask if scan.masks is None else scan.masks(image)
         if kind == "full":
             assert mask is None

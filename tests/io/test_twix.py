@@ -4,10 +4,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from io_files import error_of
+from raw_files import Protocol, shots_of, write_ismrmrd_shots
 from scans import four_coils
 from scipy.spatial.transform import Rotation
 from twix_files import (
@@ -31,46 +31,12 @@ KSPACE = four_coils(48, 40)
 WIDE = oversampled(KSPACE)
 NOISE = np.random.default_rng(3).normal(0, 0.1, (2, 4, 256))
 NOISE_SCAN = (NOISE[0] + 1j * NOISE[1]).astype(np.complex64)
-XML = """<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding><trajectory>cartesian</trajectory>
-<encodedSpace><matrixSize><x>96</x><y>40</y><z>1</z></matrixSize>
-<fieldOfView_mm><x>192</x><y>60</y><z>5</z></fieldOfView_mm></encodedSpace>
-<reconSpace><matrixSize><x>48</x><y>40</y><z>1</z></matrixSize>
-<fieldOfView_mm><x>96</x><y>60</y><z>5</z></fieldOfView_mm></reconSpace></encoding>
-<acquisitionSystemInformation><relativeReceiverNoiseBandwidth>0.793</relativeReceiverNoiseBandwidth>
-</acquisitionSystemInformation></ismrmrdHeader>"""
 
 
 def oblique(seed: int, slices: int = 2, distance: float = 5.0) -> Geometry:
     read, phase, across = Rotation.random(random_state=seed).as_matrix().T
     first = np.random.default_rng(seed).uniform(-60, 60, 3)
     return first + distance * np.arange(slices)[:, None] * across, read, phase, across
-
-
-def write_ismrmrd(path: Path, kspace: np.ndarray, geometry: Geometry, noise: np.ndarray) -> Path:
-    """The same readouts as acquisitions of ISMRMRD."""
-    axes = ("position", "read_dir", "phase_dir", "slice_dir")
-    counters = [(name, "<u2") for name in ("kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast")]
-    counters += [(name, "<u2") for name in ("phase", "repetition", "set", "segment")]
-    whole = [(name, "<u2") for name in ("number_of_samples", "active_channels", "discard_pre", "discard_post", "center_sample")]
-    head = [("flags", "<u8"), ("acquisition_time_stamp", "<u4"), *whole, ("encoding_space_ref", "<u2")]
-    head += [("sample_time_us", "<f4"), *((name, "<f4", 3) for name in axes), ("idx", counters)]
-    data = np.zeros(1 + len(kspace) * 40, [("head", head), ("data", h5py.vlen_dtype(np.float32))])
-    lines = [noise, *(kspace[number, :, :, line] for number in range(len(kspace)) for line in range(40))]
-    for index, samples in enumerate(lines):
-        one = data[index]["head"]
-        one["flags"] = 1 << 18 if index == 0 else 0
-        one["active_channels"], one["number_of_samples"] = samples.shape
-        one["center_sample"] = 0 if index == 0 else samples.shape[1] // 2
-        one["sample_time_us"] = int(76800 / 256) / 10 if index == 0 else 2.4
-        number, line = divmod(max(0, index - 1), 40)
-        one["idx"]["slice"], one["idx"]["kspace_encode_step_1"] = number, line
-        for name, value in zip(axes, (geometry[0][number], *geometry[1:]), strict=True):
-            one[name] = value
-        data[index]["data"] = np.ascontiguousarray(samples).view(np.float32).ravel()
-    with h5py.File(path, "w") as file:
-        file["dataset/xml"] = np.array([XML.encode()], h5py.string_dtype())
-        file.create_dataset("dataset/data", data=data)
-    return path
 
 
 def raid(path: Path, parts: dict[str, str], *data: bytes) -> Path:
@@ -85,7 +51,12 @@ def images(scan: Scan) -> np.ndarray:
 def test_the_image_is_that_of_the_same_ismrmrd_file(tmp_path: Path, vb: bool) -> None:
     geometry = oblique(1)
     ours = open_scan(write_twix(tmp_path / "a.dat", WIDE, geometry=geometry, noise=NOISE_SCAN, vb=vb, order=[1, 0]))
-    other = open_scan(write_ismrmrd(tmp_path / "a.h5", WIDE, geometry, NOISE_SCAN))
+    centre, axes = tuple(geometry[0][0]), np.stack(geometry[1:])
+    made = Protocol(
+        matrix=(48, 40, 1), voxel=(2, 1.5, 5), oversampling=2, orientation=axes, centre=centre, slices=(0, 5),
+        dwell=(2.4, int(76800 / 256) / 10), bandwidth=0.793,
+    )  # fmt: skip
+    other = open_scan(write_ismrmrd_shots(tmp_path / "a.h5", shots_of(WIDE[None, ..., None], made, NOISE_SCAN), made))
     assert (ours.slices, ours.coils, ours.rows, ours.cols, ours.recon_shape) == (2, 4, 48, 40, (48, 40))
     assert ours.mask is None and ours.limits is None and ours.oversampled and ours.position_known and ours.warnings == ()
     np.testing.assert_allclose(images(ours), images(other), atol=1e-5 * abs(KSPACE).max())

@@ -41,6 +41,8 @@ def test_frames_of_other_lines_come_out_as_alone(count: int, own: bool, tmp_path
         assert abs(psnr(together.volume[frame], images[frame]) - psnr(alone.volume[0], images[frame])) < 0.3
         assert psnr(together.volume[frame], images[frame]) > psnr(together.zero_filled[frame], images[frame])
     assert not any("ignored" in text for text in reconstruct(path, accel=float(np.mean(accels))).record["Warnings"])
+    other = f"it is undersampled already (R = {np.mean(accels):.1f}); --accel 9 is ignored"
+    assert other in reconstruct(path, accel=9.0).record["Warnings"]
 
 
 def test_monai_takes_the_lines_of_each_frame_too(tmp_path: Path) -> None:
