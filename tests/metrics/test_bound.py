@@ -1,4 +1,4 @@
-"""The bound on the error: it holds as often as it says, for subjects that it was not found on, and claims nothing of what is new."""
+"""The bound on the error: it holds as often as it says for new subjects, and calls nothing green that is new."""
 
 import numpy as np
 import pytest
