@@ -22,6 +22,7 @@ class Outputs(NamedTuple):
     std: Path | None = None
     preview: Path | None = None
     phase: Path | None = None
+    report: Path | None = None
 
     def files(self) -> list[Path]:
         """All of them."""
@@ -47,7 +48,7 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     else:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
     endings = (written, ".json", f"_std{written}", "_preview.png")
-    return Outputs(*(Path(stem + ending) for ending in endings))
+    return Outputs(*(Path(stem + ending) for ending in endings), report=Path(stem + "_report.html"))
 
 
 def input_endings() -> tuple[str, ...]:
