@@ -21,7 +21,7 @@ from mri_d3gm.shipped import shipped
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LIMIT = 15e6  # bytes of a page
+LIMIT, MARGIN = 15e6, 4000  # bytes of a page, and of its template
 LEVELS = (4096, 1024, 256)  # of the grey values of images, the finest that fits
 MAP_LEVELS = 256  # of the maps of errors
 MAPS = ("std", "error")
@@ -63,12 +63,13 @@ def write_report(
     """
     volumes = _volumes(arrays, affine, axis)
     parts = _parts(record, volumes, sides_known)
-    rest = sum(len(text.encode()) for text in parts.values())
-    kept = _fitting(volumes, limit - rest - 20000)  # what follows holds the few facts of the page
-    packed = _packed(volumes, kept, record, sides_known)
-    while sum(map(len, packed.values())) + rest + 20000 > limit and len(kept.slices) * len(kept.frames) > 1:
+    parts["facts"] = embedded_json(_facts(record, volumes, _whole(volumes), sides_known))
+    budget = limit - MARGIN - sum(len(text.encode()) for text in parts.values())
+    kept = _fitting(volumes, budget)
+    packed = _packed(volumes, kept, sides_known)
+    while sum(map(len, packed.values())) > budget and len(kept.slices) * len(kept.frames) > 1:
         kept = _thinner(kept, volumes, len(kept.slices) * len(kept.frames) - 1)
-        packed = _packed(volumes, kept, record, sides_known)
+        packed = _packed(volumes, kept, sides_known)
     parts["facts"] = embedded_json(_facts(record, volumes, kept, sides_known))
     parts["volumes"] = "\n".join(
         f'<script type="application/octet-stream" id="volume-{role}">{text}</script>' for role, text in packed.items()
@@ -105,9 +106,8 @@ def _volumes(arrays: dict[str, np.ndarray], affine: np.ndarray, axis: int) -> Vo
 def _parts(record: dict[str, Any], volumes: Volumes, sides_known: bool) -> dict[str, str]:
     """All of the page but its volumes and facts, by the marks of the template."""
     file, kind = html.escape(record["Input"]["File"]), html.escape(report_text.kind(record))
-    own = {name: shipped("report", f"page.{ending}").read_text("utf-8") for name, ending in (("style", "css"), ("script", "js"))}
-    licence = shipped("report", "LICENSE").read_text("utf-8")
-    niivue = f"/*\n{licence}*/\n" + shipped("report", "niivue.umd.js").read_text("utf-8")
+    files = {"style": "page.css", "script": "page.js", "licence": "LICENSE", "niivue": "niivue.umd.js"}
+    own = {mark: shipped("report", name).read_text("utf-8") for mark, name in files.items()}
     pictures = "\n".join(
         f'<figure><img alt="slice {number}" src="data:image/png;base64,{_png(picture)}"></figure>'
         for number, picture in _pictures(record, volumes, sides_known)
@@ -118,7 +118,6 @@ def _parts(record: dict[str, Any], volumes: Volumes, sides_known: bool) -> dict[
         "kind": kind,
         "text": _text(record, sides_known),
         "pictures": pictures,
-        "niivue": niivue,
     }
 
 
@@ -127,7 +126,7 @@ def _text(record: dict[str, Any], sides_known: bool) -> str:
     said, beware = report_text.sentences(record, sides_known)
     flags = report_text.flagged(record["PerSlice"])
     doubts = [f"<li>{html.escape(text)}</li>" for text in beware]
-    notes = []
+    notes: list[str] = []
     for flag, places in flags.items():
         line = f'<li>{html.escape(report_text.FLAGS[flag])} <span class="places" data-places="{embedded_json(places)}">'
         line += f"{html.escape(_listed(record, places))}</span></li>"
@@ -173,6 +172,7 @@ def _facts(record: dict[str, Any], volumes: Volumes, kept: Kept, sides_known: bo
     white = level(volumes.arrays.get("reference", volumes.arrays["result"])) or 1.0
     gain = min((gain_of(array, white) for role, array in volumes.arrays.items() if role in MAPS), default=1.0)
     names, affine = report_text.names(record), _kept_affine(volumes, kept)
+    shown = ("Slice", "Frame", "CoilMaps", "Flags")
     return {
         "views": [{"role": role, "name": names[role], "map": role in MAPS} for role in volumes.arrays],
         "ai": record["Weights"] is not None,
@@ -181,7 +181,7 @@ def _facts(record: dict[str, Any], volumes: Volumes, kept: Kept, sides_known: bo
         "affine": affine.tolist(),
         "inverse": np.linalg.inv(affine).tolist(),
         "sidesKnown": sides_known,
-        "slices": [{name: one[name] for name in ("Slice", "Frame", "CoilMaps", "Flags") if name in one} for one in record["PerSlice"]],
+        "slices": [{name: one[name] for name in shown if name in one} for one in record["PerSlice"]],
         "count": volumes.arrays["result"].shape[2],
         "keptSlices": list(kept.slices),
         "keptFrames": list(kept.frames),
@@ -200,17 +200,23 @@ def _kept_affine(volumes: Volumes, kept: Kept) -> np.ndarray:
 def _said_of(kept: Kept, volumes: Volumes) -> str:
     """What became of the values on this page, in a sentence or two."""
     slices, frames = volumes.arrays["result"].shape[2:]
-    text = f"Values on this page are rounded to {kept.levels} levels, maps of errors to {MAP_LEVELS}; the NIfTI holds them in full."
-    left = [f"{len(part)} of {total} {name}" for part, total, name in ((kept.slices, slices, "slices"), (kept.frames, frames, "frames")) if len(part) < total]
+    text = (
+        f"Values on this page are rounded to {kept.levels} levels, maps of errors to {MAP_LEVELS}; the NIfTI has them in full."
+    )
+    counts = ((kept.slices, slices, "slices"), (kept.frames, frames, "frames"))
+    left = [f"{len(part)} of {total} {name}" for part, total, name in counts if len(part) < total]
     return text + (f" To keep the page small it holds {' and '.join(left)}." if left else "")
+
+
+def _whole(volumes: Volumes) -> Kept:
+    slices, frames = volumes.arrays["result"].shape[2:]
+    return Kept(range(slices), range(frames), LEVELS[0])
 
 
 def _fitting(volumes: Volumes, budget: float) -> Kept:
     """The finest levels at which all images fit into `budget` bytes, estimated from some; else fewer images."""
-    slices, frames = volumes.arrays["result"].shape[2:]
-    images = slices * frames
-    whole = Kept(range(slices), range(frames), LEVELS[0])
-    some = _thinner(whole, volumes, PROBE)
+    whole = _whole(volumes)
+    some, images = _thinner(whole, volumes, PROBE), len(whole.slices) * len(whole.frames)
     share = len(some.slices) * len(some.frames) / images
     for levels in LEVELS:
         tried = some._replace(levels=levels)
@@ -245,7 +251,7 @@ def _integers(role: str, array: np.ndarray, kept: Kept) -> tuple[np.ndarray, flo
     return quantised(chosen, MAP_LEVELS if role in MAPS else kept.levels)
 
 
-def _packed(volumes: Volumes, kept: Kept, record: dict[str, Any], sides_known: bool) -> dict[str, str]:
+def _packed(volumes: Volumes, kept: Kept, sides_known: bool) -> dict[str, str]:
     """Volumes as base64 of compressed NIfTI, by role."""
     import nibabel
 

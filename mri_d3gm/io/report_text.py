@@ -14,7 +14,7 @@ FLAGS = {
     "coarse-maps": "Too few lines in the centre for sharp coil maps: brightness may drift slowly across the image.",
     "noise-unknown": "The noise could not be measured.",
     "noise-unsure": "Two estimates of the noise differ by more than three times.",
-    "second-look": "Withheld lines were missed at first: this slice was reconstructed a second time, with more of them withheld.",
+    "second-look": "Withheld lines were missed at first: the slice was reconstructed again, with more of them withheld.",
     "empty": "No signal was measured.",
 }
 NOTES = ("second-look", "empty")  # worth knowing, no reason to doubt
@@ -38,27 +38,42 @@ class Lane(NamedTuple):
 
 LANES = (
     Lane(
-        "WithheldError", "Withheld lines missed", "Energy of withheld measured lines that was not predicted; 100 % is no better "
-        "than leaving them empty.", " %", 100, 100, ("poor-prediction", "replaced-maps"),
+        "WithheldError",
+        "Withheld lines missed",
+        "Energy of withheld measured lines that was not predicted; 100 % is no better than leaving them empty.",
+        " %",
+        100,
+        100,
+        ("poor-prediction", "replaced-maps"),
     ),
     Lane(
-        "ResidualRelativeToNoise", "Misfit to the data", "Difference to the measured lines before the last agreement with them, "
-        "in units of the noise.", " × noise", 1, 2, (),
+        "ResidualRelativeToNoise",
+        "Misfit to the data",
+        "Difference to the measured lines before the last agreement with them, in units of the noise.",
+        " × noise",
+        1,
+        2,
+        (),
     ),
     Lane("Residual", "Misfit to the data", "Difference to the input's voxels, in the image's units.", "", 1, 0, ()),
     Lane("Sigma", "Noise", "Standard deviation, in the data's units.", "", 1, 0, ("noise-unknown", "noise-unsure")),
     Lane(
-        "CentreMissed", "Coil maps miss", "Energy of the centre lines that the coil maps do not explain.", " %", 100, 20,
+        "CentreMissed",
+        "Coil maps miss",
+        "Energy of the centre lines that the coil maps do not explain.",
+        " %",
+        100,
+        20,
         ("poor-maps", "coarse-maps", "wrapped"),
     ),
-)  # fmt: skip
+)
 
 
 def kind(record: Record) -> str:
     """What the image is, in one line."""
     made = f"AI ({record['Method']})" if record["Weights"] else f"{record['Method']}, no AI"
     if "Sampling" in record:
-        return f"Reconstruction by {made} · R = {record['Sampling']['AccelerationAchieved']:g}"
+        return f"Reconstruction by {made} · R = {record['Sampling']['AccelerationAchieved']:.3g}"
     return f"Super-resolution by {made} · {record['Options']['scale']} × in plane"
 
 
@@ -72,11 +87,13 @@ def names(record: Record) -> dict[str, str]:
 
 def sentences(record: Record, sides_known: bool) -> tuple[list[str], list[str]]:
     """What the image is and how it did, and what to beware of."""
-    said, beware = [_made(record)], []
+    said: list[str] = [_made(record)]
+    beware: list[str] = []
     missed = (record.get("Trust") or {}).get("WithheldError")
     if missed is not None:
-        text = f"Test on this scan: of measured lines that were hidden from the AI, {_percent(1 - missed)} of the energy was predicted."
-        said.append(text) if missed < HALF else beware.append(text if missed < 1 else text.partition(", ")[0] + ", nothing was predicted.")
+        share = f"{_percent(1 - missed)} of the energy" if missed < 1 else "nothing"
+        text = f"Test on this scan: of measured lines that were hidden from the AI, {share} was predicted."
+        (said if missed < HALF else beware).append(text)
     if "Metrics" in record:
         said.append(_scored(record))
     if not sides_known:

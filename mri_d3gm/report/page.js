@@ -1,8 +1,10 @@
 "use strict";
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
-const place = { mm: null, slice: 0, frame: 0, shown: "result", overlay: 0, low: 0, high: facts.white };
+const UNIT = 100 / facts.white; // NiiVue cannot show values near 1e-6: on the page white is 100
+const place = { mm: null, slice: 0, frame: 0, shown: "result", overlay: 0, low: 0, high: 100 };
 const images = {}; // NVImage by role; overlay is a second one of std
+const LINE = 0.2; // width of the large view's crosshair, percent of it
 const panes = []; // {role, nv, stage}
 const { Niivue, NVImage, DRAG_MODE, SLICE_TYPE } = globalThis.niivue;
 
@@ -33,7 +35,11 @@ function numberOf(slice, frame) {
 async function volume(role) {
   const text = document.getElementById(`volume-${role}`).textContent;
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return NVImage.loadFromUrl({ url: bytes.buffer, name: `${role}.nii.gz` });
+  const image = await NVImage.loadFromUrl({ url: bytes.buffer, name: `${role}.nii.gz` });
+  image.hdr.scl_slope *= UNIT;
+  image.hdr.scl_inter *= UNIT;
+  [image.global_min, image.global_max] = [0, 100];
+  return image;
 }
 
 function window_(image, map) {
@@ -48,7 +54,7 @@ function windowed() {
     window_(images.overlay, true);
     images.overlay.cal_min = Math.max(images.overlay.cal_min, images.overlay.cal_max / 50);
   }
-  document.getElementById("window").textContent = `${short(place.low)} – ${short(place.high)}`;
+  document.getElementById("window").textContent = `window ${short(place.low / UNIT)} – ${short(place.high / UNIT)}`;
 }
 
 function redraw() {
@@ -56,6 +62,7 @@ function redraw() {
     const base = images[pane.large ? place.shown : pane.role];
     pane.nv.volumes = pane.large && images.overlay ? [base, images.overlay] : [base];
     pane.nv.back = base;
+    pane.nv.overlays = pane.nv.volumes.slice(1);
     pane.nv.updateGLVolume();
   }
 }
@@ -63,12 +70,16 @@ function redraw() {
 function show(role) {
   if (!images[role] || role === place.shown) return;
   place.shown = role;
-  const large = panes[0], view = facts.views.find((one) => one.role === role);
+  const large = panes[0], view = roleOf(role);
   large.nv.volumes[0] = large.nv.back = images[role];
   large.nv.updateGLVolume();
   large.tag.textContent = view.name;
   large.tag.className = `tag ${colour(role)}`;
   for (const button of document.querySelectorAll(".choice button")) button.ariaPressed = String(button.dataset.role === role);
+}
+
+function roleOf(role) {
+  return facts.views.find((view) => view.role === role);
 }
 
 function colour(role) {
@@ -152,9 +163,10 @@ function describe() {
     row(lane.name, value === null ? "unknown" : short(value) + lane.unit, lane.doubted[number]);
   }
   if (one.CoilMaps) row("Coil maps", one.CoilMaps);
+  element(element(table, "tr"), "th", { className: "part", colSpan: 2 }, "At the crosshair");
   for (const view of facts.views) {
     const image = images[view.role], voxel = image.mm2vox(place.mm);
-    row(`${view.name}, here`, short(image.getValue(voxel[0], voxel[1], voxel[2], place.frame)));
+    row(view.name, short(image.getValue(voxel[0], voxel[1], voxel[2], place.frame) / UNIT));
   }
   const list = element(section, "ul");
   for (const flag of one.Flags) element(list, "li", { className: facts.notes.includes(flag) ? "" : "doubted" }, facts.flags[flag]);
@@ -201,19 +213,17 @@ function frameChoice(parent) {
 function controls(heading) {
   const choice = element(heading, "div", { className: "choice" });
   for (const view of facts.views.filter((one) => !one.map)) {
-    const button = element(choice, "button", { ariaPressed: String(view.role === place.shown) }, view.name);
+    const button = element(choice, "button", { ariaPressed: String(view.role === place.shown) }, view.name.split(" · ")[0]);
     button.dataset.role = view.role;
     button.addEventListener("click", () => show(view.role));
   }
   if (choice.children.length > 1) element(element(heading, "span", {}, "flicker "), "kbd", {}, "F");
-  if (images.std) {
-    const label = element(heading, "label", {}, "Expected error over it ");
+  if (roleOf("std")) {
+    const label = element(heading, "label", { title: "Lays the map of the expected error over the image" }, "error map ");
     const slider = element(label, "input", { id: "overlay", type: "range", min: 0, max: 100, value: 0 });
     slider.addEventListener("input", () => overlay(slider.value / 100));
   }
   if (facts.keptFrames.length > 1) frameChoice(heading);
-  const end = element(heading, "span", { className: "end" }, "window ");
-  element(end, "span", { id: "window" });
 }
 
 async function makePane(view, large) {
@@ -221,7 +231,7 @@ async function makePane(view, large) {
   const heading = element(section, "h2");
   const stage = element(section, "div", { className: "stage" });
   const canvas = element(stage, "canvas", { id: large ? "view-large" : `view-${view.role}` });
-  const pane = { role: view.role, large };
+  const pane = { role: view.role, large, stage };
   if (large) {
     controls(heading);
     pane.tag = element(stage, "p", { className: `tag ${colour(view.role)}` }, view.name);
@@ -230,20 +240,20 @@ async function makePane(view, large) {
     if (view.map) element(heading, "span", { className: "end" }, `× ${facts.gain}`);
   }
   if (large && !facts.sidesKnown) element(stage, "p", { className: "sides" }, "left / right unknown");
+  if (large) element(stage, "p", { id: "window" });
   pane.nv = new Niivue({
     backColor: [0, 0, 0, 1],
-    crosshairColor: [0.35, 0.79, 0.76, 0.55],
-    crosshairWidth: 1,
+    crosshairColor: [0.35, 0.79, 0.76, 0.4],
+    crosshairGap: 12,
+    crosshairWidth: large ? LINE : 2 * LINE,
     crosshairWidthUnit: "percent",
     dragAndDropEnabled: false,
-    isOrientationTextVisible: facts.sidesKnown && large,
+    isOrientationTextVisible: false, // it is cut off where an image fills the width
     isRadiologicalConvention: true,
     loadingText: "",
     logLevel: "error",
     sagittalNoseLeft: true,
   });
-  pane.nv.opts.crosshairWidth = 0.25;
-  pane.nv.opts.crosshairGap = 8;
   pane.nv.onLocationChange = (found) => follow(pane, found.mm);
   await pane.nv.attachToCanvas(canvas);
   pane.nv.setMouseEventConfig({
@@ -258,7 +268,7 @@ async function makePane(view, large) {
 function listen(canvas, pane) {
   canvas.addEventListener("mousemove", (event) => {
     if (event.buttons & 2) {
-      const base = pane.nv.volumes[0], factor = facts.views.find((one) => one.role === (pane.large ? place.shown : pane.role)).map ? facts.gain : 1;
+      const base = pane.nv.volumes[0], factor = roleOf(pane.large ? place.shown : pane.role).map ? facts.gain : 1;
       [place.low, place.high] = [base.cal_min * factor, base.cal_max * factor];
       windowed();
       requestAnimationFrame(redraw);
@@ -278,8 +288,15 @@ function listen(canvas, pane) {
   }, { capture: true });
 }
 
+function crosshair() {
+  for (const pane of panes) {
+    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 2 * LINE;
+    pane.nv.drawScene();
+  }
+}
+
 function reset() {
-  [place.low, place.high] = [0, facts.white];
+  [place.low, place.high] = [0, 100];
   windowed();
   redraw();
   zoom(0);
@@ -288,6 +305,7 @@ function reset() {
 const KEYS = {
   f: flicker,
   o: () => images.overlay && overlay(place.overlay ? 0 : 0.6),
+  x: crosshair,
   r: reset,
   ArrowUp: () => go(place.slice + 1),
   ArrowDown: () => go(place.slice - 1),
@@ -313,7 +331,7 @@ function help() {
   const section = element(document.querySelector("aside"), "section", { id: "keys" });
   element(section, "h2", {}, "Keys and mouse");
   const table = element(section, "table");
-  const rows = [["F", "AI and without AI"], ["O", "expected error on and off"], ["↑ ↓, wheel", "slices"], ["left button", "crosshair"],
+  const rows = [["F", "AI and without AI"], ["O", "expected error on and off"], ["X", "crosshair on and off"], ["↑ ↓, wheel", "slices"], ["left button", "moves the crosshair"],
     ["right button, drag", "window, in all views"], ["middle button, drag", "move"], ["shift + wheel", "zoom"], ["R, double click", "window and zoom back"]];
   for (const [key, meaning] of rows) {
     const row = element(table, "tr");
@@ -322,23 +340,32 @@ function help() {
   }
 }
 
+// what lies where on the screen, as radiologists look: from the feet, from the front, nose to the left
+function orientation(across) {
+  const sides = [["A", "S", "P", "I"], ["R", "S", "L", "I"], ["R", "A", "L", "P"]][across];
+  const stage = panes[0].stage;
+  ["left", "top", "right", "bottom"].forEach((place, index) => element(stage, "p", { className: `side ${place}` }, sides[index]));
+}
+
 async function start() {
   const roles = facts.views.map((view) => view.role);
+  document.getElementById("views").className = `n${roles.length}`;
+  document.getElementById("views").hidden = document.getElementById("slice").hidden = false;
+  document.getElementById("strip").hidden = facts.slices.length === 1;
+  document.getElementById("pictures").hidden = true;
+  for (const view of facts.views) panes.push(await makePane(view, view.role === "result"));
   for (const role of roles) images[role] = await volume(role);
   for (const view of facts.views.filter((one) => one.map)) images[view.role].colormap = "inferno";
   if (images.std) {
     images.overlay = await volume("std");
     Object.assign(images.overlay, { colormap: "inferno", opacity: 0 });
   }
-  document.getElementById("views").className = `n${roles.length}`;
-  document.getElementById("views").hidden = document.getElementById("strip").hidden = document.getElementById("slice").hidden = false;
-  document.getElementById("pictures").hidden = true;
-  for (const view of facts.views) panes.push(await makePane(view, view.role === "result"));
   windowed();
   redraw();
   const across = Array.from(images.result.permRAS).findIndex((axis) => Math.abs(axis) === 3);
   const plane = [SLICE_TYPE.SAGITTAL, SLICE_TYPE.CORONAL, SLICE_TYPE.AXIAL][across];
   for (const pane of panes) pane.nv.setSliceType(plane);
+  if (facts.sidesKnown) orientation(across);
   const size = images.result.hdr.dims;
   place.mm = times(facts.affine, [Math.floor(size[1] / 2), Math.floor(size[2] / 2), Math.floor(facts.keptSlices.length / 2)]);
   for (const places of document.querySelectorAll(".places")) {

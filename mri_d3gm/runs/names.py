@@ -48,7 +48,8 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     else:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
     endings = (written, ".json", f"_std{written}", "_preview.png")
-    return Outputs(*(Path(stem + ending) for ending in endings), report=Path(stem + "_report.html"))
+    result, sidecar, std, preview = (Path(stem + ending) for ending in endings)
+    return Outputs(result, sidecar, std, preview, report=Path(f"{stem}_report.html"))
 
 
 def input_endings() -> tuple[str, ...]:

@@ -354,8 +354,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
         write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2], f"{sides}; not for diagnosis")
     if names.report is not None and record["Options"]["report"]:
         arrays = {"result": volume, "plain": result.zero_filled, "reference": result.reference, "std": result.std}
-        known = {role: array.T for role, array in arrays.items() if array is not None}
-        write_report(names.report, record, known, result.affine, sides_known=scan.position_known)
+        there = {role: array.T for role, array in arrays.items() if array is not None}
+        write_report(names.report, record, there, result.affine, sides_known=scan.position_known)
     write_sidecar(names.sidecar, record)
     return record
 
