@@ -270,7 +270,8 @@ def _pictures(record: dict[str, Any], volumes: Volumes, sides_known: bool) -> "I
     names = report_text.names(record)
     frame = volumes.arrays["result"].shape[3] // 2
     filled = np.flatnonzero(volumes.arrays["result"][..., frame].any((0, 1)))
-    places = filled[np.linspace(0, len(filled) - 1, min(PICTURES, len(filled)) + 2).astype(int)[1:-1]] if len(filled) else [0]
+    steps = np.rint(np.linspace(0, len(filled) - 1, PICTURES + 2)[1:-1]).astype(int)
+    places = filled[steps] if len(filled) else [0]
     sides = "" if sides_known else "left/right unknown; "
     for place in dict.fromkeys(map(int, places)):
         number = record["PerSlice"][place]["Slice"]

@@ -52,7 +52,7 @@ function windowed() {
   for (const view of facts.views) window_(images[view.role], view.map);
   if (images.overlay) {
     window_(images.overlay, true);
-    images.overlay.cal_min = Math.max(images.overlay.cal_min, images.overlay.cal_max / 50);
+    images.overlay.cal_min = 0.5 * images.overlay.cal_max; // fades below
   }
   document.getElementById("window").textContent = `window ${short(place.low / UNIT)} – ${short(place.high / UNIT)}`;
 }
@@ -358,7 +358,7 @@ async function start() {
   for (const view of facts.views.filter((one) => one.map)) images[view.role].colormap = "inferno";
   if (images.std) {
     images.overlay = await volume("std");
-    Object.assign(images.overlay, { colormap: "inferno", opacity: 0 });
+    Object.assign(images.overlay, { colormap: "warm", colormapType: 2, opacity: 0 });
   }
   windowed();
   redraw();
