@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 LIMIT, MARGIN = 15e6, 4000  # bytes of a page, and of its template
 LEVELS = (4096, 1024, 256)  # of the grey values of images, the finest that fits
-MAP_LEVELS = 256  # of the maps of errors
-MAPS = ("std", "error")
+STD_LEVELS = 128  # of the std map
+MAPS = ("std", "error")  # the page makes the error out of result and reference
 PICTURES = 3
-PROBE = 16  # images that are packed to learn how many fit
+PROBE = 8  # images that are packed to learn how many fit
 
 
 class Volumes(NamedTuple):
@@ -34,6 +34,10 @@ class Volumes(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     affine: np.ndarray
+
+    def embedded(self) -> dict[str, np.ndarray]:
+        """Those that the page holds."""
+        return {role: array for role, array in self.arrays.items() if role != "error"}
 
 
 class Kept(NamedTuple):
@@ -201,7 +205,7 @@ def _said_of(kept: Kept, volumes: Volumes) -> str:
     """What became of the values on this page, in a sentence or two."""
     slices, frames = volumes.arrays["result"].shape[2:]
     text = (
-        f"Values on this page are rounded to {kept.levels} levels, maps of errors to {MAP_LEVELS}; the NIfTI has them in full."
+        f"Values on this page are rounded to {kept.levels} levels, the std map's to {STD_LEVELS}; the NIfTI has them in full."
     )
     counts = ((kept.slices, slices, "slices"), (kept.frames, frames, "frames"))
     left = [f"{len(part)} of {total} {name}" for part, total, name in counts if len(part) < total]
@@ -220,7 +224,7 @@ def _fitting(volumes: Volumes, budget: float) -> Kept:
     share = len(some.slices) * len(some.frames) / images
     for levels in LEVELS:
         tried = some._replace(levels=levels)
-        bits = [_integers(role, array, tried)[0].tobytes("F") for role, array in volumes.arrays.items()]
+        bits = [_integers(role, array, tried)[0].tobytes("F") for role, array in volumes.embedded().items()]
         size = sum(len(gzip.compress(one)) for one in bits) * 4 / 3 / share
         if size <= budget:
             return whole._replace(levels=levels)
@@ -248,7 +252,7 @@ def quantised(array: np.ndarray, levels: int) -> tuple[np.ndarray, float, float]
 def _integers(role: str, array: np.ndarray, kept: Kept) -> tuple[np.ndarray, float, float]:
     """What is kept of a volume, quantised."""
     chosen = array[:, :, :: kept.slices.step, :: kept.frames.step]
-    return quantised(chosen, MAP_LEVELS if role in MAPS else kept.levels)
+    return quantised(chosen, STD_LEVELS if role == "std" else kept.levels)
 
 
 def _packed(volumes: Volumes, kept: Kept, sides_known: bool) -> dict[str, str]:
@@ -256,7 +260,7 @@ def _packed(volumes: Volumes, kept: Kept, sides_known: bool) -> dict[str, str]:
     import nibabel
 
     affine, found = _kept_affine(volumes, kept), {}
-    for role, array in volumes.arrays.items():
+    for role, array in volumes.embedded().items():
         integers, slope, intercept = _integers(role, array, kept)
         made = nibabel.Nifti1Image(integers if integers.shape[3] > 1 else integers[..., 0], affine)
         set_grid(made, affine, 1 if sides_known else 2, None)

@@ -154,7 +154,8 @@ def provenance(record: Record) -> list[tuple[str, str]]:
     weights, noise, sampling = record["Weights"], record.get("Noise"), record.get("Sampling")
     lines = [("Input", record["Input"]["File"]), ("Input SHA-256", record["Input"]["SHA256"]), ("Method", record["Method"])]
     if sampling is not None:
-        lines.append(("Acceleration", f"R = {sampling['AccelerationAchieved']:g}, centre {_by(sampling['CentreLines'])}"))
+        centre = _by([count for count in sampling["CentreLines"] if count > 1] or ["no"])
+        lines.append(("Acceleration", f"R = {sampling['AccelerationAchieved']:g}, {centre} centre lines"))
         lines.append(("Mask", "the file's own" if sampling["FromFile"] else "drawn from the seed"))
         lines.append(("Coils", f"{record['Coils']}; maps {', '.join(record['CoilMaps'])}"))
     else:

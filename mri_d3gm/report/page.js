@@ -5,6 +5,7 @@ const UNIT = 100 / facts.white; // NiiVue cannot show values near 1e-6: on the p
 const place = { mm: null, slice: 0, frame: 0, shown: "result", overlay: 0, low: 0, high: 100 };
 const images = {}; // NVImage by role; overlay is a second one of std
 const LINE = 0.2; // width of the large view's crosshair, percent of it
+const DOUBT = { R: [200, 230, 255, 255], G: [60, 90, 150, 240], B: [40, 30, 40, 120], A: [0, 40, 190, 255], I: [0, 80, 170, 255] };
 const panes = []; // {role, nv, stage}
 const { Niivue, NVImage, DRAG_MODE, SLICE_TYPE } = globalThis.niivue;
 
@@ -20,7 +21,8 @@ function hasWebGL2() {
 }
 
 function short(value) {
-  return value === null || value === undefined ? "unknown" : Number(value.toPrecision(3)).toString();
+  if (value === null || value === undefined) return "unknown";
+  return value && Math.abs(value) < 1e-3 ? value.toExponential(2) : Number(value.toPrecision(3)).toString();
 }
 
 function times(matrix, vector) {
@@ -42,6 +44,16 @@ async function volume(role) {
   return image;
 }
 
+// the absolute difference of two volumes on one grid
+async function difference(one, other) {
+  const made = await volume("result"), values = new Float32Array(one.img.length);
+  const value = (image, index) => image.img[index] * image.hdr.scl_slope + image.hdr.scl_inter;
+  for (let index = 0; index < values.length; index += 1) values[index] = Math.abs(value(one, index) - value(other, index));
+  made.img = values;
+  Object.assign(made.hdr, { datatypeCode: 16, numBitsPerVoxel: 32, scl_slope: 1, scl_inter: 0 });
+  return made;
+}
+
 function window_(image, map) {
   const factor = map ? 1 / facts.gain : 1;
   image.cal_min = place.low * factor;
@@ -50,10 +62,7 @@ function window_(image, map) {
 
 function windowed() {
   for (const view of facts.views) window_(images[view.role], view.map);
-  if (images.overlay) {
-    window_(images.overlay, true);
-    images.overlay.cal_min = 0.5 * images.overlay.cal_max; // fades below
-  }
+  if (images.overlay) window_(images.overlay, true);
   document.getElementById("window").textContent = `window ${short(place.low / UNIT)} – ${short(place.high / UNIT)}`;
 }
 
@@ -245,7 +254,7 @@ async function makePane(view, large) {
     backColor: [0, 0, 0, 1],
     crosshairColor: [0.35, 0.79, 0.76, 0.4],
     crosshairGap: 12,
-    crosshairWidth: large ? LINE : 2 * LINE,
+    crosshairWidth: large ? LINE : 1.5 * LINE,
     crosshairWidthUnit: "percent",
     dragAndDropEnabled: false,
     isOrientationTextVisible: false, // it is cut off where an image fills the width
@@ -290,7 +299,7 @@ function listen(canvas, pane) {
 
 function crosshair() {
   for (const pane of panes) {
-    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 2 * LINE;
+    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 1.5 * LINE;
     pane.nv.drawScene();
   }
 }
@@ -354,11 +363,13 @@ async function start() {
   document.getElementById("strip").hidden = facts.slices.length === 1;
   document.getElementById("pictures").hidden = true;
   for (const view of facts.views) panes.push(await makePane(view, view.role === "result"));
-  for (const role of roles) images[role] = await volume(role);
+  for (const role of roles.filter((one) => one !== "error")) images[role] = await volume(role);
+  if (images.reference) images.error = await difference(images.result, images.reference);
   for (const view of facts.views.filter((one) => one.map)) images[view.role].colormap = "inferno";
   if (images.std) {
     images.overlay = await volume("std");
-    Object.assign(images.overlay, { colormap: "warm", colormapType: 2, opacity: 0 });
+    panes[0].nv.addColormap("doubt", DOUBT);
+    Object.assign(images.overlay, { colormap: "doubt", opacity: 0 });
   }
   windowed();
   redraw();
