@@ -203,8 +203,9 @@ function strip() {
     pick.classList.toggle("left", !facts.keptSlices.includes(index));
     element(pick, "span", { className: "mark" }, doubts.length ? "▲" : "");
     for (const lane of facts.lanes) {
-      const bar = element(element(pick, "span", { className: "lane" }), "i", { className: lane.doubted[number] ? "doubted" : "" });
-      bar.style.height = `${(100 * Math.min(lane.values[number] ?? 0, lane.top)) / lane.top}%`;
+      const place = element(pick, "span", { className: "lane" }), value = lane.values[number];
+      if (value === null) continue;
+      element(place, "i", { className: lane.doubted[number] ? "doubted" : "" }).style.height = `${(100 * value) / lane.top}%`;
     }
     element(pick, "span", { className: "number" }, index % every === 0 ? one.Slice : "");
     pick.addEventListener("click", () => goNear(number));
