@@ -150,6 +150,7 @@ class Recon(SlicedSettings):
     slices: str | None = option(None, "a:b, a:b:c or one number.")
     frames: str | None = option(None, "Of a series: a:b, a:b:c or one number.")
     complex: bool = option(False, "Write the phase too, in radians.")
+    report: bool = option(False, "Write one HTML page that shows the result, its doubt and how it was made.")
     crop: bool = option(True, "Remove readout oversampling.")
     key: str | None = option(None, "Name of the k-space in a file of several arrays.")
     axes: str | None = option(None, "Its axes in their order, such as coils,rows,cols.")
@@ -186,6 +187,7 @@ class SuperResolve(SlicedSettings):
     series: str | None = option(None, "Number, UID or description of one DICOM series.")
     slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
+    report: bool = option(False, "Write one HTML page that shows the result, its doubt and how it was made.")
     degrade: str | None = option(
         None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
     )

@@ -12,7 +12,7 @@ from mri_d3gm.settings import Recon
 
 def demo(output: Path, accel: float) -> None:
     """Reconstruct the demo and say where everything is."""
-    settings = Recon(accel=accel)
+    settings = Recon(accel=accel, report=True)
     from mri_d3gm.tasks.demo import run_demo
 
     source, names, record = with_progress("demo", False, lambda progress: run_demo(output, settings, progress))
@@ -21,6 +21,7 @@ def demo(output: Path, accel: float) -> None:
     print(f"NIfTI    {names.result}")
     print(f"std      {names.std}")
     print(f"picture  {names.preview}")
+    print(f"report   {names.report}")
     achieved = record["Sampling"]["AccelerationAchieved"]
     print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+.2f} dB over zero-filled")
 
@@ -29,7 +30,7 @@ COMMAND = command(
     "demo",
     demo,
     [
-        output_option("mri-d3gm-demo", "Folder for k-space, NIfTI and picture"),
+        output_option("mri-d3gm-demo", "Folder for k-space, NIfTI, picture and report"),
         click.Option(["--accel"], type=float, default=8.0, help="Acceleration (default 8)."),
     ],
     "Reconstruct real anatomy from the package's own k-space; nothing else is needed.",

@@ -23,20 +23,30 @@ def write_preview(
     spacing: tuple[float, float] = (1.0, 1.0),
     note: str = "left/right unknown; not for diagnosis",
 ) -> None:
-    """Write panels {label: (rows, cols)} of one shape as PNG, row 0 at the bottom as a NIfTI viewer shows it.
+    """Write `preview` as a PNG file, whole or not at all."""
+    _save(path, preview(panels, title, spacing, note))
+
+
+def preview(
+    panels: dict[str, np.ndarray],
+    title: str,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    note: str = "left/right unknown; not for diagnosis",
+) -> "Image":
+    """Panels {label: (rows, cols)} of one shape as a picture, row 0 at the bottom as a NIfTI viewer shows it.
 
     Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are both
     shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
     grows with the picture and is broken into lines where it is too long.
     """
     magnitudes = [image for label, image in panels.items() if label not in ERRORS]
-    white = _level(magnitudes[-1]) or 1.0
-    gain = min((_gain(image, white) for label, image in panels.items() if label in ERRORS), default=1.0)
+    white = level(magnitudes[-1]) or 1.0
+    gain = min((gain_of(image, white) for label, image in panels.items() if label in ERRORS), default=1.0)
     size = _size(magnitudes[0].shape, spacing)
     labels = [f"{label} x{gain:g}" if label in ERRORS else label for label in panels]
     whites = [white / gain if label in ERRORS else white for label in panels]
     line = _line(labels, list(panels.values()), whites, size)
-    _save(path, [line, *(_caption(text, line.width, line.width, 200) for text in (title, note))])
+    return _stacked([line, *(_caption(text, line.width, line.width, 200) for text in (title, note))])
 
 
 def write_grid(
@@ -53,17 +63,17 @@ def write_grid(
     that their label says. Text as in `write_preview`.
     """
     last = next(reversed(rows.values()))[-1]
-    white = _level(last) or 1.0
+    white = level(last) or 1.0
     size = width, round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
     lines = []
     for label, images in rows.items():
-        losses = [2.0 ** max(0, round(float(np.log2((_level(image) or white) / white)))) for image in images]
+        losses = [2.0 ** max(0, round(float(np.log2((level(image) or white) / white)))) for image in images]
         labels = [
             f"{label}  {column}" + (f"  /{loss:g}" if loss > 1 else "") for column, loss in zip(columns, losses, strict=True)
         ]
         lines.append(_line(labels, images, [white * loss for loss in losses], size))
     total = lines[0].width
-    _save(path, [_caption(title, total, total, 200), *lines])
+    _save(path, _stacked([_caption(title, total, total, 200), *lines]))
 
 
 def _line(labels: list[str], images: list[np.ndarray], whites: list[float], size: tuple[int, int]) -> "Image":
@@ -80,15 +90,19 @@ def _line(labels: list[str], images: list[np.ndarray], whites: list[float], size
     return line
 
 
-def _save(path: str | Path, lines: "list[Image]") -> None:
-    """Write pictures one below the other as PNG."""
+def _stacked(lines: "list[Image]") -> "Image":
+    """Pictures one below the other."""
     from PIL import Image
 
     canvas = Image.new("L", (lines[0].width, sum(line.height for line in lines)))
     for index, line in enumerate(lines):
         canvas.paste(line, (0, sum(before.height for before in lines[:index])))
+    return canvas
+
+
+def _save(path: str | Path, picture: "Image") -> None:
     with atomic_path(path) as temporary:
-        canvas.save(temporary, "PNG")
+        picture.save(temporary, "PNG")
 
 
 def _shown(image: np.ndarray, white: float, size: tuple[int, int]) -> "Image":
@@ -149,14 +163,14 @@ def upright(panels: dict[str, np.ndarray], columns: np.ndarray) -> tuple[dict[st
     return shown, (float(row), float(column))
 
 
-def _level(image: np.ndarray) -> float:
+def level(image: np.ndarray) -> float:
+    """White of a window: the 99.5th percentile of the magnitude."""
     return float(np.percentile(np.abs(image), 99.5))
 
 
-def _gain(image: np.ndarray, white: float) -> float:
+def gain_of(image: np.ndarray, white: float) -> float:
     """Largest power of two, at least 1, that keeps the panel inside the window."""
-    level = _level(image) or white
-    return float(2.0 ** max(0, np.floor(np.log2(white / level))))
+    return float(2.0 ** max(0, np.floor(np.log2(white / (level(image) or white)))))
 
 
 def _size(shape: tuple[int, ...], spacing: tuple[float, float]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ class Outputs(NamedTuple):
     std: Path | None = None
     preview: Path | None = None
     phase: Path | None = None
+    report: Path | None = None
 
     def files(self) -> list[Path]:
         """All of them."""
@@ -48,7 +49,8 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
     else:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
     endings = (written, ".json", f"_std{written}", "_preview.png")
-    return Outputs(*(Path(stem + ending) for ending in endings))
+    result, sidecar, std, preview = (Path(stem + ending) for ending in endings)
+    return Outputs(result, sidecar, std, preview, report=Path(f"{stem}_report.html"))
 
 
 def input_endings() -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
+from mri_d3gm.io.report import write_report
 from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
@@ -30,8 +31,8 @@ from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_images, chosen_slices
+from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, per_slice
 
-POOR_FIT, POOR_MAPS = 0.9, 0.9
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
 ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
 
@@ -234,6 +235,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
     made = provenance(settings, scan.files)
+    places = [divmod(index, scan.slices) for index in chosen_images(scan, settings)]
     return {
         "Method": settings.method,
         "Input": {"File": Path(scan.name).name, "SHA256": made.pop("InputSHA256")},
@@ -256,6 +258,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, 
             "RelativeToNoise": residual / noise["Sigma"] if residual is not None and noise["Sigma"] > 0 else None,
         },
         "Trust": trust,
+        "PerSlice": per_slice(places, [one.facts for one in slices]),
         "CoilMaps": maps,
         "CoilMapSets": max(map(len, fit), default=0),
         "CentreExplained": [round(share, 4) for share in fit[0]] if fit else [],
@@ -365,6 +368,10 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
         title = f"{record['Input']['File']}  {description}"
         sides = "orientation as the file's rows and columns" if scan.position_known else "left/right unknown"
         write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2], f"{sides}; not for diagnosis")
+    if names.report is not None and record["Options"]["report"]:
+        arrays = {"result": volume, "plain": result.zero_filled, "reference": result.reference, "std": result.std}
+        there = {role: array.T for role, array in arrays.items() if array is not None}
+        write_report(names.report, record, there, result.affine, sides_known=scan.position_known)
     write_sidecar(names.sidecar, record)
     return record
 

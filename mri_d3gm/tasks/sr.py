@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
+from mri_d3gm.io.report import write_report
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
@@ -183,10 +185,23 @@ def describe(
         "Slices": len(slices),
         "Evaluations": max(one.evaluations for one in slices),
         "Draws": settings.samples if settings.method == "d3gm" else 1,
+        "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
         "IntendedUse": "research only, not for diagnosis",
         "Warnings": [] if settings.degrade else interpolated(source, axis),
     }
+
+
+def per_slice(source: Image, settings: SuperResolve, slices: Sequence[Slice]) -> list[dict[str, Any]]:
+    """Small records of slices, in their order, as `tasks.per_slice` has them; the residual in the image's units."""
+    _, chosen, frames = jobs_of(source, settings)
+    records = []
+    for (frame, index), one in zip(product(range(frames), chosen), slices, strict=True):
+        record: dict[str, Any] = {"Frame": frame, "Slice": index} if frames > 1 else {"Slice": index}
+        residual = None if one.residual is None else float(f"{one.residual:.4g}")
+        known: dict[str, Any] = {"Residual": residual, "Flags": []} if one.image.any() else {"Flags": ["empty"]}
+        records.append(record | known)
+    return records
 
 
 def scores(reference: np.ndarray, volume: np.ndarray, axis: int) -> dict[str, dict[str, float]]:
@@ -257,6 +272,11 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> dict[str, A
     shown, spacing = upright(panels, np.delete(result.affine[:3, :3], axis, axis=1))
     if names.preview is not None:
         write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
+    if names.report is not None and record["Options"]["report"]:
+        plain = superresolve(source, SuperResolve(**(record["Options"] | {"method": "sinc"}))).volume
+        arrays = {"result": result.volume, "plain": plain, "reference": result.reference, "std": result.std}
+        known = {role: array for role, array in arrays.items() if array is not None}
+        write_report(names.report, record, known, result.affine, axis=axis, sides_known=code != 2)
     write_sidecar(names.sidecar, record)
     return record
 

@@ -1,0 +1,181 @@
+"""What a report says of a result, out of its sidecar and nothing else, in the words of who reads images."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+FLAGS = {
+    "poor-prediction": "The scan contradicts the AI: measured lines that were hidden from it were not predicted. "
+    "Do not rely on fine detail here.",
+    "poor-maps": "The receive coils do not fit this slice: a broken coil, motion, or coil maps of another scan.",
+    "replaced-maps": "The coil maps contradicted the scan and were replaced by coarser ones.",
+    "wrapped": "Two places share a pixel: the field of view is smaller than the object.",
+    "coarse-maps": "Too few lines in the centre for sharp coil maps: brightness may drift slowly across the image.",
+    "noise-unknown": "The noise could not be measured.",
+    "noise-unsure": "Two estimates of the noise differ by more than three times.",
+    "second-look": "Withheld lines were missed at first: the slice was reconstructed again, with more of them withheld.",
+    "empty": "No signal was measured.",
+}
+NOTES = ("second-look", "empty")  # worth knowing, no reason to doubt
+UNKNOWN_SIDES = "Left and right are not known: the file does not say how the patient lay. The picture may be mirrored."
+HALF = 0.5  # of the energy of withheld lines: missing more is said
+
+
+class Lane(NamedTuple):
+    """One row of the strip: its name, what it means, its unit, factor from the sidecar's value, the bar's end at least, and
+    the flags that colour it.
+    """
+
+    key: str
+    name: str
+    meaning: str
+    unit: str
+    factor: float
+    least: float
+    flags: tuple[str, ...]
+
+
+LANES = (
+    Lane(
+        "WithheldError",
+        "Withheld lines missed",
+        "Energy of withheld measured lines that was not predicted; 100 % is no better than leaving them empty.",
+        " %",
+        100,
+        100,
+        ("poor-prediction", "replaced-maps"),
+    ),
+    Lane(
+        "ResidualRelativeToNoise",
+        "Misfit to the data",
+        "Difference to the measured lines before the last agreement with them, in units of the noise.",
+        " × noise",
+        1,
+        2,
+        (),
+    ),
+    Lane("Residual", "Misfit to the data", "Difference to the input's voxels, in the image's units.", "", 1, 0, ()),
+    Lane("Sigma", "Noise", "Standard deviation, in the data's units.", "", 1, 0, ("noise-unknown", "noise-unsure")),
+    Lane(
+        "CentreMissed",
+        "Coil maps miss",
+        "Energy of the centre lines that the coil maps do not explain.",
+        " %",
+        100,
+        20,
+        ("poor-maps", "coarse-maps", "wrapped"),
+    ),
+)
+
+
+def kind(record: Record) -> str:
+    """What the image is, in one line."""
+    made = f"AI ({record['Method']})" if record["Weights"] else f"{record['Method']}, no AI"
+    if "Sampling" in record:
+        return f"Reconstruction by {made} · R = {record['Sampling']['AccelerationAchieved']:.3g}"
+    return f"Super-resolution by {made} · {record['Options']['scale']} × in plane"
+
+
+def names(record: Record) -> dict[str, str]:
+    """What the volumes are called, by role."""
+    plain = "Zero-filled · no AI" if "Sampling" in record else "Interpolated · no AI"
+    own = "AI" if record["Weights"] else f"{record['Method']} · no AI"
+    std = "Expected error (std)" if "Sampling" in record else "Spread of draws (std)"
+    return {"result": own, "plain": plain, "reference": "Reference", "std": std, "error": "Error"}
+
+
+def sentences(record: Record, sides_known: bool) -> tuple[list[str], list[str]]:
+    """What the image is and how it did, and what to beware of."""
+    said: list[str] = [_made(record)]
+    beware: list[str] = []
+    missed = (record.get("Trust") or {}).get("WithheldError")
+    if missed is not None:
+        share = f"{_percent(1 - missed)} of the energy" if missed < 1 else "nothing"
+        text = f"Test on this scan: of measured lines that were hidden from the AI, {share} was predicted."
+        (said if missed < HALF else beware).append(text)
+    if "Metrics" in record:
+        said.append(_scored(record))
+    if not sides_known:
+        beware.append(UNKNOWN_SIDES)
+    return said, beware
+
+
+def _made(record: Record) -> str:
+    if "Sampling" in record:
+        share = _percent(1 / record["Sampling"]["AccelerationAchieved"])
+        if record["Weights"]:
+            return (
+                f"A neural network completed this image from {share} of a full scan. "
+                "What was not measured can be missing, blurred or invented."
+            )
+        return f"This image was made without AI from {share} of a full scan."
+    made = "A neural network" if record["Weights"] else "Interpolation, without AI,"
+    return f"{made} made this image {record['Options']['scale']} times finer in plane than it was measured." + (
+        " The added detail was not measured." if record["Weights"] else ""
+    )
+
+
+def _scored(record: Record) -> str:
+    score, plain = (record.get(name, {}).get("fastmri-volume", {}) for name in ("Metrics", "MetricsZeroFilled"))
+    text = f"Against the reference: PSNR {score['psnr']:.1f} dB, SSIM {score['ssim']:.3f}"
+    return text + (f" (zero-filled {plain['psnr']:.1f} dB, {plain['ssim']:.3f})." if plain else ".")
+
+
+def flagged(slices: Iterable[Record]) -> dict[str, list[int]]:
+    """Places in `slices` of each flag, in the order of FLAGS; those alone that some have."""
+    every = list(slices)
+    found = {flag: [place for place, one in enumerate(every) if flag in one["Flags"]] for flag in FLAGS}
+    return {flag: places for flag, places in found.items() if places}
+
+
+def lanes(slices: list[Record]) -> list[dict[str, Any]]:
+    """Rows of the strip that have values: one for each of `slices`, in the lane's unit, None where it is unknown."""
+    found = []
+    for lane in LANES:
+        values = [_value(one, lane) for one in slices]
+        known = [value for value in values if value is not None]
+        if known:
+            top = max(lane.least, *known) or 1.0
+            found.append({"name": lane.name, "meaning": lane.meaning, "unit": lane.unit, "values": values, "top": top})
+            found[-1]["doubted"] = [any(flag in one["Flags"] for flag in lane.flags) for one in slices]
+    return found
+
+
+def _value(one: Record, lane: Lane) -> float | None:
+    value = one.get(lane.key)
+    if lane.key == "CentreMissed" and one.get("CentreExplained") is not None:
+        value = max(0.0, 1 - one["CentreExplained"])
+    return None if value is None else float(f"{value * lane.factor:.4g}")
+
+
+def provenance(record: Record) -> list[tuple[str, str]]:
+    """How the image was made, line by line; of the sidecar what is listed here, and nothing else of it."""
+    weights, noise, sampling = record["Weights"], record.get("Noise"), record.get("Sampling")
+    lines = [("Input", record["Input"]["File"]), ("Input SHA-256", record["Input"]["SHA256"]), ("Method", record["Method"])]
+    if sampling is not None:
+        centre = _by([count for count in sampling["CentreLines"] if count > 1] or ["no"])
+        lines.append(("Acceleration", f"R = {sampling['AccelerationAchieved']:g}, {centre} centre lines"))
+        lines.append(("Mask", "the file's own" if sampling["FromFile"] else "drawn from the seed"))
+        lines.append(("Coils", f"{record['Coils']}; maps {', '.join(record['CoilMaps'])}"))
+    else:
+        lines.append(("Matrix", f"{_by(record['MatrixBefore'])} to {_by(record['Matrix'])}"))
+    if noise is not None:
+        lines.append(("Noise", f"{noise['Sigma']:.4g} ({noise['Source']}{'' if noise['Reliable'] else ', unreliable'})"))
+    lines.append(("Voxel", f"{_by(f'{size:.3g}' for size in record['VoxelMillimetres'])} mm"))
+    lines.append(("Draws", f"{record['Draws']}, {record['Evaluations']} network evaluations a slice"))
+    lines.append(("Seed", str(record["Options"]["seed"])))
+    if weights is not None:
+        lines += [("Weights", weights["File"]), ("Weights SHA-256", weights["SHA256"])]
+    lines.append(("Software", ", ".join(f"{name} {number}" for name, number in record["Software"].items() if number)))
+    options = {name: value for name, value in record["Options"].items() if value not in (None, False)}
+    lines.append(("Options", ", ".join(f"{name} {value}" for name, value in options.items())))
+    return lines
+
+
+def _by(sizes: Iterable[Any]) -> str:
+    return " × ".join(map(str, sizes))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * max(share, 0):.{0 if share >= 0.095 else 1}f} %"
