@@ -16,11 +16,10 @@ CROP = 64  # pixels of a slice that a picture shows around its place
 
 
 class Shown(NamedTuple):
-    """A place to show: how bad it is, its row in a table, and whole pictures (rows, cols) by title."""
+    """A place to show: how bad it is, its row in a table, and pictures (CROP, CROP) around it by title."""
 
     badness: float
     row: Row
-    centre: Centre
     pictures: dict[str, np.ndarray]
 
 
@@ -124,9 +123,8 @@ def write_worst(every: Sequence[Shown], path: Path, title: str) -> None:
         row = shown.row
         what = f"contrast {row['contrast']:+g}, kept {row['kept']:.2f}" if "kept" in row else f"invents {row['invented']:g}"
         said.append(f"{name}: {row['file']} slice {row['slice']}, {row['accel']:g}x, radius {row['radius']:g}, {what}")
-        parts = {label: cut(picture, shown.centre) for label, picture in shown.pictures.items()}
-        white = float(np.percentile(parts["reference"], 99.5)) or 1.0
-        rows[name] = [part / white for part in parts.values()]
+        white = float(np.percentile(shown.pictures["reference"], 99.5)) or 1.0
+        rows[name] = [picture / white for picture in shown.pictures.values()]
     columns = list(next(iter(worst.values())).pictures)
     write_grid(path, rows, columns, f"{title}, in the middle of each picture. {'; '.join(said)}", width=240)
 

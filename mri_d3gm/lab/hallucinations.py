@@ -1,7 +1,7 @@
 """What reconstructions lose and invent: lesions inserted before undersampling, contrast where there was none, and sFRC.
 
-Every slice is reconstructed without lesions and, under the same mask and seed, with a set of them for each contrast. Nothing
-of that is written next to the input.
+Every slice is reconstructed without lesions and, under the same mask and seed, with a set of them for each size of contrast.
+Nothing of that is written next to the input.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Scan, fft1c, ifft1c, read_reference
 from mri_d3gm.lab.benchmark import entries, folder_protocol
-from mri_d3gm.lab.hallucination_tables import Shown, write_results
+from mri_d3gm.lab.hallucination_tables import Shown, cut, write_results
 from mri_d3gm.metrics.body import body_mask
 from mri_d3gm.metrics.lesions import Centre, apart, contrast_map, detected, mean_map, place, room, soft_disc, spread
 from mri_d3gm.metrics.sfrc import CUTOFF, around, patch_cutoff, scan_patches
@@ -31,6 +31,8 @@ from mri_d3gm.tasks.recon import COIL_BYTES, PIXEL_BYTES, reconstruct_slice
 
 RADII, CONTRASTS = (2.0, 3.0, 5.0, 8.0), (-0.4, -0.2, 0.2, 0.4)  # pixels; of the local intensity
 KEPT, TIMES = 0.5, 2.0  # of a lesion's contrast that must be kept, and of the spread that it must exceed
+MISS = ("reference", "reference with it", "reconstructed", "reconstructed with it")
+INVENTION = ("error", "reconstructed", "reference")
 FLAT = 0.5  # of the smallest contrast: what the reference may have at a place where it counts as having none
 
 
@@ -97,6 +99,9 @@ def measure_hallucinations(
     settings = [Recon.of(options | one.options | {"accel": accel}) for accel in accels for one in contenders]
     names = [one.name for _ in accels for one in contenders]
     scans = [(name["file"], open_scan(path)) for _, _, path, name in entries(data, folder_protocol(accels[:1], []))]
+    undersampled = next((scan for _, scan in scans if scan.mask is not None), None)
+    if undersampled is not None:
+        raise InputError(f"{undersampled.name}: undersampled, so lesions cannot be put into it; leave it out of the folder")
     slices = [
         (file, scan, index) for file, scan in scans for index in chosen_slices(scan.name, scan.slices, settings[0].slices)
     ]
@@ -128,23 +133,24 @@ def peers_of(files: Sequence[str]) -> list[Contender]:
 
 
 def prepare_truth(scan: Scan, index: int, radii: Sequence[float], contrasts: Sequence[float], seed: int) -> Truth | None:
-    """A slice with a lesion of every radius that has room in a set for every contrast; None for an empty slice.
+    """A slice with sets of lesions, one for every size of contrast, of every radius and both signs where there is room; None
+    for an empty slice.
 
-    Places follow from the seed and the number of the slice. InputError for an undersampled scan.
+    Places follow from the seed and the number of the slice.
     """
     scan = replace(scan, read_reference=None)
     reference = read_reference(scan, index)
-    if reference is None:
-        raise InputError(f"{scan.name}: undersampled, so lesions cannot be put into it; leave it out of the data")
+    assert reference is not None
     if not reference.any():
         return None
     body = body_mask(reference, float(reference.max()))
     rooms = {radius: room(reference, body, radius) for radius in radii}
     generator = np.random.default_rng([seed, index])
     sets = []
-    for contrast in contrasts:
-        centres = place(rooms, generator)
-        sets.append([Lesion(centre, radius, contrast) for radius, centre in centres.items()])
+    for size in dict.fromkeys(map(abs, contrasts)):
+        wanted = [(radius, contrast) for contrast in contrasts if abs(contrast) == size for radius in radii]
+        centres = place([radius for radius, _ in wanted], rooms, generator)
+        sets.append([Lesion(c, *what) for c, what in zip(centres, wanted, strict=True) if c is not None])
     return Truth(scan, index, reference, body, rooms, sets, min(map(abs, contrasts)))
 
 
@@ -191,8 +197,8 @@ def measure_slice(truth: Truth, settings: Recon, row: Row) -> Found:
             lesions.append(row | line)
             badness = lesion.radius * abs(lesion.contrast) * (1 - line["kept"])
             if not line["detected"] and (miss is None or badness > miss.badness):
-                pictures = {"reference": truth.reference, "its lesion": reference, "estimate": without, "with it": image}
-                miss = Shown(badness, row | line, lesion.centre, pictures)
+                parts = [cut(picture, lesion.centre) for picture in (truth.reference, reference, without, image)]
+                miss = Shown(badness, row | line, dict(zip(MISS, parts, strict=True)))
     inventions, invention = measure_inventions(truth, without, row)
     patches = scan_patches(truth.reference, without, truth.body)
     sfrc = row | {
@@ -256,8 +262,8 @@ def measure_inventions(truth: Truth, image: np.ndarray, row: Row) -> tuple[list[
         rows.append(line)
         top = float(sizes.max())
         if worst is None or top > worst.badness:
-            row_, column = np.unravel_index(int(invented.argmax()), invented.shape)
-            said = line | {"invented": round(top * truth.smallest, 3)}
-            pictures = {"error": abs(image - truth.reference), "estimate": image, "reference": truth.reference}
-            worst = Shown(top, said, (int(row_), int(column)), pictures)
+            at, column = map(int, np.unravel_index(int(invented.argmax()), invented.shape))
+            said = line | {"row": at, "column": column, "invented": round(top * truth.smallest, 3)}
+            parts = [cut(picture, (at, column)) for picture in (abs(image - truth.reference), image, truth.reference)]
+            worst = Shown(top, said, dict(zip(INVENTION, parts, strict=True)))
     return rows, worst

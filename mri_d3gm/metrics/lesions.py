@@ -47,19 +47,20 @@ def room(image: np.ndarray, body: np.ndarray, radius: float) -> np.ndarray:
     return (depth > reach(radius) + MARGIN) & bright
 
 
-def place(rooms: Mapping[float, np.ndarray], generator: np.random.Generator) -> dict[float, Centre]:
-    """A random centre for a lesion of each radius within its room, none on the ring of another, by radius.
+def place(radii: Sequence[float], rooms: Mapping[float, np.ndarray], generator: np.random.Generator) -> list[Centre | None]:
+    """A random centre for a lesion of each of some radii within its room, none on the ring of another; None without room.
 
-    The largest are placed first; one that finds no room is left out.
+    rooms: by radius. The largest are placed first.
     """
-    centres: dict[float, Centre] = {}
-    for radius in sorted(rooms, reverse=True):
-        placed = [(centre, other) for other, centre in centres.items()]
-        candidates = np.flatnonzero(apart(rooms[radius], placed, radius))
+    centres: list[Centre | None] = [None] * len(radii)
+    placed: list[tuple[Centre, float]] = []
+    for index in sorted(range(len(radii)), key=lambda index: -radii[index]):
+        candidates = np.flatnonzero(apart(rooms[radii[index]], placed, radii[index]))
         if len(candidates):
-            row, column = np.unravel_index(int(generator.choice(candidates)), rooms[radius].shape)
-            centres[radius] = int(row), int(column)
-    return dict(sorted(centres.items()))
+            row, column = np.unravel_index(int(generator.choice(candidates)), rooms[radii[index]].shape)
+            centre = centres[index] = int(row), int(column)
+            placed.append((centre, radii[index]))
+    return centres
 
 
 def apart(room: np.ndarray, lesions: Sequence[tuple[Centre, float]], radius: float) -> np.ndarray:
