@@ -101,6 +101,30 @@ def by_protocol(
         print(f"{parameters / 1e6:.2f} M parameters, {operations / 1e9:.1f} GFLOPs an evaluation of 256 x 256")
 
 
+def hallucinations(
+    data: Path, output: Path, method: str, accel: str, radius: str, contrast: str, peers: tuple[str, ...], **options: Any
+) -> None:
+    """Measure lesions and inventions at every acceleration, and say where tables and pictures are."""
+    accels, radii, contrasts = (
+        numbers(f"--{name}", text, float) for name, text in (("accel", accel), ("radius", radius), ("contrast", contrast))
+    )
+    from mri_d3gm.lab.charts import missing
+    from mri_d3gm.lab.hallucinations import Found, measure_hallucinations
+    from mri_d3gm.metrics.table import to_text
+
+    def said(found: Found, done: int, total: int) -> None:
+        row, seen = found.sfrc, sum(lesion["detected"] for lesion in found.lesions)
+        name = f"{row['file']} slice {row['slice']} {row['accel']:g}x {row['method']}"
+        print(f"{done} of {total}  {name}: {seen} of {len(found.lesions)} lesions detected", file=sys.stderr)
+
+    more: dict[str, Any] = {"peers": peers, "radii": radii, "contrasts": contrasts}
+    table = measure_hallucinations(data, output, accels, method.split(","), options, **more, on_row=said)
+    print(to_text(table, shutil.get_terminal_size().columns))
+    print(f"all tables: {output / 'hallucinations.md'}; lesions: {output / 'hallucinations.csv'}")
+    if hint := missing():
+        print(hint, file=sys.stderr)
+
+
 def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
     """Options of a task that hold for every row."""
     names = ["solver", "steps", "samples", "tau", *more, "weights", "device"]
@@ -155,9 +179,31 @@ RESTORE = command(
     ],
     "Domain x method by every protocol of restoration; parameters and FLOPs of the network.",
 )
+HALLUCINATIONS = command(
+    "hallucinations",
+    hallucinations,
+    [
+        click.Argument(["data"], type=click.Path(path_type=Path), metavar="FOLDER"),
+        output_option("runs/hallucinations", "Folder for tables and pictures"),
+        several("method", "zero-filled,l1-wavelet,d3gm", "Methods", "methods"),
+        several("accel", "4,8", "Accelerations", "accels"),
+        several("radius", "2,3,5,8", "Radii of the lesions in pixels", "radii"),
+        several("contrast", "-0.4,-0.2,0.2,0.4", "Their contrasts, fractions of the local intensity", "contrasts"),
+        click.Option(
+            ["--peer", "peers"],
+            multiple=True,
+            metavar="FILE",
+            help="Weights file of another network (fastmri-unet, fastmri-varnet), evaluated once; may be repeated.",
+        ),
+        *(option_of(Recon, name) for name in ("axis", "slices", "seed")),
+        *shared(Recon, "trust", "center_fraction"),
+    ],
+    "What methods lose and invent on fully sampled scans in FOLDER: lesions inserted before undersampling, contrast where "
+    "there was none, and sFRC.",
+)
 COMMAND = click.Group(
     "benchmark",
-    [RECON, SR, RESTORE],
+    [RECON, SR, RESTORE, HALLUCINATIONS],
     no_args_is_help=True,
     help="Tables of methods on data with a reference.",
     context_settings=HELP,

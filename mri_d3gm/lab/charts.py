@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from mri_d3gm.metrics.table import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DASHES = ("-", "--", ":", "-.")
 OURS, OTHERS, FAINT = "#35618f", "#8a9099", "#e3e6ea"
 LINE = 0.22  # inches
 
@@ -65,3 +66,40 @@ def grouped(rows: Sequence[Row], by: Sequence[str]) -> Iterator[tuple[str, Row |
     for setting, group in groupby(rows, lambda row: [row[name] for name in by]):
         yield ", ".join(f"{name} {value}" for name, value in zip(by, setting, strict=True)), None
         yield from ((str(row["method"]), row) for row in group)
+
+
+def write_curves(rows: Sequence[Row], path: Path, axes: tuple[str, str], across: str, down: str) -> None:
+    """PNG of `curves`; nothing where matplotlib is missing. InputError where the file cannot be written."""
+    if missing() is None:
+        with atomic_path(path) as temporary:
+            curves(rows, axes, across, down).savefig(temporary, dpi=120)
+
+
+def curves(rows: Sequence[Row], axes: tuple[str, str], across: str, down: str) -> "Figure":
+    """The second of the columns `axes`, from 0 to 1, against the first: a line for each method, in a panel for each value of
+    the columns `across` and `down`. d3gm is blue.
+    """
+    from matplotlib.figure import Figure
+
+    x, y = axes
+    columns, lines = (list(dict.fromkeys(row[name] for row in rows)) for name in (across, down))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    others = [method for method in methods if method != "d3gm"]
+    figure = Figure(figsize=(1 + 2.4 * len(columns), 0.9 + 2 * len(lines)), layout="constrained")
+    panels = figure.subplots(len(lines), len(columns), sharex=True, sharey=True, squeeze=False)
+    for (i, line), (j, column) in product(enumerate(lines), enumerate(columns)):
+        panel = panels[i, j]
+        panel.set_title(f"{across} {column:g}, {down} {line:g}", fontsize=9)
+        for method in methods:
+            points = sorted((r[x], r[y]) for r in rows if (r[down], r[across], r["method"]) == (line, column, method))
+            ours = method == "d3gm"
+            dash = "-" if ours else DASHES[others.index(method) % len(DASHES)]
+            colour = OURS if ours else OTHERS
+            panel.plot(*zip(*points, strict=True), dash, marker="o", ms=4, color=colour, label=method, zorder=2 + ours)
+        panel.set(ylim=(-0.04, 1.04), xlabel=x if line == lines[-1] else "", ylabel=y if column == columns[0] else "")
+        panel.grid(color=FAINT)
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+    if len(rows):
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
