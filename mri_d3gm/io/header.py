@@ -96,6 +96,21 @@ def facts_of(root: ET.Element) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
+def study_of(root: ET.Element) -> dict[str, str]:
+    """What a header says of patient and study, by DICOM's keywords; nothing that is empty."""
+    places = {
+        "PatientID": "subjectInformation/{*}patientID",
+        "StudyInstanceUID": "studyInformation/{*}studyInstanceUID",
+        "StudyDate": "studyInformation/{*}studyDate",
+        "StudyTime": "studyInformation/{*}studyTime",
+        "FrameOfReferenceUID": "measurementInformation/{*}frameOfReferenceUID",
+    }
+    found = {keyword: " ".join((root.findtext("{*}" + place) or "").split()) for keyword, place in places.items()}
+    for keyword in ("StudyDate", "StudyTime"):  # XML's 2024-05-31 and 12:30:00 are DICOM's 20240531 and 123000
+        found[keyword] = found[keyword].replace("-", "").replace(":", "")
+    return {keyword: text for keyword, text in found.items() if text}
+
+
 def _on_ramps(described: Sequence[ET.Element]) -> bool:
     """Whether the parameters of an EPI readout, in microseconds, say that it is longer than its gradient is flat."""
     said = {one.findtext("{*}name"): one.findtext("{*}value") or "" for one in described}

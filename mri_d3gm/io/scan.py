@@ -45,7 +45,8 @@ class Scan:
     echo); time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone,
     as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils, rows, cols) of an image. parts: of a file
     with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is the first. facts: what
-    the file says of itself, by name, for `info`.
+    the file says of itself, by name, for `info`; study: what it says of patient and study, by DICOM's keywords, which stays out
+    of logs, messages and sidecars.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Scan:
     coil_maps: Callable[[int], np.ndarray] | None = None
     parts: Mapping[str, "Scan"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    study: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def own_masks(self, images: Iterable[int] | None = None) -> list[np.ndarray]:
         """Masks of some of its images, of all by default; one where they do not differ, none of a fully sampled scan."""
