@@ -189,9 +189,8 @@ def test_peers_that_are_none(mri: Callable[..., Any], ours: Path) -> None:
 
 def test_a_peer_that_never_answers(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send, "PATIENCE", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(InputError, match="answers, but not as DICOM does"):
-            send.send(ours, send.peer_of(to(silent.getsockname()[1])))
+    with socket.create_server(("127.0.0.1", 0)) as idle, pytest.raises(InputError, match="answers, but not as DICOM does"):
+        send.send(ours, send.peer_of(to(idle.getsockname()[1])))
 
 
 @pytest.mark.parametrize(
