@@ -181,6 +181,8 @@ class Recon(VolumeSettings):
         for name, value in QUALITIES[self.quality].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        if self.sibling == self.method:
+            raise InputError(f"--sibling {self.sibling}: is the method itself; choose another, or leave it out")
         self.reading()
 
     def reading(self) -> Reading:

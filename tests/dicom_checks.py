@@ -4,8 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -45,11 +47,16 @@ def validated(path: Path) -> str:
     return said.stdout if "Missing" in said.stdout or "not allowed" in said.stdout.lower() else ""
 
 
+@cache
+def tables(name: str) -> Any:
+    """One of highdicom's tables."""
+    return json.loads((files("highdicom") / "_standard" / f"{name}.json").read_text())
+
+
 def missing(path: Path) -> list[str]:
     """Attributes of types 1 and 2 that an object's mandatory modules need and it lacks, by highdicom's tables."""
     item = pydicom.dcmread(path)
-    tables = files("highdicom") / "_standard"
-    iods, modules = (json.loads((tables / f"{name}.json").read_text()) for name in ("iod_module_map", "module_attribute_map"))
+    iods, modules = tables("iod_module_map"), tables("module_attribute_map")
     wanted = [
         attribute
         for module in iods[IODS[item.SOPClassUID]]

@@ -1,6 +1,7 @@
 """The study that a derived DICOM series belongs to: of the source's DICOM, of a template, or of what raw data say."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -81,7 +82,8 @@ def read_template(path: str | Path) -> Study:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _: Any) -> Study:
-    with open_files(path) as files:
+    with warnings.catch_warnings(), open_files(path) as files:
+        warnings.simplefilter("ignore")  # pydicom's name values
         every = find_images(path, files)
     sources = [source for source in every if text_of(source.header, "Manufacturer") != MAKER] or every
     patients = {tuple(text_of(source.header, name) for name in ("PatientID", "PatientName")) for source in sources}

@@ -23,6 +23,8 @@ NEEDED = (
     *PATIENT[:2], *PATIENT[3:5], *STUDY[1:4], *STUDY[5:], "PositionReferenceIndicator", "Laterality", "ScanOptions",
     "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength",
 )  # fmt: skip
+# what joins patient and study: kept as it is, even where it is no valid value
+EXACT = (*PATIENT[:3], STUDY[0], STUDY[1], STUDY[5])
 TEXTS = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 
 
@@ -198,7 +200,7 @@ def decimals(values: Any) -> list[str]:
     """Numbers as DICOM's decimal strings of up to 16 characters."""
     from pydicom.valuerep import format_number_as_ds
 
-    return [format_number_as_ds(float(value)) for value in np.ravel(values)]
+    return [format_number_as_ds(float(value) + 0.0) for value in np.ravel(values)]  # no -0
 
 
 def code(value: str, scheme: str, meaning: str) -> "Dataset":
@@ -216,7 +218,7 @@ def record(**values: Any) -> "Dataset":
 
 
 def add(item: "Dataset", **values: Any) -> None:
-    """Set attributes by keyword; None leaves one empty. Unsigned is what an attribute of either sign takes."""
+    """Set attributes by keyword; None leaves one empty. Of an attribute with several kinds it is the first."""
     from pydicom.datadict import dictionary_VR, tag_for_keyword
 
     for name, value in values.items():
@@ -237,6 +239,9 @@ def put(item: "Dataset", known: Mapping[str, str], names: Any = None) -> None:
         if name not in known or tag is None:
             continue
         kind = dictionary_VR(tag)
+        if name in EXACT:
+            add(item, **{name: known[name]})
+            continue
         value = known[name][: TEXTS[kind]] if kind in TEXTS else known[name]
         try:
             for one in value.split("\\"):

@@ -380,7 +380,7 @@ def sibling_of(result: Reconstruction, scan: Scan, settings: Recon) -> tuple[str
         return None
     if settings.sibling == "zero-filled":
         return settings.sibling, result.zero_filled.T
-    return settings.sibling, reconstruct(scan, replace(settings, method=settings.sibling)).volume.T
+    return settings.sibling, reconstruct(scan, replace(settings, method=settings.sibling, sibling=None)).volume.T
 
 
 def panels_of(result: Reconstruction) -> dict[str, np.ndarray]:

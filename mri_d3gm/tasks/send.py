@@ -57,10 +57,14 @@ def peer_of(text: str) -> Peer:
     """AE@host:port; InputError for anything else."""
     title, _, place = text.partition("@")
     host, _, port = place.rpartition(":")
-    fits = 0 < len(title.strip()) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
-    if not (fits and host and port.isdecimal() and 0 < int(port) < 2**16):
+    if not (is_title(title) and host and port.isdecimal() and 0 < int(port) < 2**16):
         raise InputError(f"--to {printable(text)}: write AE@host:port, an AE title of up to 16 letters: PACS@10.0.0.5:104")
     return Peer(title.strip(), host.strip("[]"), int(port))
+
+
+def is_title(text: str) -> bool:
+    """Whether a text can be an AE title."""
+    return 0 < len(text.strip()) <= 16 and text.isascii() and text.isprintable() and "\\" not in text
 
 
 def made_here(folder: str | Path) -> list[Made]:
@@ -91,6 +95,8 @@ def send(
     fails for want of resources, or with the association, is tried three times. InputError where the peer is not there, refuses
     or breaks the association, and for files of others.
     """
+    if not is_title(title):
+        raise InputError(f"--from {printable(title)}: an AE title has up to 16 letters")
     files = made_here(folder)
     try:
         import pynetdicom  # noqa: F401

@@ -201,6 +201,11 @@ def test_peers_that_cannot_be(text: str, mri: Callable[..., Any], ours: Path) ->
     assert code == 2 and "write AE@host:port" in error and error.count("\n") == 1
 
 
+def test_an_ae_title_that_cannot_be(mri: Callable[..., Any], ours: Path) -> None:
+    code, _, error = mri("send", ours, "--to", "PACS@127.0.0.1:1", "--from", "A" * 17)
+    assert code == 2 and "--from" in error and error.count("\n") == 1
+
+
 def test_files_of_others_are_not_sent(mri: Callable[..., Any], tmp_path: Path) -> None:
     write_series(tmp_path / "theirs", Manufacturer="mri-d3gm")
     (tmp_path / "text").mkdir()

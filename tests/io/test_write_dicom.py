@@ -59,8 +59,8 @@ def step_of(planes, scale) -> float:
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_every_voxel_stays_where_it_is(kind: str, tmp_path: Path) -> None:
-    for number, (code, oblique) in enumerate(product(CODES, (0.0, 1.0))):
-        array, affine = volume(), affine_of(code, oblique)
+    for number, code in enumerate(CODES):
+        array, affine = volume(), affine_of(code, number % 2)
         planes, scale, _ = written(tmp_path / str(number), array, affine, kind)
         image = read_dicom(tmp_path / str(number))
         assert_same(array, affine, (image.array, image.affine), step_of(planes, scale))

@@ -246,6 +246,20 @@ def test_options_of_dicom_need_dicom() -> None:
             Recon(**options)
 
 
+def test_a_sibling_of_itself() -> None:
+    with pytest.raises(InputError, match="is the method itself"):
+        Recon(dicom="classic", method="sense", sibling="sense")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_identity_is_kept_as_it_is(tmp_path: Path) -> None:
+    odd = {"StudyInstanceUID": "1.2.03.4", "PatientID": "7" * 70, "AccessionNumber": "A" * 20, "StudyDate": "2020-01-02"}
+    names, _ = run(fastmri(tmp_path), tmp_path / "out", dicom="classic", template=str(template(tmp_path / "study", **odd)))
+    for items in objects(names.dicom).values():
+        assert (items[0].StudyInstanceUID, items[0].PatientID, items[0].AccessionNumber) == tuple(odd.values())[:3]
+        assert not items[0].StudyDate  # which is no date
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(InputError, match=r"pip install 'mri-d3gm\[dicom\]'"):
