@@ -20,7 +20,7 @@ from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
 from mri_d3gm.physics.cartesian import weight_of
 from mri_d3gm.physics.noise import NoiseEstimate
 from mri_d3gm.pipeline import Prepared
-from mri_d3gm.runs.names import check_writable, whole
+from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.transforms.kspace import scan_of
@@ -94,7 +94,11 @@ class Gatherer(ABC):
         if self.output is not None:
             names = self.task.names_of(self.path, self.output)
             with whole(names):
-                self.task.write(self.result, source, names)
+                self.write(source, names)
+
+    def write(self, source: Any, names: Outputs) -> None:
+        """Write the result."""
+        self.task.write(self.result, source, names, self.settings)
 
     @abstractmethod
     def add(self, batch: Batch, draws: Draws) -> None:
@@ -177,3 +181,6 @@ class RestoreGatherer(Gatherer):
 
     def assembled(self, _: Picture) -> restore.Restoration:
         return self.slices[-1]
+
+    def write(self, source: Picture, names: Outputs) -> None:
+        restore.write(self.result, source, names)

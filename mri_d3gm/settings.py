@@ -21,6 +21,8 @@ SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-ma
 LEARNED = ("d3gm", "regression")  # methods that use the network
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
 TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
+DICOM = ("classic", "enhanced")
+SIBLINGS = ("zero-filled", "sense")
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "fast"},
     "default": {"steps": 1, "samples": 4, "trust": "fast"},
@@ -38,14 +40,16 @@ def option(
     flag: str = "",
     decides: bool = True,
     shown: bool = True,
+    bare: str | None = None,
 ) -> Any:
     """A field of settings.
 
     choices: all that it may be; least, most: the smallest and the largest; flag: of the command line, where it is not the
-    name's; decides: whether the result depends on it; shown: whether the command line has it.
+    name's; decides: whether the result depends on it; shown: whether the command line has it; bare: its value where the command
+    line names none.
     """
     about = {"help": help, "choices": choices, "least": least, "most": most, "flag": flag, "decides": decides, "shown": shown}
-    return field(default=default, metadata=about)
+    return field(default=default, metadata=about | {"bare": bare})
 
 
 def flag_of(entry: "Field[Any]") -> str:
@@ -55,7 +59,7 @@ def flag_of(entry: "Field[Any]") -> str:
 
 def entries(settings: type) -> "list[Field[Any]]":
     """The options of a task, its own before those that all tasks share, those of the command line before the rest."""
-    shared = {entry.name for entry in fields(SlicedSettings)}
+    shared = {entry.name for entry in fields(VolumeSettings)}
     return sorted(fields(settings), key=lambda entry: (not entry.metadata["shown"], entry.name in shared))
 
 
@@ -132,7 +136,23 @@ class SlicedSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recon(SlicedSettings):
+class VolumeSettings(SlicedSettings):
+    """Options of a task that writes a volume, with a page about it or as a DICOM series too if asked for."""
+
+    report: bool = option(False, "Write one HTML page that shows the result, its doubt and how it was made.")
+    dicom: str | None = option(None, "Write a DICOM series too, classic if no kind is named.", choices=DICOM, bare=DICOM[0])
+    template: str | None = option(None, "Folder of any series of the study that the DICOM series joins.")
+    anonymous: bool = option(False, "DICOM without the patient, by the basic profile.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for entry in fields(self):
+            if entry.name in ("template", "sibling", "anonymous") and getattr(self, entry.name) and self.dicom is None:
+                raise InputError(f"{flag_of(entry)}: is of the DICOM series; give --dicom too")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recon(VolumeSettings):
     """Reconstruction. Of steps, samples and trust, what is None is as `quality` says."""
 
     bundle: ClassVar[str] = "reconstruction"
@@ -150,7 +170,7 @@ class Recon(SlicedSettings):
     slices: str | None = option(None, "a:b, a:b:c or one number.")
     frames: str | None = option(None, "Of a series: a:b, a:b:c or one number.")
     complex: bool = option(False, "Write the phase too, in radians.")
-    report: bool = option(False, "Write one HTML page that shows the result, its doubt and how it was made.")
+    sibling: str | None = option(None, "A second DICOM series, made without the network.", choices=SIBLINGS)
     crop: bool = option(True, "Remove readout oversampling.")
     key: str | None = option(None, "Name of the k-space in a file of several arrays.")
     axes: str | None = option(None, "Its axes in their order, such as coils,rows,cols.")
@@ -162,6 +182,8 @@ class Recon(SlicedSettings):
         for name, value in QUALITIES[self.quality].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        if self.sibling == self.method:
+            raise InputError(f"--sibling {self.sibling}: is the method itself; choose another, or leave it out")
         self.reading()
 
     def reading(self) -> Reading:
@@ -170,7 +192,7 @@ class Recon(SlicedSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuperResolve(SlicedSettings):
+class SuperResolve(VolumeSettings):
     """Super-resolution in plane."""
 
     bundle: ClassVar[str] = "super_resolution"
@@ -187,7 +209,6 @@ class SuperResolve(SlicedSettings):
     series: str | None = option(None, "Number, UID or description of one DICOM series.")
     slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
-    report: bool = option(False, "Write one HTML page that shows the result, its doubt and how it was made.")
     degrade: str | None = option(
         None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
     )

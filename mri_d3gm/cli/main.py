@@ -15,6 +15,7 @@ COMMANDS = {
     "recon": "Undersampled k-space to NIfTI, std map, sidecar and preview.",
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
     "restore": "Rain or haze out of photographs.",
+    "send": "DICOM of this software to a PACS.",
     "info": "What a file holds; nothing is reconstructed.",
     "demo": "Reconstruct the package's own k-space; nothing else is needed.",
     "train": "Train the denoiser; a stopped run resumes where it was.",

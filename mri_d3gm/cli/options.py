@@ -36,10 +36,21 @@ class Context(click.Context):
     formatter_class = Formatter
 
 
+BARE: dict[str, tuple[str, tuple[str, ...]]] = {}  # options that may stand without a value: the one meant, and all others
+
+
 class Command(click.Command):
-    """A command whose help fits any terminal."""
+    """A command whose help fits any terminal, and whose options of BARE take the next word for their value if it is one."""
 
     context_class = Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With the values that are meant written out."""
+        following = [*args[1:], ""]
+        bare = [word in BARE and after not in BARE[word][1] for word, after in zip(args, following, strict=True)]
+        return super().parse_args(
+            ctx, [f"{word}={BARE[word][0]}" if one else word for word, one in zip(args, bare, strict=True)]
+        )
 
 
 def option_of(settings: type[Settings], name: str) -> click.Option:
@@ -52,7 +63,10 @@ def option_of(settings: type[Settings], name: str) -> click.Option:
     flag = flag_of(entry)
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=entry.default, help=text)
-    return click.Option([flag, name], type=kind, default=entry.default, help=text, metavar=kind.__name__.upper())
+    made = click.Option([flag, name], type=kind, default=entry.default, help=text, metavar=kind.__name__.upper())
+    if entry.metadata["bare"] is not None:
+        BARE[flag] = entry.metadata["bare"], choices
+    return made
 
 
 def options_of(settings: type[Settings]) -> list[click.Parameter]:

@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 from collections.abc import Iterable, Iterator
@@ -41,8 +42,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder next to `path` that becomes `path`, where there is none yet, if the block succeeds.
+
+    Nothing is left behind on any exception. InputError where it cannot be written or the disk is full.
+    """
+    target = Path(path)
+    temporary = _temporary(target)
+    try:
+        temporary.mkdir()
+        _sweep(target.parent, os.getpid())
+        yield temporary
+        temporary.rename(target)
+    except OSError as error:
+        reason = " ".join((error.strerror or str(error)).split())
+        raise InputError(f"{target}: cannot be written: {reason}; choose another place") from error
+    finally:
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and what it holds; what is not there or cannot be removed stays so."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextmanager
 def set_aside(paths: Iterable[Path]) -> Iterator[None]:
-    """Files out of the way of a block that writes them anew: they come back in place of what an exception leaves."""
+    """Files and folders out of the way of a block that writes them anew: after an exception they come back."""
     aside: dict[Path, Path] = {}
     try:
         for path in filter(Path.exists, paths):
@@ -53,7 +83,7 @@ def set_aside(paths: Iterable[Path]) -> Iterator[None]:
             place.replace(path)
         raise
     for place in aside.values():
-        place.unlink(missing_ok=True)
+        remove(place)
 
 
 def _temporary(path: Path) -> Path:
@@ -77,14 +107,13 @@ def _place() -> str:
 
 @cache
 def _sweep(folder: Path, _: int) -> None:
-    """Remove temporary files in a folder whose process is gone; once a folder and process."""
+    """Remove temporary files and folders in a folder whose process is gone; once a folder and process."""
     if os.name != "posix":  # elsewhere asking for a process may end it
         return
     for left in folder.glob(f".writing-{_place()}-*"):
         number = left.name.removeprefix(f".writing-{_place()}-").partition("-")[0]
         if number.isdecimal() and not _runs(int(number)):
-            with suppress(OSError):
-                left.unlink()
+            remove(left)
 
 
 def _runs(process: int) -> bool:

@@ -31,12 +31,14 @@ TAGS = (
 # what a series derived from this one repeats, where it is the same in all images
 REPEATED = (
     "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge",
-    "PatientIdentityRemoved", "DeidentificationMethod", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime",
-    "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID", "PositionReferenceIndicator",
+    "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyInstanceUID", "StudyID",
+    "StudyDate", "StudyTime", "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
     "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "ProtocolName", "Modality",
     "BodyPartExamined", "Laterality", "PatientPosition", "Manufacturer", "ManufacturerModelName", "MagneticFieldStrength",
     "ScanningSequence", "SequenceVariant", "MRAcquisitionType", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle",
-    "EchoTrainLength", "ImagedNucleus",
+    "EchoTrainLength", "ImagedNucleus", "ScanOptions", "SliceThickness", "LossyImageCompression",
+    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
 # tell volumes apart, and when they were taken
 TIMING = (

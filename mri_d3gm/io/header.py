@@ -4,6 +4,7 @@ The few elements are read by name: the package ismrmrd parses a whole header or 
 demands, such as trajectory.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -94,6 +95,24 @@ def facts_of(root: ET.Element) -> dict[str, str]:
     }
     found = {name: " ".join((root.findtext("{*}" + place) or "").split()) for name, place in places.items()}
     return {name: text for name, text in found.items() if text}
+
+
+def study_of(root: ET.Element) -> dict[str, str]:
+    """What a header says of patient and study, by DICOM's keywords; nothing that is empty."""
+    places = {
+        "PatientID": "subjectInformation/{*}patientID",
+        "StudyInstanceUID": "studyInformation/{*}studyInstanceUID",
+        "StudyDate": "studyInformation/{*}studyDate",
+        "StudyTime": "studyInformation/{*}studyTime",
+        "FrameOfReferenceUID": "measurementInformation/{*}frameOfReferenceUID",
+    }
+    found = {keyword: " ".join((root.findtext("{*}" + place) or "").split()) for keyword, place in places.items()}
+    for keyword in ("StudyDate", "StudyTime"):  # XML's 2024-05-31 and 12:30:00 are DICOM's 20240531 and 123000
+        found[keyword] = found[keyword].replace("-", "").replace(":", "")
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if not re.fullmatch(r"\d+(\.\d+)+", found[keyword]) or len(found[keyword]) > 64:
+            del found[keyword]  # what anonymisers write
+    return {keyword: text for keyword, text in found.items() if text}
 
 
 def _on_ramps(described: Sequence[ET.Element]) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.hdf5 import dataset, opened
 from mri_d3gm.io.hdf5_heaps import check_heaps, check_lengths, records
-from mri_d3gm.io.header import encoding_of, facts_of, parse_xml
+from mri_d3gm.io.header import encoding_of, facts_of, parse_xml, study_of
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.readouts import Readouts
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
@@ -91,7 +91,8 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
         readouts = replace(readouts, time=np.zeros(len(readouts.time)))
     if _turned(root):
         readouts = replace(readouts, read=-readouts.read, phase=-readouts.phase, normal=-readouts.normal)
-    return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts={"format": "ISMRMRD", **facts_of(root)})
+    facts = {"format": "ISMRMRD", **facts_of(root)}
+    return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts=facts, study=study_of(root))
 
 
 def _turned(root: ET.Element) -> bool:

@@ -46,7 +46,8 @@ class Scan:
     as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
     image. coil_matrix: (coils, coils of the file), what became of these where some are left out or noise whitens them, else
     None. parts: of a file with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is
-    the first. facts: what the file says of itself, by name, for `info`.
+    the first. facts: what the file says of itself, by name, for `info`; study: what it says of patient and study, by DICOM's
+    keywords, which stays out of logs, messages and sidecars.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Scan:
     coil_matrix: np.ndarray | None = None
     parts: Mapping[str, "Scan"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    study: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def file_coils(self) -> int:

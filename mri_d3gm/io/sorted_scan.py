@@ -29,11 +29,12 @@ def scan_of_readouts(
     *,
     warnings: Sequence[str] = (),
     facts: Mapping[str, object] | None = None,
+    study: Mapping[str, str] | None = None,
 ) -> Scan:
     """The scan that readouts are; InputError, that names the file, for what cannot be reconstructed.
 
     Lines of calibration count as data where the encoding says that they are embedded, else they are for the coil maps alone.
-    3-D scans become slices along the readout, with lines as rows and partitions as columns. facts: as in `Scan`.
+    3-D scans become slices along the readout, with lines as rows and partitions as columns. facts, study: as in `Scan`.
     """
     name, said = str(path), list(warnings)
     data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
@@ -57,7 +58,7 @@ def scan_of_readouts(
     scans, reader = {}, Lines(every)
     for entities, numbers in images.parts.items():
         scan = _scan(path, reader, images, numbers, how, spacing)
-        scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}))
+        scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}), study=dict(study or {}))
     first = next(iter(scans.values()))
     return replace(first, parts=scans) if len(scans) > 1 else first
 

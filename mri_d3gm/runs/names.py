@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.atomic import set_aside
+from mri_d3gm.io.atomic import remove, set_aside
 from mri_d3gm.io.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
@@ -16,7 +16,7 @@ from mri_d3gm.io.save_image import WRITERS
 
 
 class Outputs(NamedTuple):
-    """Names of one run's files; the first is the result, those None that the task does not write."""
+    """Names of one run's files, and of its DICOM folder; the first is the result, those None that the task does not write."""
 
     result: Path
     sidecar: Path
@@ -24,6 +24,7 @@ class Outputs(NamedTuple):
     preview: Path | None = None
     phase: Path | None = None
     report: Path | None = None
+    dicom: Path | None = None
 
     def files(self) -> list[Path]:
         """All of them."""
@@ -50,7 +51,7 @@ def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
         written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
     endings = (written, ".json", f"_std{written}", "_preview.png")
     result, sidecar, std, preview = (Path(stem + ending) for ending in endings)
-    return Outputs(result, sidecar, std, preview, report=Path(f"{stem}_report.html"))
+    return Outputs(result, sidecar, std, preview, report=Path(f"{stem}_report.html"), dicom=Path(f"{stem}_dicom"))
 
 
 def input_endings() -> tuple[str, ...]:
@@ -105,9 +106,13 @@ def check_writable(names: Outputs) -> None:
         raise InputError(f"{names.result.parent}: cannot be made: {folder} is not a folder; choose another place")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{names.result}: cannot be written: no permission for {folder}; choose another place")
-    taken = next((name for name in names.files() if name.is_dir()), None)
+    taken = next((name for name in names.files() if name != names.dicom and name.is_dir()), None)
     if taken is not None:
         raise InputError(f"{taken}: is a folder; choose another place")
+    if names.dicom is not None and names.dicom.exists():
+        others = not names.dicom.is_dir() or any(file.is_file() and file.suffix != ".dcm" for file in names.dicom.rglob("*"))
+        if others:
+            raise InputError(f"{names.dicom}: is no folder of DICOM alone; choose another place")
 
 
 @contextmanager
@@ -119,7 +124,7 @@ def whole(names: Outputs) -> Iterator[None]:
             yield
         except BaseException:
             for name in names.files():
-                name.unlink(missing_ok=True)
+                remove(name)
             raise
 
 

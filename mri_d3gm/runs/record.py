@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.dicom_study import read_template
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.files import weights_files
@@ -54,8 +55,10 @@ def provenance(settings: Settings, files: Iterable[str | Path]) -> dict[str, Any
     options = settings.fingerprint()
     named = [options[name] for name in FILES if options.get(name) is not None]
     read = list(files)
+    template = options.get("template")
+    study = {} if template is None else {"template": read_template(template).digest}  # its name may be the patient's
     record: dict[str, Any] = {
-        "Options": options | {name: Path(value).name for name, value in options.items() if name in FILES and value},
+        "Options": options | {name: Path(value).name for name, value in options.items() if name in FILES and value} | study,
         "Weights": None,
         "Software": {"mri-d3gm": __version__} | {name: _installed(name) for name in LIBRARIES},
     }
@@ -98,7 +101,8 @@ def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) ->
     existing = [name for name in names.files() if name.exists()]
     if not existing:
         return None
-    if names.sidecar.exists() and names.result.exists():
+    series = [] if names.dicom is None or getattr(settings, "dicom", None) is None else [names.dicom]
+    if all(name.exists() for name in (names.sidecar, names.result, *series)):
         record = read_sidecar(names.sidecar)
         asked = provenance(settings, files)
         same = _part(record, "Input").get("SHA256") == asked.pop("InputSHA256")
@@ -106,7 +110,7 @@ def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) ->
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
         raise InputError(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
-    raise InputError(f"{existing[0]}: is there without its sidecar, from a run that did not end; --overwrite replaces it")
+    raise InputError(f"{existing[0]}: is there without the rest of its run, one that did not end; --overwrite replaces it")
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:

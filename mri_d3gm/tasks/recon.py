@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
+from mri_d3gm.io.dicom_study import study_of_scan
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
@@ -31,6 +33,7 @@ from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, Recon, chosen_images, chosen_slices
+from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, per_slice
 
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
@@ -339,19 +342,33 @@ def reconstruct_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     scan = open_scan(path, settings.reading())
+    check_dicom(settings, study_of_scan(scan))
     parts: dict[str, Scan] = dict(scan.parts) or {"": scan}
     done = []
     for entities, part in parts.items():
         named = names.of_part(entities)
         work = partial(reconstruct, part, settings, progress=progress)
-        done.append(once(named, settings, part.files, work, partial(write, scan=part, names=named), overwrite))
+        done.append(
+            once(
+                named,
+                settings,
+                part.files,
+                work,
+                partial(write, scan=part, names=named, settings=settings, part=entities),
+                overwrite,
+            )
+        )
     record, before = done[0][0], all(there for _, there in done)
     return (record | {"Parts": list(parts)} if scan.parts else record), before
 
 
-def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
-    """Write volume, std, preview and, last, the sidecar that marks them complete; the record that it holds."""
-    record, volume = result.record, result.volume
+def write(result: Reconstruction, scan: Scan, names: Outputs, settings: Recon, part: str = "") -> dict[str, Any]:
+    """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds.
+
+    part: BIDS entities where it is one of several results.
+    """
+    record, volume, own = result.record, result.volume, study_of_scan(scan)
+    record = record | {"Warnings": [*record["Warnings"], *check_dicom(settings, own)]}
     known = "" if scan.position_known else "; position unknown"
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}{known}"
     code = 1 if scan.position_known else 2
@@ -362,18 +379,31 @@ def write(result: Reconstruction, scan: Scan, names: Outputs) -> dict[str, Any]:
     save(names.result, volume, description)
     if names.std is not None and result.std is not None:
         save(names.std, result.std, "expected std of the error; " + description)
-    if names.phase is not None and record["Options"]["complex"]:
+    if names.phase is not None and settings.complex:
         save(names.phase, result.phase, "phase in radians; " + description)
+    if names.dicom is not None and settings.dicom is not None:
+        std = None if result.std is None else result.std.T
+        shown = Volume(volume.T, std, result.affine, 2, scan.position_known, sibling_of(result, scan, settings), part)
+        write_dicom(names.dicom, shown, settings, own, record)
     if names.preview is not None:
         title = f"{record['Input']['File']}  {description}"
         sides = "orientation as the file's rows and columns" if scan.position_known else "left/right unknown"
         write_preview(names.preview, panels_of(result), title, scan.voxel_mm[:2], f"{sides}; not for diagnosis")
-    if names.report is not None and record["Options"]["report"]:
+    if names.report is not None and settings.report:
         arrays = {"result": volume, "plain": result.zero_filled, "reference": result.reference, "std": result.std}
         there = {role: array.T for role, array in arrays.items() if array is not None}
         write_report(names.report, record, there, result.affine, sides_known=scan.position_known)
     write_sidecar(names.sidecar, record)
     return record
+
+
+def sibling_of(result: Reconstruction, scan: Scan, settings: Recon) -> tuple[str, np.ndarray] | None:
+    """The image without a network that is to be shown next to a result, by its method, (i, j, k[, t])."""
+    if settings.sibling is None:
+        return None
+    if settings.sibling == "zero-filled":
+        return settings.sibling, result.zero_filled.T
+    return settings.sibling, reconstruct(scan, replace(settings, method=settings.sibling, sibling=None)).volume.T
 
 
 def panels_of(result: Reconstruction) -> dict[str, np.ndarray]:

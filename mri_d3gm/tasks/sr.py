@@ -13,6 +13,7 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.dicom_study import study_of_source
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
@@ -28,6 +29,7 @@ from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
+from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 
 SCORED = 7  # voxels that a side needs for SSIM's window
 PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
@@ -236,25 +238,29 @@ def superresolve_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     source = open_image(path, settings.series)
+    check_dicom(settings, study_of_source(source.source))
 
     def work() -> SuperResolution:
         result = superresolve(source, settings, progress=progress)
         result.record["Input"]["File"] = Path(path).resolve().name
         return result
 
-    return once(names, settings, source.files, work, lambda result: write(result, source, names), overwrite)
+    return once(names, settings, source.files, work, lambda result: write(result, source, names, settings), overwrite)
 
 
-def write(result: SuperResolution, source: Image, names: Outputs) -> dict[str, Any]:
-    """Write volume, std, preview and, last, the sidecar that marks them complete; the record that it holds."""
-    record = result.record
-    axis, scale = record["SliceAxis"], record["Options"]["scale"]
+def write(result: SuperResolution, source: Image, names: Outputs, settings: SuperResolve) -> dict[str, Any]:
+    """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds."""
+    own = study_of_source(source.source)
+    record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
+    axis, scale = record["SliceAxis"], settings.scale
     description = f"mri-d3gm {record['Method']} x{scale}"
     # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
     code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
     if names.std is not None and result.std is not None:
         save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
+    if names.dicom is not None and settings.dicom is not None:
+        write_dicom(names.dicom, Volume(result.volume, result.std, result.affine, axis, code == 1), settings, own, record)
     middle = result.volume.shape[axis] // 2
 
     def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
@@ -262,7 +268,7 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> dict[str, A
 
     panels = {record["Method"]: plane(result.volume)}
     if result.reference is None:
-        low = plane(source.array, chosen_slices("", source.array.shape[axis], record["Options"]["slices"])[middle])
+        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle])
         panels = {"input": low.repeat(scale, 0).repeat(scale, 1)} | panels
     if result.std is not None:
         panels["std"] = plane(result.std)
@@ -272,8 +278,8 @@ def write(result: SuperResolution, source: Image, names: Outputs) -> dict[str, A
     shown, spacing = upright(panels, np.delete(result.affine[:3, :3], axis, axis=1))
     if names.preview is not None:
         write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
-    if names.report is not None and record["Options"]["report"]:
-        plain = superresolve(source, SuperResolve(**(record["Options"] | {"method": "sinc"}))).volume
+    if names.report is not None and settings.report:
+        plain = superresolve(source, replace(settings, method="sinc")).volume
         arrays = {"result": result.volume, "plain": plain, "reference": result.reference, "std": result.std}
         known = {role: array for role, array in arrays.items() if array is not None}
         write_report(names.report, record, known, result.affine, axis=axis, sides_known=code != 2)

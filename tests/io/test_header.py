@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from io_files import header, phantom, to_kspace
 
-from mri_d3gm.io.header import Encoding, Space, parse_header
+from mri_d3gm.io.header import Encoding, Space, parse_header, parse_xml, study_of
 from mri_d3gm.io.open_scan import open_scan
 
 XML = header(32, 24)
@@ -49,3 +49,15 @@ def test_a_file_with_a_broken_header_is_read_with_a_warning(kind: str, write_h5:
     content = BROKEN[kind]
     path: Path = write_h5(kspace=to_kspace(phantom())[None].astype(np.complex64), ismrmrd_header=content)
     assert any("ismrmrd_header cannot be used" in warning for warning in open_scan(path).warnings)
+
+
+def test_what_a_header_says_of_the_study() -> None:
+    text = (
+        "<ismrmrdHeader><subjectInformation><patientName>ZZMARKED</patientName><patientID>7</patientID></subjectInformation>"
+        "<studyInformation><studyDate>2024-05-31</studyDate><studyTime>12:30:00</studyTime>"
+        "<studyInstanceUID>1.2.3</studyInstanceUID></studyInformation>"
+        "<measurementInformation><frameOfReferenceUID>xxxx</frameOfReferenceUID></measurementInformation></ismrmrdHeader>"
+    )
+    expected = {"PatientID": "7", "StudyInstanceUID": "1.2.3", "StudyDate": "20240531", "StudyTime": "123000"}
+    assert study_of(parse_xml(text)) == expected
+    assert study_of(parse_xml("<a/>")) == {}

@@ -122,3 +122,15 @@ def test_one_coil_becomes_several(tmp_path, monkeypatch, capsys) -> None:
     assert h5py.File(tmp_path / "b.h5")["kspace"].shape == (2, 6, 48, 48)
     made, before = (read_reference(open_scan(path), 0) for path in (tmp_path / "b.h5", source))
     np.testing.assert_allclose(made, before, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Orthanc is not installed")
+def test_a_real_pacs_holds_what_was_sent(tmp_path, monkeypatch, capsys) -> None:
+    run("pacs.py", write_scan(tmp_path / "a.h5"), "-o", tmp_path / "out", monkeypatch=monkeypatch)
+    said = capsys.readouterr().out
+    for kind, count in (("classic", 5), ("enhanced", 3)):  # two images, two without a network, a std map
+        part = said[said.index(kind) :]
+        assert f"{count} objects written; Sent(stored={count}, refused={{}}, committed=True" in part
+        assert f"holds 1 study, 3 series, {count} instances" in part
+    for text in ("refused the association: Called AE title not recognised", "cannot be reached: Connection refused"):
+        assert said.count(text) >= 2

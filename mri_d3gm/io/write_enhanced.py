@@ -1,0 +1,105 @@
+"""Writer of DICOM: a derived MR series as one object of all images (Enhanced MR Image Storage)."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mri_d3gm.io.dicom_planes import Planes, Scale, stored
+from mri_d3gm.io.dicom_study import Study, uid_of
+from mri_d3gm.io.write_dicom import Made, Place, add, code, decimals, labelled, put_pixels, real_world, record, window
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# SNOMED CT's codes of body parts, by words of BodyPartExamined; the whole body where none is there
+REGIONS = {
+    "HEAD": ("69536005", "Head"),
+    "BRAIN": ("12738006", "Brain"),
+    "KNEE": ("72696002", "Knee"),
+    "HEART": ("80891009", "Heart"),
+    "ABDOMEN": ("818981001", "Abdomen"),
+    "BREAST": ("76752008", "Breast"),
+    "PROSTATE": ("41216001", "Prostate"),
+}
+BODY = ("38266002", "Entire body")
+# what may stand in objects of single images alone
+CLASSIC = "Laterality", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"
+KIND = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+FRAME = {
+    "PixelPresentation": "MONOCHROME",
+    "VolumetricProperties": "VOLUME",
+    "VolumeBasedCalculationTechnique": "NONE",
+    "ComplexImageComponent": "MAGNITUDE",
+    "AcquisitionContrast": "UNKNOWN",
+}
+
+
+def write_enhanced(folder: Path, planes: Planes, scale: Scale, study: Study, made: Made, place: Place) -> "list[Dataset]":
+    """Write 0001.dcm into a new folder; what was written. Frames are volume after volume, slices along their normal."""
+    folder.mkdir()
+    values, slope, intercept = stored(planes.images, scale.power)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        item = labelled(study, made, place, "EnhancedMRImageStorage", 1)
+        for name in CLASSIC:
+            del item[name]
+        add(item, ImageType=KIND, **FRAME, ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY")
+        add(item, ApplicableSafetyStandardAgency="UNKNOWN")  # which the scanner knew
+        add(item, AcquisitionContextSequence=[], NumberOfFrames=values.shape[0] * values.shape[1])
+        put_pixels(item, values.reshape(-1, *values.shape[2:]))
+        add(item, SharedFunctionalGroupsSequence=[shared(planes, scale, study, (slope, intercept))])
+        dimensions = uid_of("dimensions", item.SOPInstanceUID)
+        add(item, PerFrameFunctionalGroupsSequence=[frame(planes, *index) for index in np.ndindex(*values.shape[:2])])
+        add(item, DimensionOrganizationSequence=[record(DimensionOrganizationUID=dimensions)])
+        pointers = [("TemporalPositionIndex", "FrameContentSequence"), ("ImagePositionPatient", "PlanePositionSequence")]
+        add(item, DimensionIndexSequence=[dimension(dimensions, *pointer) for pointer in pointers])
+        item.save_as(folder / "0001.dcm", enforce_file_format=True)
+    return [item]
+
+
+def shared(planes: Planes, scale: Scale, study: Study, rescale: tuple[float, float]) -> "Dataset":
+    """Functional groups of all frames; rescale: slope and intercept."""
+    known = study.attributes
+    part = known.get("BodyPartExamined", "").upper()
+    region = next((code for word, code in REGIONS.items() if word in part), BODY)
+    step = decimals(planes.spacing[2])[0]
+    slope, intercept = decimals(rescale)
+    measures = record(PixelSpacing=decimals(planes.spacing[:2]), SpacingBetweenSlices=step)
+    add(measures, SliceThickness=known.get("SliceThickness") or step)
+    side = known.get("Laterality", "")
+    anatomy = record(
+        AnatomicRegionSequence=[code(region[0], "SCT", region[1])], FrameLaterality=side if side in "RLB" and side else "U"
+    )
+    return record(
+        PixelMeasuresSequence=[measures],
+        PlaneOrientationSequence=[record(ImageOrientationPatient=decimals(planes.directions))],
+        FrameAnatomySequence=[anatomy],
+        PixelValueTransformationSequence=[record(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US")],
+        FrameVOILUTSequence=[record(**window(scale))],
+        RealWorldValueMappingSequence=[real_world(scale.power, *rescale)],
+        MRImageFrameTypeSequence=[record(FrameType=KIND, **FRAME)],
+    )
+
+
+def frame(planes: Planes, volume: int, index: int) -> "Dataset":
+    """Functional groups of one frame: its time and its place."""
+    content = record(
+        TemporalPositionIndex=volume + 1,
+        DimensionIndexValues=[volume + 1, index + 1],
+        StackID="1",
+        InStackPositionNumber=index + 1,
+    )
+    position = record(ImagePositionPatient=decimals(planes.positions[index]))
+    return record(FrameContentSequence=[content], PlanePositionSequence=[position])
+
+
+def dimension(organization: str, attribute: str, group: str) -> "Dataset":
+    """A dimension of the frames: an attribute of a functional group."""
+    from pydicom.datadict import tag_for_keyword
+
+    pointers: dict[str, Any] = {"DimensionIndexPointer": attribute, "FunctionalGroupPointer": group}
+    item = record(DimensionOrganizationUID=organization)
+    add(item, **{name: tag_for_keyword(keyword) for name, keyword in pointers.items()})
+    return item
