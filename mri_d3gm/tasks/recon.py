@@ -18,7 +18,6 @@ from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.report import write_report
-from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
@@ -26,15 +25,14 @@ from mri_d3gm.methods.draws import Draws, SecondLook
 from mri_d3gm.metrics.bound import Evidence
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian
-from mri_d3gm.physics.masks import center_lines
-from mri_d3gm.physics.trust import EDGES, Support, foretold, total, weights_of_bands
+from mri_d3gm.physics.trust import foretold
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
-from mri_d3gm.runs.record import once, provenance
+from mri_d3gm.runs.record import once
 from mri_d3gm.settings import LEARNED, Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
-from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, per_slice
+from mri_d3gm.tasks.recon_record import describe, scores
 
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
 ALONE = ("sense", "l1-wavelet", "tv")  # sigpy draws from numpy's one generator
@@ -129,7 +127,7 @@ def assemble(scan: Scan, settings: Recon, slices: Sequence[Slice], seconds: floa
         std = np.stack([np.zeros_like(one.image) if one.std is None else one.std for one in slices])
     known = [one.reference for one in slices if one.reference is not None]
     reference = np.stack(known) if known else None
-    record = describe(scan, settings, slices) | {"Seconds": round(seconds, 2)}
+    record = describe(scan, settings, [one.facts for one in slices]) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record |= {"Metrics": scores(reference, volume), "MetricsZeroFilled": scores(reference, zero_filled)}
 
@@ -222,116 +220,6 @@ def prepare_slice(
         noise=pipeline.noise_of(scan),
         calibration=None if calibration is None else torch.from_numpy(calibration)[None],
     )
-
-
-def describe(scan: Scan, settings: Recon, slices: Sequence[Slice]) -> dict[str, Any]:
-    """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
-    mask, warnings = pipeline.sampling(scan, settings)
-    masks = scan.own_masks(chosen_images(scan, settings)) or [mask]
-    chosen = chosen_slices(scan.name, scan.slices, settings.slices)
-    facts = [one.facts for one in slices if one.facts is not None]
-    noise = noise_record(facts)
-    residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
-    residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
-    trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
-    trust["SecondLooks"] = sum(fact["second_look"] for fact in facts)
-    maps = sorted({fact["coil_maps"] for fact in facts})
-    fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
-    made = provenance(settings, scan.files)
-    places = [divmod(index, scan.slices) for index in chosen_images(scan, settings)]
-    return {
-        "Method": settings.method,
-        "Input": {"File": Path(scan.name).name, "SHA256": made.pop("InputSHA256")},
-        **made,
-        "Sampling": {
-            "FromFile": scan.mask is not None,
-            "AccelerationAchieved": round(mean_accel(masks, scan.limits), 3),
-            "CentreLines": np.min([center_lines(one) for one in masks], 0).tolist(),
-        },
-        "Coils": scan.coils,
-        "SmoothPhaseSlices": sum(fact["smooth"] for fact in facts),
-        "Slices": len(chosen),
-        "Frames": len(slices) // len(chosen),
-        "EmptySlices": len(slices) - len(facts),
-        "Evaluations": max((fact["evaluations"] for fact in facts), default=0),
-        "Draws": settings.samples if settings.method == "d3gm" else 1,
-        "Noise": noise,
-        "DataResidual": {
-            "BeforeLastConsistency": residual,
-            "RelativeToNoise": residual / noise["Sigma"] if residual is not None and noise["Sigma"] > 0 else None,
-        },
-        "Trust": trust,
-        "PerSlice": per_slice(places, [one.facts for one in slices]),
-        "CoilMaps": maps,
-        "CoilMapSets": max(map(len, fit), default=0),
-        "CentreExplained": [round(share, 4) for share in fit[0]] if fit else [],
-        "VoxelMillimetres": np.linalg.norm(slices_of(scan.affine, chosen)[:3, :3], axis=0).tolist(),
-        "PositionKnown": scan.position_known,
-        "ReadoutOversamplingRemoved": scan.oversampled,
-        "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [*warnings, *doubts(noise, maps, fit, trust), *scan.warnings],
-    }
-
-
-def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Noise of a volume: the median of its slices, reliable where all are."""
-    if not facts:
-        return {"Sigma": 0.0, "Source": "none", "Reliable": False}
-    sources = [fact["noise"].source for fact in facts]
-    return {
-        "Sigma": float(np.median([fact["sigma"] for fact in facts])),
-        "Source": max(sources, key=sources.count),
-        "Reliable": all(fact["noise"].reliable for fact in facts),
-    }
-
-
-def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust: dict[str, Any]) -> list[str]:
-    """What a user should know of a result; fit: share of the centre that each set of maps explains, the worst slice first."""
-    found = []
-    if noise["Source"] == "floor":
-        found.append("the noise could not be estimated from this sampling: a floor stands for it")
-    elif not noise["Reliable"] and noise["Sigma"] > 0:
-        found.append("two ways to estimate the noise differ by more than three times: the estimate is unreliable")
-    if "low-resolution" in maps:
-        found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
-    for source in maps:
-        if " in place of " in source:
-            found.append(f"withheld lines contradict coil maps ({source.split()[-1]}): maps of low resolution replace them")
-    wrapped = next((shares for shares in fit if len(shares) > 1), None)
-    if wrapped is not None:
-        found.append(
-            "the field of view is smaller than the object, or something else lets two places share a pixel: "
-            f"two sets of coil maps explain {100 * sum(wrapped):.1f} % of the centre lines, one {100 * wrapped[0]:.1f} %"
-        )
-    if fit and sum(fit[0]) < POOR_MAPS:
-        found.append(
-            f"the coil maps explain only {100 * sum(fit[0]):.0f} % of the energy of the centre lines: look for a broken coil, "
-            "coil maps of another scan, or motion"
-        )
-    if trust["WithheldError"] is not None and trust["WithheldError"] > POOR_FIT:
-        found.append(
-            f"of the lines withheld to test it, the prediction missed {100 * trust['WithheldError']:.0f} % of the energy "
-            "(100 %: no better than zero-filling); believe nothing fine that was not measured"
-        )
-    return found
-
-
-def trust_record(supports: Sequence[Support | None], mode: str | None) -> dict[str, Any]:
-    """The sidecar's word on withheld samples: error of all slices together, |y - p|^2 / |y|^2, and the mean weight by band."""
-    found, whole = [support for support in supports if support is not None], total(supports)
-    record: dict[str, Any] = {"Mode": mode or "off", "WithheldError": None, "WithheldSamples": 0}
-    if whole is not None:
-        weights = np.mean([weights_of_bands(support).numpy() for support in found], 0)
-        record |= {"WithheldError": round(whole.error(), 4), "WithheldSamples": int(whole.samples.sum())}
-        record |= {"BandEdges": list(EDGES), "WeightByBand": [round(float(weight), 3) for weight in weights]}
-    return record
-
-
-def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, float]]:
-    """Metrics by protocol name."""
-    from mri_d3gm.metrics import score
-
-    return {name: score(reference, image, name) for name in ("fastmri-volume", "slice-max", "body", "haarpsi")}
 
 
 def reconstruct_file(
