@@ -91,6 +91,21 @@ def test_any_input_conforms_and_lies_where_the_nifti_does(source: str, kind: str
     assert any("names no patient" in text for text in record["Warnings"]) != patient
 
 
+@pytest.mark.parametrize(("code", "place", "shared"), [(1, ORIGIN, True), (2, ORIGIN, False), (1, ORIGIN + 1000, False)])
+def test_a_nifti_joins_the_space_of_its_template(code: int, place: np.ndarray, shared: bool, tmp_path: Path) -> None:
+    affine = np.diag([2.0, 2, 4, 1])
+    affine[:3, 3] = place * (-1, -1, 1)
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random((10, 9, 3), np.float32), affine)
+    image.set_sform(affine, code)
+    image.set_qform(affine, code)
+    nibabel.save(image, tmp_path / "a.nii")
+    names = sr.names_of(tmp_path / "a.nii", tmp_path / "out")
+    settings = SuperResolve(scale=2, method="cubic", dicom="classic", template=str(template(tmp_path / "study")))
+    sr.superresolve_file(tmp_path / "a.nii", settings, names)
+    found = objects(names.dicom)["superres"][0]
+    assert (found.FrameOfReferenceUID == "1.2.3.5") == shared and found.StudyInstanceUID == "1.2.3.4"
+
+
 @needs("dcm2niix")
 def test_dcm2niix_makes_the_same_volume(tmp_path: Path) -> None:
     names, _ = run(series(tmp_path), tmp_path / "out", dicom="classic", method="cubic")
