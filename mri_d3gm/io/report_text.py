@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 Record = dict[str, Any]
 
 FLAGS = {
+    "red": "The error of the slice may be large. Compare it with the image without AI before you believe what you see.",
     "poor-prediction": "The scan contradicts the AI: measured lines that were hidden from it were not predicted. "
     "Do not rely on fine detail here.",
     "poor-maps": "The receive coils do not fit this slice: a broken coil, motion, or coil maps of another scan.",
@@ -37,6 +38,15 @@ class Lane(NamedTuple):
 
 
 LANES = (
+    Lane(
+        "ErrorBelow",
+        "Error at most",
+        "With 90 % probability the error against a full scan is below this part of the image.",
+        " %",
+        100,
+        30,
+        ("red",),
+    ),
     Lane(
         "WithheldError",
         "Withheld lines missed",
@@ -94,6 +104,8 @@ def sentences(record: Record, sides_known: bool) -> tuple[list[str], list[str]]:
         share = f"{_percent(1 - missed)} of the energy" if missed < 1 else "nothing"
         text = f"Test on this scan: of measured lines that were hidden from the AI, {share} was predicted."
         (said if missed < HALF else beware).append(text)
+    if record.get("Bound"):
+        said.append(_bounded(record["Bound"]))
     if "Metrics" in record:
         said.append(_scored(record))
     if not sides_known:
@@ -114,6 +126,12 @@ def _made(record: Record) -> str:
     return f"{made} made this image {record['Options']['scale']} times finer in plane than it was measured." + (
         " The added detail was not measured." if record["Weights"] else ""
     )
+
+
+def _bounded(bound: Record) -> str:
+    counts = ", ".join(f"{count} {colour}" for colour, count in bound["Lights"].items() if count)
+    level, below = _percent(bound["Level"]), _percent(bound["ErrorBelow"])
+    return f"With {level} probability the error of the whole is below {below} of the image. Slices: {counts} ({bound['Rule']})."
 
 
 def _scored(record: Record) -> str:

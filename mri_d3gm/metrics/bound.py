@@ -5,6 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 GREEN, RED = 0.12, 0.25  # relative errors
+RULE = (
+    f"green: the error of the slice is below {GREEN:.0%} of the image with 90 % probability, and such scans are known; "
+    f"red: it may be above {RED:.0%}; amber: anything else"
+)
 LEAST = (1e-4, 1e-4, 0.01, 1.0)  # of the evidence; less noise than that makes no image better
 FOLDS = 10
 

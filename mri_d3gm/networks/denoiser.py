@@ -84,8 +84,18 @@ class Denoiser(nn.Module):
             answer = self.estimates(x, t, mu, measurement.turned(), close=close)
             error = None if answer.error is None else answer.error.transpose(-2, -1)
             return Estimates([image.transpose(-2, -1) for image in answer.images], error)
-        if self.smooth is not None and measurement.smooth_phase().any():
-            return self._by_phase(x, t, mu, measurement, close)
+        flags, parts = [False] if self.smooth is None else measurement.smooth_phase().tolist(), []
+        if len(set(flags)) == 1:
+            return (self.smooth or self if flags[0] else self)._answer(x, t, mu, measurement, close)
+        for i, smooth in enumerate(flags):
+            one, chosen = slice(i, i + 1), self.smooth or self if smooth else self
+            parts.append(chosen._answer(x[one], t[one], mu[one], measurement[one], close))
+        images = [torch.cat(each) for each in zip(*(part.images for part in parts), strict=True)]
+        errors = [part.error for part in parts if part.error is not None]
+        return Estimates(images, torch.cat(errors) if len(errors) == len(flags) else None)
+
+    def _answer(self, x: Tensor, t: Tensor, mu: Tensor, measurement: Measurement, close: bool) -> Estimates:
+        """Estimates by this denoiser itself."""
         c_in, c_skip, c_out, log_snr = precondition(self.path, t, self.sigma_r)
         centred = x - for_each(self.path.A(t) + self.path.B(t), mu) * mu
         return self.net(
@@ -97,18 +107,6 @@ class Denoiser(nn.Module):
             measurement=measurement,
             close=close,
         )
-
-    def _by_phase(self, x: Tensor, t: Tensor, mu: Tensor, measurement: Measurement, close: bool) -> Estimates:
-        """Each of a batch by the denoiser that suits its phase."""
-        assert self.smooth is not None
-        parts = []
-        for i, smooth in enumerate(measurement.smooth_phase().tolist()):
-            one = slice(i, i + 1)
-            chosen = self.smooth if smooth else self
-            parts.append(chosen.estimates(x[one], t[one], mu[one], measurement[one], close=close))
-        images = [torch.cat(each) for each in zip(*(part.images for part in parts), strict=True)]
-        errors = [part.error for part in parts if part.error is not None]
-        return Estimates(images, torch.cat(errors) if len(errors) == len(parts) else None)
 
     def at_the_end(self, measurement: Measurement, *, mu: Tensor | None = None, close: bool = True) -> Estimates:
         """Estimates from one evaluation at T of the state without noise; mu: the prior mean where it is at hand."""

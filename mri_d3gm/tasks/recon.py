@@ -189,6 +189,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "evidence": None if std is None else evidence(images[0] / scale, std[0] / scale, prepared, draws),
     }
     image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))
+    facts |= {"rms": float(np.sqrt(np.mean(image.astype(np.float64) ** 2))), "peak": float(image.max())}
     return Slice(image, None if std is None else cropped(std[0], scan), phase, zero_filled, reference, facts)
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from mri_d3gm import pipeline
 from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.scan import Scan, slices_of
+from mri_d3gm.metrics.bound import RULE, Bound, light, together
 from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
+from mri_d3gm.runs.bounds import bounds_of
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.settings import Recon, chosen_images, chosen_slices
-from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, per_slice
+from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, bounded, per_slice
 
 Facts = dict[str, Any]
 
@@ -32,6 +34,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
     made = provenance(settings, scan.files)
+    bounds = bounds_of(settings)
     places = [divmod(index, scan.slices) for index in chosen_images(scan, settings)]
     return {
         "Method": settings.method,
@@ -55,7 +58,8 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
             "RelativeToNoise": residual / noise["Sigma"] if residual is not None and noise["Sigma"] > 0 else None,
         },
         "Trust": trust,
-        "PerSlice": per_slice(places, slices),
+        "Bound": bound_record(facts, bounds),
+        "PerSlice": per_slice(places, slices, bounds.get("slice")),
         "CoilMaps": maps,
         "CoilMapSets": max(map(len, fit), default=0),
         "CentreExplained": [round(share, 4) for share in fit[0]] if fit else [],
@@ -65,6 +69,18 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         "IntendedUse": "research only, not for diagnosis",
         "Warnings": [*warnings, *doubts(noise, maps, fit, trust), *scan.warnings],
     }
+
+
+def bound_record(facts: list[Facts], bounds: dict[str, Bound]) -> dict[str, Any] | None:
+    """What the error of the whole stays below at the bound's level, and its slices by their lights; None where unknown."""
+    known = [fact for fact in facts if fact["evidence"] is not None]
+    if not bounds or not known:
+        return None
+    whole: Facts = {"evidence": together([fact["evidence"] for fact in known], [fact["rms"] for fact in known])}
+    whole |= {"rms": float(np.sqrt(np.mean([fact["rms"] ** 2 for fact in known]))), "peak": max(fact["peak"] for fact in known)}
+    lights = [light(bounds["slice"], fact["evidence"]) for fact in known]
+    counted = {"Lights": {colour: lights.count(colour) for colour in ("green", "amber", "red")}}
+    return {"Level": bounds["scan"].level, **bounded(whole, bounds["scan"]), **counted, "Rule": RULE}
 
 
 def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
