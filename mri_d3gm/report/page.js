@@ -5,7 +5,8 @@ const UNIT = 100 / facts.white; // NiiVue cannot show values near 1e-6: on the p
 const place = { mm: null, slice: 0, frame: 0, shown: "result", overlay: 0, low: 0, high: 100 };
 const images = {}; // NVImage by role; overlay is a second one of std
 const LINE = 0.2; // width of the large view's crosshair, percent of it
-const DOUBT = { R: [200, 230, 255, 255], G: [60, 90, 150, 240], B: [40, 30, 40, 120], A: [0, 40, 190, 255], I: [0, 80, 170, 255] };
+const DOUBT = { R: [160, 220, 255, 255], G: [40, 80, 150, 240], B: [40, 30, 40, 120], A: [1, 255, 255, 255], I: [0, 80, 170, 255] };
+const FADING = 1; // NiiVue's ZERO_TO_MAX_TRANSPARENT_BELOW_MIN
 const panes = []; // {role, nv, stage}
 const { Niivue, NVImage, DRAG_MODE, SLICE_TYPE } = globalThis.niivue;
 
@@ -62,7 +63,10 @@ function window_(image, map) {
 
 function windowed() {
   for (const view of facts.views) window_(images[view.role], view.map);
-  if (images.overlay) window_(images.overlay, true);
+  if (images.overlay) {
+    window_(images.overlay, true);
+    images.overlay.cal_min = 0.6 * images.overlay.cal_max; // below, it fades with the square
+  }
   document.getElementById("window").textContent = `window ${short(place.low / UNIT)} – ${short(place.high / UNIT)}`;
 }
 
@@ -255,7 +259,7 @@ async function makePane(view, large) {
     backColor: [0, 0, 0, 1],
     crosshairColor: [0.35, 0.79, 0.76, 0.4],
     crosshairGap: 12,
-    crosshairWidth: large ? LINE : 1.5 * LINE,
+    crosshairWidth: large ? LINE : 2 * LINE,
     crosshairWidthUnit: "percent",
     dragAndDropEnabled: false,
     isOrientationTextVisible: false, // it is cut off where an image fills the width
@@ -300,7 +304,7 @@ function listen(canvas, pane) {
 
 function crosshair() {
   for (const pane of panes) {
-    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 1.5 * LINE;
+    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 2 * LINE;
     pane.nv.drawScene();
   }
 }
@@ -370,7 +374,7 @@ async function start() {
   if (images.std) {
     images.overlay = await volume("std");
     panes[0].nv.addColormap("doubt", DOUBT);
-    Object.assign(images.overlay, { colormap: "doubt", opacity: 0 });
+    Object.assign(images.overlay, { colormap: "doubt", colormapType: FADING, opacity: 0 });
   }
   windowed();
   redraw();
