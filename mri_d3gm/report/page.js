@@ -41,7 +41,7 @@ async function volume(role) {
   const image = await NVImage.loadFromUrl({ url: bytes.buffer, name: `${role}.nii.gz` });
   image.hdr.scl_slope *= UNIT;
   image.hdr.scl_inter *= UNIT;
-  [image.global_min, image.global_max] = [0, 100];
+  [image.global_min, image.global_max] = [0, 300]; // how far a drag can move the window
   return image;
 }
 
@@ -267,6 +267,7 @@ async function makePane(view, large) {
     loadingText: "",
     logLevel: "error",
     sagittalNoseLeft: true,
+    windowingGainFactor: 0.5, // percent of white a pixel
   });
   pane.nv.onLocationChange = (found) => follow(pane, found.mm);
   await pane.nv.attachToCanvas(canvas);
