@@ -176,7 +176,7 @@ def _facts(record: dict[str, Any], volumes: Volumes, kept: Kept, sides_known: bo
     white = level(volumes.arrays.get("reference", volumes.arrays["result"])) or 1.0
     gain = min((gain_of(array, white) for role, array in volumes.arrays.items() if role in MAPS), default=1.0)
     names, affine = report_text.names(record), _kept_affine(volumes, kept)
-    shown = ("Slice", "Frame", "CoilMaps", "Flags")
+    shown = ("Slice", "Frame", "CoilMaps", "Light", "Flags")
     return {
         "views": [{"role": role, "name": names[role], "map": role in MAPS} for role in volumes.arrays],
         "ai": record["Weights"] is not None,

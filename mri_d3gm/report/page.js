@@ -5,7 +5,8 @@ const UNIT = 100 / facts.white; // NiiVue cannot show values near 1e-6: on the p
 const place = { mm: null, slice: 0, frame: 0, shown: "result", overlay: 0, low: 0, high: 100 };
 const images = {}; // NVImage by role; overlay is a second one of std
 const LINE = 0.2; // width of the large view's crosshair, percent of it
-const DOUBT = { R: [200, 230, 255, 255], G: [60, 90, 150, 240], B: [40, 30, 40, 120], A: [0, 40, 190, 255], I: [0, 80, 170, 255] };
+const DOUBT = { R: [160, 220, 255, 255], G: [40, 80, 150, 240], B: [40, 30, 40, 120], A: [1, 255, 255, 255], I: [0, 80, 170, 255] };
+const FADING = 1; // NiiVue's ZERO_TO_MAX_TRANSPARENT_BELOW_MIN
 const panes = []; // {role, nv, stage}
 const { Niivue, NVImage, DRAG_MODE, SLICE_TYPE } = globalThis.niivue;
 
@@ -40,7 +41,7 @@ async function volume(role) {
   const image = await NVImage.loadFromUrl({ url: bytes.buffer, name: `${role}.nii.gz` });
   image.hdr.scl_slope *= UNIT;
   image.hdr.scl_inter *= UNIT;
-  [image.global_min, image.global_max] = [0, 100];
+  [image.global_min, image.global_max] = [0, 300]; // how far a drag can move the window
   return image;
 }
 
@@ -62,7 +63,10 @@ function window_(image, map) {
 
 function windowed() {
   for (const view of facts.views) window_(images[view.role], view.map);
-  if (images.overlay) window_(images.overlay, true);
+  if (images.overlay) {
+    window_(images.overlay, true);
+    images.overlay.cal_min = 0.6 * images.overlay.cal_max; // below, it fades with the square
+  }
   document.getElementById("window").textContent = `window ${short(place.low / UNIT)} – ${short(place.high / UNIT)}`;
 }
 
@@ -165,12 +169,13 @@ function describe() {
   const row = (name, value, doubted = false) => {
     const line = element(table, "tr");
     element(line, "th", {}, name);
-    element(line, "td", { className: doubted ? "doubted" : "" }, value);
+    return element(line, "td", { className: doubted ? "doubted" : "" }, value);
   };
   for (const lane of facts.lanes) {
     const value = lane.values[number];
     row(lane.name, value === null ? "unknown" : short(value) + lane.unit, lane.doubted[number]);
   }
+  if (one.Light) row("Light", one.Light).dataset.light = one.Light;
   if (one.CoilMaps) row("Coil maps", one.CoilMaps);
   element(element(table, "tr"), "th", { className: "part", colSpan: 2 }, "At the crosshair");
   for (const view of facts.views) {
@@ -200,6 +205,7 @@ function strip() {
     const said = facts.lanes.map((lane) => `${lane.name}: ${lane.values[number] === null ? "unknown" : short(lane.values[number]) + lane.unit}`);
     const pick = element(bars, "button", { className: "pick", title: [`Slice ${one.Slice}`, ...said, ...one.Flags.map((flag) => facts.flags[flag])].join("\n") });
     pick.dataset.number = number;
+    if (one.Light) pick.dataset.light = one.Light;
     pick.classList.toggle("left", !facts.keptSlices.includes(index));
     element(pick, "span", { className: "mark" }, doubts.length ? "▲" : "");
     for (const lane of facts.lanes) {
@@ -255,7 +261,7 @@ async function makePane(view, large) {
     backColor: [0, 0, 0, 1],
     crosshairColor: [0.35, 0.79, 0.76, 0.4],
     crosshairGap: 12,
-    crosshairWidth: large ? LINE : 1.5 * LINE,
+    crosshairWidth: large ? LINE : 2 * LINE,
     crosshairWidthUnit: "percent",
     dragAndDropEnabled: false,
     isOrientationTextVisible: false, // it is cut off where an image fills the width
@@ -263,6 +269,7 @@ async function makePane(view, large) {
     loadingText: "",
     logLevel: "error",
     sagittalNoseLeft: true,
+    windowingGainFactor: 0.5, // percent of white a pixel
   });
   pane.nv.onLocationChange = (found) => follow(pane, found.mm);
   await pane.nv.attachToCanvas(canvas);
@@ -300,7 +307,7 @@ function listen(canvas, pane) {
 
 function crosshair() {
   for (const pane of panes) {
-    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 1.5 * LINE;
+    pane.nv.opts.crosshairWidth = pane.nv.opts.crosshairWidth ? 0 : pane.large ? LINE : 2 * LINE;
     pane.nv.drawScene();
   }
 }
@@ -370,7 +377,7 @@ async function start() {
   if (images.std) {
     images.overlay = await volume("std");
     panes[0].nv.addColormap("doubt", DOUBT);
-    Object.assign(images.overlay, { colormap: "doubt", opacity: 0 });
+    Object.assign(images.overlay, { colormap: "doubt", colormapType: FADING, opacity: 0 });
   }
   windowed();
   redraw();

@@ -95,6 +95,18 @@ def check_views(page: Any) -> None:
     page.keyboard.press("f")
     assert np.array_equal(picture(page), ai)
 
+    place = page.locator(LARGE).bounding_box()
+    page.mouse.move(place["x"] + 100, place["y"] + 100)
+    page.mouse.down(button="right")
+    page.mouse.move(place["x"] + 130, place["y"] + 100, steps=3)
+    page.mouse.up(button="right")
+    windows = page.evaluate(
+        "report.facts.views.map((view) => report.images[view.role].cal_max * (view.map ? report.facts.gain : 1))"
+    )
+    assert len(set(np.round(windows, 3))) == 1 and windows[0] > 105
+    page.keyboard.press("r")
+    assert np.array_equal(picture(page), ai)
+
     page.locator("#overlay").fill("80")
     laid = picture(page)
     assert (laid.max(-1) - laid.min(-1)).mean() > (ai.max(-1) - ai.min(-1)).mean() + 1

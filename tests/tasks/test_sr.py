@@ -152,6 +152,7 @@ def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
         "scan_sr.json",
         "scan_sr_std.nii.gz",
         "scan_sr_preview.png",
+        "scan_sr_report.html",
         "scan_sr_dicom",
     ]
     settings = SuperResolve(method="cubic", scale=2)
