@@ -13,6 +13,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom_frames import frames_of
 from mri_d3gm.io.dicom_series import Source, find_images, open_files, repeated, text_of
+from mri_d3gm.io.image import reading
 from mri_d3gm.io.stamps import stamps
 
 if TYPE_CHECKING:
@@ -82,9 +83,13 @@ def read_template(path: str | Path) -> Study:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _: Any) -> Study:
-    with warnings.catch_warnings(), open_files(path) as files:
+    with warnings.catch_warnings(), reading(path, "its DICOM headers cannot be used"), open_files(path) as files:
         warnings.simplefilter("ignore")  # pydicom's name values
-        every = find_images(path, files)
+        return _study(path, find_images(path, files))
+
+
+def _study(path: Path, every: list[Source]) -> Study:
+    """The study of all images that were found."""
     sources = [source for source in every if text_of(source.header, "Manufacturer") != MAKER] or every
     patients = {tuple(text_of(source.header, name) for name in ("PatientID", "PatientName")) for source in sources}
     if len(patients) > 1:

@@ -72,14 +72,13 @@ def write_series(folder: Path, planes: Planes, scale: Scale, study: Study, made:
         for number, (volume, index) in enumerate(np.ndindex(*values.shape[:2]), 1):
             item = labelled(study, made, place, "MRImageStorage", number)
             add(item, ImageType=["DERIVED", "SECONDARY", "OTHER", *made.kind], AcquisitionNumber=volume + 1)
-            put_measured(item, study)
+            put_measured(item, study, planes.spacing[2])
             add(
                 item,
                 ImagePositionPatient=decimals(planes.positions[index]),
                 SpacingBetweenSlices=decimals(planes.spacing[2])[0],
             )
             add(item, ImageOrientationPatient=decimals(planes.directions), PixelSpacing=decimals(planes.spacing[:2]))
-            add(item, SliceThickness=study.attributes.get("SliceThickness") or decimals(planes.spacing[2])[0])
             if len(values) > 1:
                 add(item, TemporalPositionIdentifier=volume + 1, NumberOfTemporalPositions=len(values))
             put_pixels(item, values[volume, index])
@@ -162,9 +161,9 @@ def equipment(known: Mapping[str, str], made: Made) -> "list[Dataset]":
     return [*items, own]
 
 
-def put_measured(item: "Dataset", study: Study) -> None:
-    """What is known of the sequence; of one that is not known that it is one of research."""
-    add(item, ScanningSequence="RM", SequenceVariant="NONE")
+def put_measured(item: "Dataset", study: Study, step: float) -> None:
+    """What is known of the sequence; of one that is not known that it is one of research. step: mm between slices."""
+    add(item, ScanningSequence="RM", SequenceVariant="NONE", SliceThickness=decimals(step)[0])
     put(item, study.attributes, (*(name for name in MEASURED if name not in LOSSY), "MagneticFieldStrength"))
 
 
@@ -229,23 +228,35 @@ def add(item: "Dataset", **values: Any) -> None:
 
 
 def put(item: "Dataset", known: Mapping[str, str], names: Any = None) -> None:
-    """Set those of these attributes that are known and hold what their kind permits; texts that are too long are cut."""
-    from pydicom.config import RAISE
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
-    from pydicom.valuerep import validate_value
+    """Set those of these attributes that are known and hold what they may; texts that are too long are cut."""
+    from pydicom.datadict import dictionary_VR
 
     for name in known if names is None else names:
-        tag = tag_for_keyword(name)
-        if name not in known or tag is None:
-            continue
-        kind = dictionary_VR(tag)
-        if name in EXACT:
-            add(item, **{name: known[name]})
-            continue
-        value = known[name][: TEXTS[kind]] if kind in TEXTS else known[name]
-        try:
-            for one in value.split("\\"):
-                validate_value(kind, one, RAISE)
-            add(item, **{name: value})
-        except ValueError:
-            continue
+        if name in known:
+            kind = dictionary_VR(name)
+            value = known[name][: TEXTS[kind]] if kind in TEXTS and name not in EXACT else known[name]
+            if fits(name, kind, value):
+                add(item, **{name: value})
+
+
+def fits(name: str, kind: str, value: str) -> bool:
+    """Whether a value can stand in an attribute of a kind."""
+    from pydicom.config import RAISE
+    from pydicom.datadict import dictionary_VM
+    from pydicom.valuerep import validate_value
+
+    parts = value.split("\\")
+    if len(parts) > 1 and dictionary_VM(name) == "1":
+        return False
+    if name in EXACT:
+        return value.isprintable()
+    if name == "PatientSex":
+        return value in ("M", "F", "O")
+    try:
+        for one in parts:
+            validate_value(kind, one, RAISE)
+            if kind in ("DS", "IS"):
+                float(one)
+    except ValueError:
+        return False
+    return True

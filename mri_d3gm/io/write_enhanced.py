@@ -8,7 +8,7 @@ import numpy as np
 
 from mri_d3gm.io.dicom_planes import Planes, Scale, stored
 from mri_d3gm.io.dicom_study import Study, uid_of
-from mri_d3gm.io.write_dicom import Made, Place, add, code, decimals, labelled, put_pixels, real_world, record, window
+from mri_d3gm.io.write_dicom import Made, Place, add, code, decimals, labelled, put, put_pixels, real_world, record, window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -67,7 +67,8 @@ def shared(planes: Planes, scale: Scale, study: Study, rescale: tuple[float, flo
     step = decimals(planes.spacing[2])[0]
     slope, intercept = decimals(rescale)
     measures = record(PixelSpacing=decimals(planes.spacing[:2]), SpacingBetweenSlices=step)
-    add(measures, SliceThickness=known.get("SliceThickness") or step)
+    add(measures, SliceThickness=step)
+    put(measures, known, ["SliceThickness"])
     side = known.get("Laterality", "")
     anatomy = record(
         AnatomicRegionSequence=[code(region[0], "SCT", region[1])], FrameLaterality=side if side in "RLB" and side else "U"

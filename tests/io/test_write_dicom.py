@@ -13,7 +13,23 @@ from io_files import error_of
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom_planes import planes_of, scale_of, stored
-from mri_d3gm.io.dicom_study import Study, anonymous, check_same, read_template, shared_space, uid_of
+from mri_d3gm.io.dicom_study import (
+    DESCRIBED,
+    EXAMINED,
+    MEASURED,
+    PATIENT,
+    SCANNER,
+    SPACE,
+    Study,
+    anonymous,
+    check_same,
+    read_template,
+    shared_space,
+    uid_of,
+)
+from mri_d3gm.io.dicom_study import (
+    STUDY as STUDY_NAMES,
+)
 from mri_d3gm.io.read_dicom import read_dicom
 from mri_d3gm.io.write_dicom import Made, Place, series_uid
 from mri_d3gm.io.write_dicom import write_series as write
@@ -262,3 +278,34 @@ def test_a_template_that_holds_what_was_written_before(tmp_path: Path) -> None:
     after = read_template(tmp_path / "study")
     assert after.digest == before.digest and after.taken == {4, 101} and after.last == 4
     assert read_template(tmp_path / "study" / "ours").attributes["PatientID"] == "7"
+
+
+ODD = (
+    "",
+    "x",
+    "-1",
+    "1e400",
+    "\\",
+    "a\\b",
+    "Ä" * 300,
+    "\0\1",
+    "2020-13-45",
+    "9" * 20,
+    "1.5",
+    "^^=^^=",
+    "YES",
+    "\ud800",
+    "12:30",
+)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_odd_attributes_of_a_source_are_left_out(kind: str, tmp_path: Path) -> None:
+    names = [*PATIENT, *STUDY_NAMES[1:], *EXAMINED, *SCANNER, *MEASURED, *DESCRIBED, *SPACE[1:]]
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        attributes = {"StudyInstanceUID": "1.2.3"} | {name: str(generator.choice(ODD)) for name in generator.choice(names, 15)}
+        planes, _, items = written(tmp_path / str(number), volume(), affine_of(CODES[0]), kind, Study(attributes))
+        write_map(tmp_path / f"{number}std", planes, items, MADE, 102)
+        read = read_dicom(tmp_path / str(number))
+        assert read.array.shape[2] == 5 and missing(tmp_path / str(number) / "0001.dcm") == []
