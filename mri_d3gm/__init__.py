@@ -131,7 +131,7 @@ def restore(picture: np.ndarray | Tensor | str | Path, **settings: Any) -> Resto
     Returns image, degraded, reference (None if unknown), each (rows, cols, 3) float32 in [0, 1], and the record of how it was
     made. InputError (`mri_d3gm.errors`) for what cannot be used.
     """
-    from mri_d3gm.io.pictures import read_picture
+    from mri_d3gm.io.images.pictures import read_picture
     from mri_d3gm.settings import Restore
     from mri_d3gm.tasks import restore as task
 

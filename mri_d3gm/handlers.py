@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.io.image import Image
-from mri_d3gm.io.pictures import Picture
+from mri_d3gm.io.images.pictures import Picture
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown

@@ -16,9 +16,9 @@ import nibabel
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_series import find_images, open_files, text_of
+from mri_d3gm.io.dicom.dicom_series import find_images, open_files, text_of
+from mri_d3gm.io.dicom.read_dicom import read_dicom
 from mri_d3gm.io.image import Image
-from mri_d3gm.io.read_dicom import read_dicom
 from mri_d3gm.metrics.table import Row, to_markdown
 
 

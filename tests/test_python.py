@@ -13,7 +13,7 @@ from scans import four_coils, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import read_picture
+from mri_d3gm.io.images.pictures import read_picture
 
 QUICK = {"steps": 1, "samples": 1, "device": "cpu"}
 KSPACE = four_coils()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Named, Stored, make_scan
+from mri_d3gm.io.arrays.named_arrays import Named, Stored, make_scan
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 

@@ -26,9 +26,9 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
 
 def files_of(inputs: tuple[str, ...]) -> list[str]:
     """Files, and those of folders and globs; a folder without any of scans, volumes or pictures stands for its DICOM series."""
+    from mri_d3gm.io.images.pictures import FORMATS
     from mri_d3gm.io.open_image import READERS
     from mri_d3gm.io.open_scan import scan_endings
-    from mri_d3gm.io.pictures import FORMATS
 
     volumes = [ending for name, reader in READERS.items() if name != "DICOM" for ending in reader.endings]
     endings = tuple({*scan_endings(), *volumes, *FORMATS})

@@ -12,7 +12,7 @@ from mri_d3gm.settings import Restore
 
 def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **options: Any) -> int:
     """Restore the inputs and say what came out; the exit code."""
-    from mri_d3gm.io.pictures import picture_files
+    from mri_d3gm.io.images.pictures import picture_files
 
     settings = Restore.of(options)
     files = picture_files(list(inputs))

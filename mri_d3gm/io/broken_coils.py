@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.receivers import has_signal, named_coils
+from mri_d3gm.io.raw.receivers import has_signal, named_coils
 from mri_d3gm.io.scan import Scan
 
 LOOKS = 8  # images, the first and the last among them, in which a coil without signal in the middle may show some

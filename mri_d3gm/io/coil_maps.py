@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.hdf5 import dataset, opened, values
+from mri_d3gm.io.arrays.hdf5 import dataset, opened, values
 from mri_d3gm.io.scan import Scan
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_series import is_dicom
+from mri_d3gm.io.dicom.dicom_series import is_dicom
+from mri_d3gm.io.dicom.read_dicom import read_dicom
 from mri_d3gm.io.image import Image, reading
-from mri_d3gm.io.read_dicom import read_dicom
-from mri_d3gm.io.read_nifti import is_nifti, read_nifti
-from mri_d3gm.io.read_nrrd import is_nrrd, read_nrrd
+from mri_d3gm.io.images.read_nifti import is_nifti, read_nifti
+from mri_d3gm.io.images.read_nrrd import is_nrrd, read_nrrd
 
 
 class Reader(NamedTuple):

@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Named, make_scan, stored
-from mri_d3gm.io.bart_cfl import is_cfl, read_cfl
+from mri_d3gm.io.arrays.bart_cfl import is_cfl, read_cfl
+from mri_d3gm.io.arrays.calgary_campinas import is_calgary_campinas, read_calgary_campinas
+from mri_d3gm.io.arrays.fastmri_h5 import is_fastmri, read_fastmri
+from mri_d3gm.io.arrays.matlab import is_matlab, read_matlab
+from mri_d3gm.io.arrays.named_arrays import Named, make_scan, stored
+from mri_d3gm.io.arrays.named_h5 import is_named_h5, read_named_h5
+from mri_d3gm.io.arrays.numpy_arrays import is_numpy, read_numpy
 from mri_d3gm.io.broken_coils import without_broken_coils
-from mri_d3gm.io.calgary_campinas import is_calgary_campinas, read_calgary_campinas
-from mri_d3gm.io.fastmri_h5 import is_fastmri, read_fastmri
-from mri_d3gm.io.foreign import FOREIGN
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.ismrmrd_raw import is_ismrmrd, read_ismrmrd
-from mri_d3gm.io.matlab import is_matlab, read_matlab
-from mri_d3gm.io.named_h5 import is_named_h5, read_named_h5
-from mri_d3gm.io.numpy_arrays import is_numpy, read_numpy
+from mri_d3gm.io.raw.foreign import FOREIGN
+from mri_d3gm.io.raw.ismrmrd_raw import is_ismrmrd, read_ismrmrd
+from mri_d3gm.io.raw.twix import read_twix
+from mri_d3gm.io.raw.twix_file import is_twix
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
-from mri_d3gm.io.twix import read_twix
-from mri_d3gm.io.twix_file import is_twix
 
 
 class ScanReader(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from mri_d3gm.io import report_text
 from mri_d3gm.io.atomic import atomic_path
-from mri_d3gm.io.nifti import set_grid
+from mri_d3gm.io.images.nifti import set_grid
 from mri_d3gm.io.preview import gain_of, level, preview, upright
 from mri_d3gm.shipped import shipped
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
-from mri_d3gm.io.nifti import write_nifti_image
+from mri_d3gm.io.images.nifti import write_nifti_image
 
 # by ending: (path, image, code of its coordinates as in NIfTI, description)
 WRITERS: dict[str, Callable[[str | Path, Image, int, str], None]] = {".nii.gz": write_nifti_image}

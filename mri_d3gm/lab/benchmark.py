@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TextIO, cast
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.open_scan import open_scan, scan_endings
-from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import Row, to_csv, to_markdown

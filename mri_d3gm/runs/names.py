@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.arrays.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.atomic import remove, set_aside
-from mri_d3gm.io.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS

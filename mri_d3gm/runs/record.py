@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_study import read_template
+from mri_d3gm.io.dicom.dicom_study import read_template
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.files import weights_files

@@ -12,11 +12,11 @@ import numpy as np
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_folder
-from mri_d3gm.io.dicom_planes import Planes, planes_of, scale_of
-from mri_d3gm.io.dicom_study import Study, anonymous, check_same, read_template, shared_space, uid_of
-from mri_d3gm.io.write_dicom import COMMENTS, Made, Place, series_uid, write_series
-from mri_d3gm.io.write_enhanced import write_enhanced
-from mri_d3gm.io.write_map import write_map
+from mri_d3gm.io.dicom.dicom_planes import Planes, planes_of, scale_of
+from mri_d3gm.io.dicom.dicom_study import Study, anonymous, check_same, read_template, shared_space, uid_of
+from mri_d3gm.io.dicom.write_dicom import COMMENTS, Made, Place, series_uid, write_series
+from mri_d3gm.io.dicom.write_enhanced import write_enhanced
+from mri_d3gm.io.dicom.write_map import write_map
 from mri_d3gm.settings import LEARNED, Recon, SuperResolve
 
 LAST = 2**31 - 1  # of series numbers

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.foreign import FOREIGN
 from mri_d3gm.io.image import Image, slice_axis, spacing
+from mri_d3gm.io.images.pictures import FORMATS, Picture, read_picture
 from mri_d3gm.io.open_image import READERS, open_image
 from mri_d3gm.io.open_scan import SCAN_READERS, open_scan, scan_endings
-from mri_d3gm.io.pictures import FORMATS, Picture, read_picture
+from mri_d3gm.io.raw.foreign import FOREIGN
 from mri_d3gm.io.sampling import center_lines, mean_accel, partial_fourier
 from mri_d3gm.io.scan import Reading, Scan
 

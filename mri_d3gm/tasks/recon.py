@@ -13,7 +13,7 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
-from mri_d3gm.io.dicom_study import study_of_scan
+from mri_d3gm.io.dicom.dicom_study import study_of_scan
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview

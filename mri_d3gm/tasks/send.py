@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mri_d3gm.compute import Progress
 from mri_d3gm.errors import InputError, printable
-from mri_d3gm.io.dicom_study import MAKER
+from mri_d3gm.io.dicom.dicom_study import MAKER
 from mri_d3gm.io.image import reading, silent
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_study import study_of_source
+from mri_d3gm.io.dicom.dicom_study import study_of_source
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import reading, slice_axis
+from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.open_scan import open_scan, scan_endings
-from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.physics.fft import fft2c, ifft2c
 
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")

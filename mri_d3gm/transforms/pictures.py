@@ -12,7 +12,7 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import Picture, read_picture
+from mri_d3gm.io.images.pictures import Picture, read_picture
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.settings import Restore
 from mri_d3gm.tasks.restore import colour

@@ -26,11 +26,11 @@ from pynetdicom.sop_class import (
 )
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_planes import planes_of, scale_of
-from mri_d3gm.io.dicom_study import Study
-from mri_d3gm.io.write_dicom import Made, Place
-from mri_d3gm.io.write_dicom import write_series as write
-from mri_d3gm.io.write_map import write_map
+from mri_d3gm.io.dicom.dicom_planes import planes_of, scale_of
+from mri_d3gm.io.dicom.dicom_study import Study
+from mri_d3gm.io.dicom.write_dicom import Made, Place
+from mri_d3gm.io.dicom.write_dicom import write_series as write
+from mri_d3gm.io.dicom.write_map import write_map
 from mri_d3gm.tasks import send
 
 KINDS = (MRImageStorage, EnhancedMRImageStorage, ParametricMapStorage)

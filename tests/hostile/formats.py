@@ -30,9 +30,9 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from mri_d3gm.io.coil_maps import coil_maps_of
+from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.open_scan import open_scan
-from mri_d3gm.io.pictures import read_picture
 from mri_d3gm.io.scan import read_reference
 
 MOST_SLICES = 8

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scans import header
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.codestreams import size_of
-from mri_d3gm.io.header import encoded_columns, fit_axis, parse_header
+from mri_d3gm.io.images.codestreams import size_of
+from mri_d3gm.io.raw.header import encoded_columns, fit_axis, parse_header
 
 ALIKE = settings(derandomize=True, deadline=None, database=None, max_examples=200)
 TEXT = st.lists(st.integers(0, 0x10FFFF), max_size=20).map(lambda codes: "".join(map(chr, codes)))

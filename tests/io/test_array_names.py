@@ -10,8 +10,8 @@ from io_files import error_of
 from scans import fft2c, phantom
 
 import mri_d3gm
-from mri_d3gm.io.array_names import axes_within, inferred_axes
-from mri_d3gm.io.arrays import Named, stored
+from mri_d3gm.io.arrays.array_names import axes_within, inferred_axes
+from mri_d3gm.io.arrays.named_arrays import Named, stored
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import Reading, Scan
 

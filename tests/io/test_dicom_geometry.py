@@ -24,8 +24,8 @@ from dicom_files import (
 )
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from mri_d3gm.io.dicom.read_dicom import read_dicom
 from mri_d3gm.io.image import Image, spacing
-from mri_d3gm.io.read_dicom import read_dicom
 
 SCALE = {"RescaleSlope": 0.004, "RescaleIntercept": -131.0}  # of positions in mm
 EXPECTED = stack().transpose(2, 1, 0)

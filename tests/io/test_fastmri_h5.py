@@ -4,7 +4,7 @@ import pytest
 from scans import fft2c, header, phantom, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.hdf5 import dataset, opened, text_attribute, values
+from mri_d3gm.io.arrays.hdf5 import dataset, opened, text_attribute, values
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Reading, cropped, read_reference
 

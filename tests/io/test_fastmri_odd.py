@@ -13,7 +13,7 @@ from heads import coils, every, fft2c, head, ifft2c, kspace_of, phase
 from scans import header, write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.fastmri_h5 import is_fastmri
+from mri_d3gm.io.arrays.fastmri_h5 import is_fastmri
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Reading, Scan, cropped, read_reference
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from io_files import header, phantom, to_kspace
 
-from mri_d3gm.io.header import Encoding, Space, parse_header, parse_xml, study_of
 from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.raw.header import Encoding, Space, parse_header, parse_xml, study_of
 
 XML = header(32, 24)
 EXPECTED = Encoding(Space((32, 24, 1), (48, 36, 4)), Space((32, 24, 1), (48, 36, 4)), (0, 23, 12))

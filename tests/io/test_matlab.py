@@ -11,8 +11,8 @@ from io_files import error_of
 from scans import fft2c, phantom
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Stored
-from mri_d3gm.io.matlab_v5 import stored_variables
+from mri_d3gm.io.arrays.matlab_v5 import stored_variables
+from mri_d3gm.io.arrays.named_arrays import Stored
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Reading
 

@@ -8,7 +8,7 @@ import pytest
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
-from mri_d3gm.io.nifti import affine_of, plane, write_nifti_image
+from mri_d3gm.io.images.nifti import affine_of, plane, write_nifti_image
 
 SHAPE = (5, 8, 6)
 VOXEL = (1.5, 2.0, 4.0)

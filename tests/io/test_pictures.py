@@ -12,7 +12,7 @@ from imagecodecs import png_encode
 from PIL import Image, ImageCms
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import ADAM7, _chunk, picture_files, read_picture, write_picture
+from mri_d3gm.io.images.pictures import ADAM7, _chunk, picture_files, read_picture, write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)

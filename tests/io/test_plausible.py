@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from heads import coils, every, fft2c, head, ifft2c, kspace_of, phase
 
+from mri_d3gm.io.arrays.plausible import Oddities, is_ghosted, like_coils, mended, mended_mask, oddities_of, turned, words
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
-from mri_d3gm.io.plausible import Oddities, is_ghosted, like_coils, mended, mended_mask, oddities_of, turned, words
 
 ROWS, COLS = 96, 80
 BOTH = (True, True)

@@ -34,10 +34,10 @@ from pydicom.uid import (
 )
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io import dicom_series as module
+from mri_d3gm.io.dicom import dicom_series as module
+from mri_d3gm.io.dicom.read_dicom import read_dicom
 from mri_d3gm.io.image import Image, spacing
 from mri_d3gm.io.open_image import open_image
-from mri_d3gm.io.read_dicom import read_dicom
 from mri_d3gm.runs.record import files_hash
 
 DIRECTIONS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mri_d3gm.io.image import spacing
-from mri_d3gm.io.read_nifti import read_nifti
+from mri_d3gm.io.images.read_nifti import read_nifti
 
 DATA = np.random.default_rng(0).integers(1, 200, (5, 6, 7)).astype(np.int16)
 TURN = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])

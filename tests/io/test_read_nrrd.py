@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mri_d3gm.io.image import spacing
+from mri_d3gm.io.images.read_nrrd import read_nrrd
 from mri_d3gm.io.open_image import open_image
-from mri_d3gm.io.read_nrrd import read_nrrd
 
 nrrd = pytest.importorskip("nrrd")
 

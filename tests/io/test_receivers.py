@@ -14,7 +14,7 @@ from raw_objects import readouts_of
 import mri_d3gm
 from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan
-from mri_d3gm.io.receivers import coils_with_signal, named_coils
+from mri_d3gm.io.raw.receivers import coils_with_signal, named_coils
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.runs.names import volume_names
 from mri_d3gm.settings import Recon

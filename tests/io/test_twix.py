@@ -24,8 +24,8 @@ from twix_files import (
 )
 
 from mri_d3gm.io.open_scan import open_scan
+from mri_d3gm.io.raw.twix import rotation
 from mri_d3gm.io.scan import Reading, Scan
-from mri_d3gm.io.twix import rotation
 
 KSPACE = four_coils(48, 40)
 WIDE = oversampled(KSPACE)

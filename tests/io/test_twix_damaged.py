@@ -12,7 +12,7 @@ from twix_files import measurement, protocol, readouts, write_raid, write_twix
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
-from mri_d3gm.io.twix_file import is_twix
+from mri_d3gm.io.raw.twix_file import is_twix
 
 KSPACE = four_coils(32, 24)
 

@@ -12,8 +12,8 @@ from dicom_files import write_series
 from io_files import error_of
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_planes import planes_of, scale_of, stored
-from mri_d3gm.io.dicom_study import (
+from mri_d3gm.io.dicom.dicom_planes import planes_of, scale_of, stored
+from mri_d3gm.io.dicom.dicom_study import (
     DESCRIBED,
     EXAMINED,
     MEASURED,
@@ -27,14 +27,14 @@ from mri_d3gm.io.dicom_study import (
     shared_space,
     uid_of,
 )
-from mri_d3gm.io.dicom_study import (
+from mri_d3gm.io.dicom.dicom_study import (
     STUDY as STUDY_NAMES,
 )
-from mri_d3gm.io.read_dicom import read_dicom
-from mri_d3gm.io.write_dicom import Made, Place, series_uid
-from mri_d3gm.io.write_dicom import write_series as write
-from mri_d3gm.io.write_enhanced import write_enhanced
-from mri_d3gm.io.write_map import write_map
+from mri_d3gm.io.dicom.read_dicom import read_dicom
+from mri_d3gm.io.dicom.write_dicom import Made, Place, series_uid
+from mri_d3gm.io.dicom.write_dicom import write_series as write
+from mri_d3gm.io.dicom.write_enhanced import write_enhanced
+from mri_d3gm.io.dicom.write_map import write_map
 
 CODES = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 MADE = Made(("RECON", "D3GM"), "d3gm R8 AI", "made", "0.2.0", "ab" * 32, "id", datetime(2024, 5, 31, 12))

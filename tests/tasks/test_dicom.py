@@ -16,7 +16,7 @@ from raw_files import Blob, Protocol, write_ismrmrd
 from scans import write_scan
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.read_dicom import read_dicom
+from mri_d3gm.io.dicom.read_dicom import read_dicom
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.settings import Recon, SuperResolve
 from mri_d3gm.tasks import recon, sr

@@ -13,7 +13,7 @@ from PIL import Image
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.pictures import read_picture
+from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.restore import names_of, restore_file

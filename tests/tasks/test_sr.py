@@ -14,7 +14,7 @@ from scans import phantom
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.nifti import write_nifti_image
+from mri_d3gm.io.images.nifti import write_nifti_image
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import SuperResolve

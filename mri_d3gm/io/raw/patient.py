@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.nifti import affine_of
+from mri_d3gm.io.images.nifti import affine_of
 
 if TYPE_CHECKING:
-    from mri_d3gm.io.readouts import Readouts, Sorted
+    from mri_d3gm.io.raw.readouts import Readouts, Sorted
 
 TO_RAS = np.array([-1.0, -1.0, 1.0])  # raw data count towards left, posterior and head
 UNEVEN = 0.05  # mm by which slices may be off even spacing before it is said

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.hdf5 import dataset, opened, values
-from mri_d3gm.io.header import Encoding, fit_axis
-from mri_d3gm.io.plausible import SIDE, like_coils, profile, spread
+from mri_d3gm.io.arrays.hdf5 import dataset, opened, values
+from mri_d3gm.io.arrays.plausible import SIDE, like_coils, profile, spread
+from mri_d3gm.io.raw.header import Encoding, fit_axis
 from mri_d3gm.io.scan import fft1c, ifft1c
 
 Finish = Callable[[np.ndarray], np.ndarray]

@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mri_d3gm.io.arrays import Index, Named, Stored, joined, make_scan
-from mri_d3gm.io.hdf5 import dataset, held, opened, stored_datasets
+from mri_d3gm.io.arrays.hdf5 import dataset, held, opened, stored_datasets
+from mri_d3gm.io.arrays.named_arrays import Index, Named, Stored, joined, make_scan
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 

@@ -15,10 +15,19 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.bounds import check_unpacked
-from mri_d3gm.io.codestreams import size_of
-from mri_d3gm.io.dicom_frames import Frame, frames_of, untiled
-from mri_d3gm.io.dicom_series import Files, Source, check_deflated, choose_series, find_images, open_files, repeated, text_of
+from mri_d3gm.io.dicom.dicom_frames import Frame, frames_of, untiled
+from mri_d3gm.io.dicom.dicom_series import (
+    Files,
+    Source,
+    check_deflated,
+    choose_series,
+    find_images,
+    open_files,
+    repeated,
+    text_of,
+)
 from mri_d3gm.io.image import Image, make_image, reading
+from mri_d3gm.io.images.codestreams import size_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mri_d3gm.io.dicom_planes import Planes, Scale, stored
-from mri_d3gm.io.dicom_study import DESCRIBED, EXAMINED, MAKER, MEASURED, PATIENT, STUDY, Study, uid_of
+from mri_d3gm.io.dicom.dicom_planes import Planes, Scale, stored
+from mri_d3gm.io.dicom.dicom_study import DESCRIBED, EXAMINED, MAKER, MEASURED, PATIENT, STUDY, Study, uid_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

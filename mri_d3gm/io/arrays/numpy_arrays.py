@@ -16,8 +16,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.array_names import scan_of_arrays
-from mri_d3gm.io.arrays import Index, Stored
+from mri_d3gm.io.arrays.array_names import scan_of_arrays
+from mri_d3gm.io.arrays.named_arrays import Index, Stored
 from mri_d3gm.io.bounds import check_unpacked, open_whole
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan

@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.epi import even_steps
-from mri_d3gm.io.header import Encoding, Space
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.readouts import Readouts
+from mri_d3gm.io.raw.epi import even_steps
+from mri_d3gm.io.raw.header import Encoding, Space
+from mri_d3gm.io.raw.readouts import Readouts
+from mri_d3gm.io.raw.sorted_scan import scan_of_readouts
+from mri_d3gm.io.raw.twix_file import Measurement, Protocol, bounds, coil_numbers, layouts, measurement, samples_of
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
-from mri_d3gm.io.sorted_scan import scan_of_readouts
-from mri_d3gm.io.twix_file import Measurement, Protocol, bounds, coil_numbers, layouts, measurement, samples_of
 
 TICK = 0.0025  # seconds of a time stamp
 BANDWIDTH = 0.793  # part of the receivers' bandwidth that noise fills, as siemens_to_ismrmrd writes it

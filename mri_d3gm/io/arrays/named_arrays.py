@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, words
+from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, words
+from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.sampling import Sampling, lines_of, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import Scan
 

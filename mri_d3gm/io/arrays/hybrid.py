@@ -5,7 +5,7 @@ from threading import Lock
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import IMAGE, Index, Named, Stored
+from mri_d3gm.io.arrays.named_arrays import IMAGE, Index, Named, Stored
 from mri_d3gm.io.scan import ifft1c
 
 

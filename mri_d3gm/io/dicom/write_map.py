@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mri_d3gm.io.dicom_planes import Planes, scale_of
-from mri_d3gm.io.dicom_study import MAKER, uid_of
+from mri_d3gm.io.dicom.dicom_planes import Planes, scale_of
+from mri_d3gm.io.dicom.dicom_study import MAKER, uid_of
+from mri_d3gm.io.dicom.write_dicom import COMMENTS, Made, add, dated, decimals, put, removed, versions, window
 from mri_d3gm.io.image import silent
-from mri_d3gm.io.write_dicom import COMMENTS, Made, add, dated, decimals, put, removed, versions, window
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -10,11 +10,11 @@ from pathlib import Path
 import h5py
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.array_names import kspace_of, scan_of_arrays
-from mri_d3gm.io.arrays import Stored
-from mri_d3gm.io.hdf5 import held, opened, stored_datasets
+from mri_d3gm.io.arrays.array_names import kspace_of, scan_of_arrays
+from mri_d3gm.io.arrays.hdf5 import held, opened, stored_datasets
+from mri_d3gm.io.arrays.matlab_v5 import is_v5, stored_variables
+from mri_d3gm.io.arrays.named_arrays import Stored
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.matlab_v5 import is_v5, stored_variables
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
 CMRXRECON = r"kspace_(single_)?(full|sub\d+)"

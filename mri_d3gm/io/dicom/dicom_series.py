@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.bounds import check_stream, inflated, open_whole
-from mri_d3gm.io.dicom_private import private, private_tags
+from mri_d3gm.io.dicom.dicom_private import private, private_tags
 from mri_d3gm.io.image import reading
 
 if TYPE_CHECKING:

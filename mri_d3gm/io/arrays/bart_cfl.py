@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Index, Named, Stored, make_scan
-from mri_d3gm.io.hybrid import along_readout
+from mri_d3gm.io.arrays.hybrid import along_readout
+from mri_d3gm.io.arrays.named_arrays import Index, Named, Stored, make_scan
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import h5py
 
-from mri_d3gm.io.array_names import may_be_kspace, scan_of_arrays
-from mri_d3gm.io.hdf5 import held, opened, stored_datasets
+from mri_d3gm.io.arrays.array_names import may_be_kspace, scan_of_arrays
+from mri_d3gm.io.arrays.hdf5 import held, opened, stored_datasets
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Stored
+from mri_d3gm.io.arrays.hdf5_heaps import check_attribute, check_references
+from mri_d3gm.io.arrays.named_arrays import Stored
 from mri_d3gm.io.bounds import check_unpacked
-from mri_d3gm.io.hdf5_heaps import check_attribute, check_references
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF, OTHERS = 1, 2, 3, 32000, 256  # filters; those from OTHERS on are installed by the user
 NOTES = 4096  # bytes of memory that the library takes for each chunk of a selection

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Named, Stored, as_complex, make_scan
+from mri_d3gm.io.arrays.named_arrays import Named, Stored, as_complex, make_scan
 from mri_d3gm.io.scan import AXES, Reading, Scan
 
 Order = Literal["C", "F"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from mri_d3gm.io.readouts import Readouts
+    from mri_d3gm.io.raw.readouts import Readouts
 
 CHANCE = 2.0  # how many times the strongest sample that noise is likely to have may be that of noise
 LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at, besides one of each slice

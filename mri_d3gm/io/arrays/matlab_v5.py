@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.arrays import Index, Stored, joined
+from mri_d3gm.io.arrays.named_arrays import Index, Stored, joined
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import reading
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_frames import frames_of
-from mri_d3gm.io.dicom_series import Source, find_images, open_files, repeated, text_of
+from mri_d3gm.io.dicom.dicom_frames import frames_of
+from mri_d3gm.io.dicom.dicom_series import Source, find_images, open_files, repeated, text_of
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.stamps import stamps
 

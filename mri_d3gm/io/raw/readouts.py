@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mri_d3gm.io.epi import Ghost, ghost_of, without_ghost
-from mri_d3gm.io.patient import Place
-from mri_d3gm.io.receivers import Receivers
+from mri_d3gm.io.raw.epi import Ghost, ghost_of, without_ghost
+from mri_d3gm.io.raw.patient import Place
+from mri_d3gm.io.raw.receivers import Receivers
 from mri_d3gm.io.scan import Limits, centre, ifft1c, remove_oversampling
 
 AT_ONCE = 256  # readouts whose oversampling is removed together

@@ -6,9 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mri_d3gm.io.dicom_planes import Planes, Scale, stored
-from mri_d3gm.io.dicom_study import Study, uid_of
-from mri_d3gm.io.write_dicom import Made, Place, add, code, decimals, labelled, put, put_pixels, real_world, record, window
+from mri_d3gm.io.dicom.dicom_planes import Planes, Scale, stored
+from mri_d3gm.io.dicom.dicom_study import Study, uid_of
+from mri_d3gm.io.dicom.write_dicom import (
+    Made,
+    Place,
+    add,
+    code,
+    decimals,
+    labelled,
+    put,
+    put_pixels,
+    real_world,
+    record,
+    window,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset

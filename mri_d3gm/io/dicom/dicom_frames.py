@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom_private import csa_numbers, private
-from mri_d3gm.io.dicom_series import Source, part_of, text_of
+from mri_d3gm.io.dicom.dicom_private import csa_numbers, private
+from mri_d3gm.io.dicom.dicom_series import Source, part_of, text_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

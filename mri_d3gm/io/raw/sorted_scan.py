@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.header import Encoding, fit_axis
-from mri_d3gm.io.patient import affine_at, place
-from mri_d3gm.io.readouts import Axis, Lines, Readouts, Sorted, kinds_of, split
-from mri_d3gm.io.receivers import receivers
+from mri_d3gm.io.raw.header import Encoding, fit_axis
+from mri_d3gm.io.raw.patient import affine_at, place
+from mri_d3gm.io.raw.readouts import Axis, Lines, Readouts, Sorted, kinds_of, split
+from mri_d3gm.io.raw.receivers import receivers
 from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
 

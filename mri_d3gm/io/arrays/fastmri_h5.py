@@ -12,12 +12,20 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.fastmri_axes import Axes, Counts, axes_of, check_finite, first_signal, slices_of_partitions, through_centre
-from mri_d3gm.io.hdf5 import dataset, opened, text_attribute, values
-from mri_d3gm.io.header import counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
-from mri_d3gm.io.named_h5 import read_named_h5
-from mri_d3gm.io.nifti import affine_of
-from mri_d3gm.io.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
+from mri_d3gm.io.arrays.fastmri_axes import (
+    Axes,
+    Counts,
+    axes_of,
+    check_finite,
+    first_signal,
+    slices_of_partitions,
+    through_centre,
+)
+from mri_d3gm.io.arrays.hdf5 import dataset, opened, text_attribute, values
+from mri_d3gm.io.arrays.named_h5 import read_named_h5
+from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
+from mri_d3gm.io.images.nifti import affine_of
+from mri_d3gm.io.raw.header import counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
 from mri_d3gm.io.sampling import Sampling, hull, lines_of, outside_is_sampled, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 

@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.hdf5 import dataset, opened
-from mri_d3gm.io.hdf5_heaps import check_heaps, check_lengths, records
-from mri_d3gm.io.header import encoding_of, facts_of, parse_xml, study_of
+from mri_d3gm.io.arrays.hdf5 import dataset, opened
+from mri_d3gm.io.arrays.hdf5_heaps import check_heaps, check_lengths, records
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.readouts import Readouts
+from mri_d3gm.io.raw.header import encoding_of, facts_of, parse_xml, study_of
+from mri_d3gm.io.raw.readouts import Readouts
+from mri_d3gm.io.raw.sorted_scan import COUNTERS, scan_of_readouts
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
-from mri_d3gm.io.sorted_scan import COUNTERS, scan_of_readouts
 
 ONE_AT_A_TIME = Lock()  # two threads that read data of variable length crash in h5py (its issue 2920)
 PACKED = 100  # how many times smaller than a dataset or one of its chunks a file may be
