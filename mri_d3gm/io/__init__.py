@@ -1,1 +1,1 @@
-"""One reader a format, one writer a product; numpy only."""
+"""One reader a format, one writer a product; numpy only. All readers give a Scan or an Image."""

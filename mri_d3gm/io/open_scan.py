@@ -9,13 +9,13 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.bart_cfl import is_cfl, read_cfl
+from mri_d3gm.io.arrays.broken_coils import without_broken_coils
 from mri_d3gm.io.arrays.calgary_campinas import is_calgary_campinas, read_calgary_campinas
 from mri_d3gm.io.arrays.fastmri_h5 import is_fastmri, read_fastmri
 from mri_d3gm.io.arrays.matlab import is_matlab, read_matlab
 from mri_d3gm.io.arrays.named_arrays import Named, make_scan, stored
 from mri_d3gm.io.arrays.named_h5 import is_named_h5, read_named_h5
 from mri_d3gm.io.arrays.numpy_arrays import is_numpy, read_numpy
-from mri_d3gm.io.broken_coils import without_broken_coils
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.raw.foreign import FOREIGN
 from mri_d3gm.io.raw.ismrmrd_raw import is_ismrmrd, read_ismrmrd

@@ -11,7 +11,7 @@ from scan_files import WRITERS
 from scans import fft2c, phantom
 
 import mri_d3gm
-from mri_d3gm.io.broken_coils import without_broken_coils
+from mri_d3gm.io.arrays.broken_coils import without_broken_coils
 from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import Scan

@@ -1,0 +1,1 @@
+"""Volumes and pictures: NIfTI, NRRD, PNG and its like."""

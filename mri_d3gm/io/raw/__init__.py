@@ -1,0 +1,1 @@
+"""Raw data of scanners: readouts with their heads, sorted into a scan."""
