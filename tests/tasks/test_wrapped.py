@@ -18,7 +18,7 @@ from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import expand, rss
 from mri_d3gm.physics.withheld import withheld_samples
 from mri_d3gm.shipped import shipped
-from mri_d3gm.tasks.recon import doubts
+from mri_d3gm.tasks.recon_record import doubts
 from mri_d3gm.training.coils import draw_coils
 
 ROWS, COLS, KEPT = 96, 96, 64
