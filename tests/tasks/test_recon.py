@@ -145,7 +145,7 @@ def test_bundle_metadata_and_training_configuration_are_valid(tmp_path) -> None:
 
 
 def test_demo_makes_kspace_that_the_user_keeps(tmp_path) -> None:
-    source, names, record = run_demo(tmp_path, Recon(accel=8, slices="2:3", device="cpu", **FAST))
+    source, names, record = run_demo(tmp_path, Recon(accel=8, slices="2:3", report=True, device="cpu", **FAST))
     made = [name for name in names.files() if name not in (names.phase, names.dicom)]
     assert h5py.File(source)["kspace"].shape[1] == 8 and all(name.exists() for name in made)
     metrics = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
