@@ -226,11 +226,12 @@ def test_the_sidecar_has_a_small_record_of_each_slice(tmp_path: Path) -> None:
     assert [one["Slice"] for one in found] == [3, 2, 1, 0] and found[2] == {"Slice": 1, "Flags": ["empty"]}
     for one in (found[0], found[1], found[3]):
         assert set(one) == {
-            "Slice", "WithheldError", "ResidualRelativeToNoise", "Sigma", "CoilMaps", "CentreExplained", "Flags"
+            "Slice", "ErrorBelow", "PSNRAbove", "Light", "WithheldError", "ResidualRelativeToNoise", "Sigma", "CoilMaps",
+            "CentreExplained", "Flags",
         }  # fmt: skip
         assert set(one["Flags"]) <= set(report_text.FLAGS)
     assert found[0]["WithheldError"] > found[3]["WithheldError"] and "poor-prediction" in found[0]["Flags"]
-    assert len(json.dumps(found)) < 250 * len(found)
+    assert len(json.dumps(found)) < 320 * len(found)
     page = read(names.report)
     assert report_text.FLAGS["poor-prediction"] in page.shown and report_text.FLAGS["empty"] in page.shown
     lane = next(lane for lane in page.facts()["lanes"] if lane["name"] == "Withheld lines missed")
