@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -46,11 +47,9 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """With the values that are meant written out."""
-        following = [*args[1:], ""]
-        bare = [word in BARE and after not in BARE[word][1] for word, after in zip(args, following, strict=True)]
-        return super().parse_args(
-            ctx, [f"{word}={BARE[word][0]}" if one else word for word, one in zip(args, bare, strict=True)]
-        )
+        pairs = zip_longest(args, args[1:], fillvalue="")
+        meant = [f"{one}={BARE[one][0]}" if one in BARE and after not in BARE[one][1] else one for one, after in pairs]
+        return super().parse_args(ctx, meant)
 
 
 def option_of(settings: type[Settings], name: str) -> click.Option:

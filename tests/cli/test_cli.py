@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from scans import fft2c, phantom, write_scan
+
+from mri_d3gm.cli.main import COMMANDS, Commands
 
 QUICK = ["--method", "zero-filled", "--accel", "4"]
 
@@ -126,6 +129,18 @@ def test_train_runs_a_shipped_configuration_and_refuses_bad_ones(mri, tmp_path) 
     assert code == 2 and "no such configuration" in error
     code, _, error = mri("train", overlay, "--data", tmp_path / "none")
     assert code == 2 and "no such folder" in error
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["a"], ["--dicom"], ["a", "--dicom", "enhanced"], ["--dicom", "a"]])
+def test_every_command_takes_few_arguments_or_says_which_it_needs(name: str, arguments: list[str]) -> None:
+    command = Commands("mri-d3gm").get_command(click.Context(click.Command("mri-d3gm")), name)
+    try:
+        found = command.make_context(name, list(arguments)).params
+    except (click.UsageError, click.exceptions.Exit):
+        return
+    if "dicom" in found:
+        assert found["dicom"] == {1: None, 3: "enhanced"}.get(len(arguments), "classic")
 
 
 def test_help_imports_nothing_heavy() -> None:
