@@ -21,11 +21,10 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.exp(torch.linspace(-1.5, 2.5, 16)), persistent=False)
         self.layers = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, log_snr: Tensor) -> Tensor:
-        angle = log_snr.float()[:, None] / 4 * self.get_buffer("frequencies")
+        angle = log_snr.float()[:, None] / 4 * torch.linspace(-1.5, 2.5, 16, device=log_snr.device).exp()
         return self.layers(torch.cat([angle.sin(), angle.cos()], 1))
 
 

@@ -55,8 +55,9 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
         raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
     try:
         _check_size(config, state)
-        denoiser = Denoiser(**config)
-        denoiser.load_state_dict(state)
+        with torch.device("cpu" if config.get("spectral_norm") else "meta"):
+            denoiser = Denoiser(**config)
+        denoiser.load_state_dict(state, assign=True)
     except Exception as error:  # a configuration may hold anything
         first = (str(error).strip().splitlines() or ["its configuration is damaged"])[0][:200]
         raise InputError(f"{path}: weights do not fit the network that they name ({first})") from error
