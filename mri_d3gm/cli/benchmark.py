@@ -102,7 +102,7 @@ def by_protocol(
 
 
 def hallucinations(
-    data: Path, output: Path, method: str, accel: str, radius: str, contrast: str, peers: tuple[str, ...], **options: Any
+    data: Path, output: Path, *, method: str, accel: str, radius: str, contrast: str, peers: tuple[str, ...], **options: Any
 ) -> None:
     """Measure lesions and inventions at every acceleration, and say where tables and pictures are."""
     accels, radii, contrasts = (
