@@ -95,18 +95,29 @@ def volumes(rows: list[Row]) -> list[Row]:
     return whole
 
 
+Bounds = dict[str, Bound]  # of scans of one coil, and of several
+
+
+def coil_kind(row: Row) -> str:
+    return "one" if row["coils"] == 1 else "several"
+
+
+def both_of(rows: list[Row]) -> Bounds:
+    return {"slice": fitted(rows), "scan": fitted(volumes(rows))}
+
+
 def fitted(rows: list[Row]) -> Bound:
     evidence = np.array([evidence_of(row) for row in rows])
     errors = np.array([row["error"] / row["reference"] for row in rows])
     return fit(evidence, errors, np.array([row["subject"] for row in rows]))
 
 
-def covered(rows: list[Row], bound: Bound) -> Row:
+def covered(rows: list[Row], bounds: Bounds) -> Row:
     """How many errors lie below the bound, by slice and by subject, with a standard error over subjects."""
-    inside = np.array([row["error"] / row["reference"] <= upper(bound, evidence_of(row)) for row in rows])
+    inside = np.array([row["error"] / row["reference"] <= upper(bounds[coil_kind(row)], evidence_of(row)) for row in rows])
     subjects = np.array([row["subject"] for row in rows])
     each = np.array([inside[subjects == name].mean() for name in np.unique(subjects)])
-    ratio = [upper(bound, evidence_of(row)) * row["reference"] / row["error"] for row in rows]
+    ratio = [upper(bounds[coil_kind(row)], evidence_of(row)) * row["reference"] / row["error"] for row in rows]
     spread = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
     return {
         "subjects": len(each),
@@ -125,15 +136,15 @@ GROUPS: dict[str, Callable[[Row], str]] = {
 }
 
 
-def coverage(rows: list[Row], bound: Bound) -> list[Row]:
-    table = [{"group": "all", "of": ""} | covered(rows, bound)]
+def coverage(rows: list[Row], bounds: Bounds) -> list[Row]:
+    table = [{"group": "all", "of": ""} | covered(rows, bounds)]
     for name, of in GROUPS.items():
         for value in sorted({of(row) for row in rows}):
-            table.append({"group": name, "of": value} | covered([row for row in rows if of(row) == value], bound))
+            table.append({"group": name, "of": value} | covered([row for row in rows if of(row) == value], bounds))
     return table
 
 
-def confusion(rows: list[Row], bound: Bound) -> list[Row]:
+def confusion(rows: list[Row], bounds: Bounds) -> list[Row]:
     """Lights against errors: the worst tenth, the rest, and what is outside of what training saw."""
     errors = [row["error"] / row["reference"] for row in rows if row["role"] != "outside"]
     worst = float(np.quantile(errors, 0.9))
@@ -142,13 +153,13 @@ def confusion(rows: list[Row], bound: Bound) -> list[Row]:
         of = "the rest" if row["error"] / row["reference"] <= worst else f"worst tenth (error above {worst:.3f})"
         kinds.setdefault(f"outside: {row['organ']}" if row["role"] == "outside" else of, []).append(row)
     table = []
-    for kind, some in sorted(kinds.items()):
-        lights = [light(bound, evidence_of(row)) for row in some]
+    for name, some in sorted(kinds.items()):
+        lights = [light(bounds[coil_kind(row)], evidence_of(row)) for row in some]
         found = [row["error"] / row["reference"] for row, colour in zip(some, lights, strict=True) if colour == "green"]
         counts = {colour: lights.count(colour) for colour in ("green", "amber", "red")}
-        new = sum(not known_kind(bound, evidence_of(row)) for row in some)
+        new = sum(not known_kind(bounds[coil_kind(row)], evidence_of(row)) for row in some)
         greatest = round(max(found), 3) if found else None
-        table.append({"slices": kind, "of": len(some), **counts, "greatest error in green": greatest, "new": new})
+        table.append({"slices": name, "of": len(some), **counts, "greatest error in green": greatest, "new": new})
     return table
 
 
@@ -164,15 +175,18 @@ def main() -> None:
         collect(arguments.source, arguments.second)
         return
     rows = known_of(read_rows(arguments.source), arguments.second)
-    calibrating, others = ([row for row in rows if (row["role"] == "calibrate") == wanted] for wanted in (True, False))
-    slices, scans = fitted(calibrating), fitted(volumes(calibrating))
+    bounds = {
+        of: both_of([row for row in rows if row["role"] == "calibrate" and coil_kind(row) == of]) for of in ("one", "several")
+    }
     record = {"weights": [files_hash([file]) for file in weights_files(weights_file(Recon()))]}
-    arguments.target.write_text(json.dumps(record | {"slice": slices._asdict(), "scan": scans._asdict()}, indent=1) + "\n")
-    tested = [row for row in others if row["role"] == "test"]
+    written = {of: {name: bound._asdict() for name, bound in both.items()} for of, both in bounds.items()}
+    arguments.target.write_text(json.dumps(record | written, indent=1) + "\n")
+    slices, scans = ({of: both[name] for of, both in bounds.items()} for name in ("slice", "scan"))
+    tested, outside = ([row for row in rows if row["role"] == role] for role in ("test", "outside"))
     print(to_markdown(coverage(tested, slices)))
     print(to_markdown(coverage(volumes(tested), scans)))
-    print(to_markdown(coverage([row for row in others if row["role"] == "outside"], slices)))
-    print(to_markdown(confusion(others, slices)))
+    print(to_markdown(coverage(outside, slices)))
+    print(to_markdown(confusion(tested + outside, slices)))
 
 
 if __name__ == "__main__":

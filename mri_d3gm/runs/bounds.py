@@ -11,8 +11,8 @@ from mri_d3gm.settings import Recon
 SAMPLING = ("method", "steps", "samples", "solver", "tau", "trust")  # options that the spread of draws depends on
 
 
-def bounds_of(settings: Recon) -> dict[str, Bound]:
-    """By `slice` and `scan`, of X-bound.json beside the weights X.safetensors.
+def bounds_of(settings: Recon, coils: int) -> dict[str, Bound]:
+    """By `slice` and `scan`, of X-bound.json beside the weights X.safetensors; scans of one coil have bounds of their own.
 
     Empty where there is none, where it is that of other weights, or where other options than the defaults decide the draws.
     """
@@ -23,4 +23,4 @@ def bounds_of(settings: Recon) -> dict[str, Bound]:
     record = json.loads(file.read_text())
     if record["weights"] != [files_hash([each]) for each in files]:
         return {}
-    return {name: Bound(**record[name]) for name in ("slice", "scan")}
+    return {name: Bound(**bound) for name, bound in record["one" if coils == 1 else "several"].items()}

@@ -34,7 +34,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
     made = provenance(settings, scan.files)
-    bounds = bounds_of(settings)
+    bounds = bounds_of(settings, scan.coils)
     places = [divmod(index, scan.slices) for index in chosen_images(scan, settings)]
     return {
         "Method": settings.method,

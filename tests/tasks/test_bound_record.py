@@ -29,20 +29,23 @@ def weights(tmp_path: Path) -> Path:
     for file in files:
         shutil.copy(file, tmp_path / file.name)
     both = {"slice": BOUND._asdict(), "scan": BOUND._asdict()}
-    (tmp_path / "model-bound.json").write_text(json.dumps({"weights": [files_hash([file]) for file in files], **both}))
+    wider = {name: bound | {"margin": 0.4} for name, bound in both.items()}
+    record = {"weights": [files_hash([file]) for file in files], "one": both, "several": wider}
+    (tmp_path / "model-bound.json").write_text(json.dumps(record))
     return tmp_path / "model.safetensors"
 
 
 def test_a_bound_is_that_of_its_weights_and_of_the_usual_draws(weights: Path) -> None:
     usual = Recon(weights=str(weights))
-    assert bounds_of(usual) == {"slice": BOUND, "scan": BOUND}
+    assert bounds_of(usual, 1) == {"slice": BOUND, "scan": BOUND}
+    assert bounds_of(usual, 2) == bounds_of(usual, 8) == {name: BOUND._replace(margin=0.4) for name in ("slice", "scan")}
     others = (("quality", "fast"), ("steps", 2), ("trust", "full"), ("trust", "off"), ("method", "regression"), ("tau", 3.0))
     for name, value in others:
-        assert bounds_of(Recon(weights=str(weights), **{name: value})) == {}
+        assert bounds_of(Recon(weights=str(weights), **{name: value}), 1) == {}
     weights_files(weights)[1].unlink()
-    assert bounds_of(usual) == {}, "of two sets of weights, and one is there"
+    assert bounds_of(usual, 1) == {}, "of two sets of weights, and one is there"
     (weights.parent / "model-bound.json").unlink()
-    assert bounds_of(usual) == {}
+    assert bounds_of(usual, 1) == {}
 
 
 def fact(foretold: float, std: float, rms: float = 1.0) -> dict:
