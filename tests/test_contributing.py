@@ -214,3 +214,12 @@ def test_only_the_command_line_prints_and_io_does_without_torch() -> None:
     for path in (ROOT / "mri_d3gm").rglob("*.py"):
         assert " print(" not in path.read_text() or path.parent.name == "cli", path
         assert "import torch" not in path.read_text() or path.parent.name != "io", path
+
+
+@pytest.mark.parametrize("folder", ["mri_d3gm", "pipelines", "configs", "docs", "scripts", "tests"])
+def test_no_file_names_a_home_folder(folder: str) -> None:
+    """Paths of the machine that something was made on have no place here, in files of other projects neither."""
+    home = re.compile(rb"(?<![\w.])/(?:home|root|Users|workspace|mnt)/\w")
+    ends = {".py", ".md", ".json", ".js", ".css", ".html", ".ipynb", ".toml", ".tsv", ".yml", ""}
+    files = [file for file in (ROOT / folder).rglob("*") if file.is_file() and file.suffix in ends]
+    assert files and not [file for file in files if home.search(file.read_bytes())]

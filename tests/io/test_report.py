@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -251,3 +252,12 @@ def test_the_page_and_its_licence_are_in_the_package() -> None:
     assert "NiiVue 0.69.0" in licence and "Copyright (c) 2021, Niivue" in licence
     assert "</script" not in report.shipped("report", "niivue.umd.js").read_text("utf-8").lower()
     assert "*/" not in licence
+
+
+def test_niivue_is_the_published_file_but_for_one_string() -> None:
+    """sha256 of dist/niivue.umd.js in @niivue/niivue 0.69.0."""
+    home = "/".join(["", "home", "web_user"])
+    text = report.shipped("report", "niivue.umd.js").read_bytes()
+    assert text.count(b'HOME:"/",') == 1 and home.encode() not in text
+    published = text.replace(b'HOME:"/",', f'HOME:"{home}",'.encode())
+    assert hashlib.sha256(published).hexdigest() == "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"
