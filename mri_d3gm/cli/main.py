@@ -7,14 +7,14 @@ from typing import NoReturn
 import click
 
 from mri_d3gm import __version__
-from mri_d3gm.cli.many import memory_said
 from mri_d3gm.cli.options import HELP, Context
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, memory_said
 
 COMMANDS = {
     "recon": "Undersampled k-space to NIfTI, std map, sidecar and preview.",
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
     "restore": "Rain or haze out of photographs.",
+    "batch": "Many inputs, on one machine or many, through every fault.",
     "send": "DICOM of this software to a PACS.",
     "info": "What a file holds; nothing is reconstructed.",
     "demo": "Reconstruct the package's own k-space; nothing else is needed.",

@@ -3,13 +3,12 @@
 import glob
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, memory_said
 from mri_d3gm.runs.names import Outputs, folders
 
 Row = dict[str, Any]
@@ -40,19 +39,6 @@ def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
         else:
             files.append(pattern)
     return files
-
-
-@contextmanager
-def memory_said(name: str = "") -> Iterator[None]:
-    """Memory that runs out becomes an InputError; name: what was worked on."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        texts = ("not enough memory", "out of memory", "can't allocate memory")
-        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
-            raise
-        advice = "memory ran out; use fewer --threads, fewer --slices at a time, or a machine with more"
-        raise InputError(f"{name}: {advice}" if name else advice) from error
 
 
 def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:

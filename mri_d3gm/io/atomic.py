@@ -89,7 +89,7 @@ def set_aside(paths: Iterable[Path]) -> Iterator[None]:
 def _temporary(path: Path) -> Path:
     """A name of this process next to `path`, with its ending."""
     ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
-    return path.with_name(f".writing-{_place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
+    return path.with_name(f".writing-{place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
 
 
 def _permissions(path: Path) -> int:
@@ -97,7 +97,7 @@ def _permissions(path: Path) -> int:
 
 
 @cache
-def _place() -> str:
+def place() -> str:
     """Where a process number means one process: the host, and on Linux the namespace, as containers may share a name."""
     name = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
     with suppress(OSError):
@@ -110,13 +110,14 @@ def _sweep(folder: Path, _: int) -> None:
     """Remove temporary files and folders in a folder whose process is gone; once a folder and process."""
     if os.name != "posix":  # elsewhere asking for a process may end it
         return
-    for left in folder.glob(f".writing-{_place()}-*"):
-        number = left.name.removeprefix(f".writing-{_place()}-").partition("-")[0]
-        if number.isdecimal() and not _runs(int(number)):
+    for left in folder.glob(f".writing-{place()}-*"):
+        number = left.name.removeprefix(f".writing-{place()}-").partition("-")[0]
+        if number.isdecimal() and not runs(int(number)):
             remove(left)
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether a process of this host is there."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

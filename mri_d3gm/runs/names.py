@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from mri_d3gm.io.atomic import remove, set_aside
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
+
+DESC = "_desc-"  # the entity of BIDS that tells derivatives of one input apart
 
 
 class Outputs(NamedTuple):
@@ -34,36 +37,55 @@ class Outputs(NamedTuple):
         """Those of one of several results, with BIDS entities (echo-1) in their names; the same for none."""
         if not entities:
             return self
-        stem = without_ending(self.result)
+        stem = without_ending(self.result.name).partition(DESC)[0]
         named = (None if name is None else name.with_name(f"{stem}_{entities}{name.name[len(stem) :]}") for name in self)
         return Outputs(*named)  # type: ignore[arg-type]
 
 
 def volume_names(path: str | Path, output: str | Path, kind: str) -> Outputs:
-    """Names for an input: a folder gets X_kind.nii.gz and so on, a name with an ending of WRITERS is taken as it is."""
-    target = Path(output)
-    written = next((end for end in WRITERS if target.name.lower().endswith(end)), None)
-    if written is not None:
-        stem = str(target)[: -len(written)]
-    elif target.name.lower().endswith((*input_endings(), ".png", ".json")) and not target.is_dir():
-        raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
-    else:
-        written, stem = next(iter(WRITERS)), f"{target / without_ending(Path(os.path.abspath(path)))}_{kind}"
+    """Names for an input: a folder gets X_kind.nii.gz and so on, a name with an ending of WRITERS is taken as it is.
+
+    Those of a BIDS derivative, X_desc-kind_suffix.nii.gz, keep its suffix last.
+    """
+    stem, written = volume_stem(path, output, kind)
     endings = (written, ".json", f"_std{written}", "_preview.png")
     result, sidecar, std, preview = (Path(stem + ending) for ending in endings)
+    if DESC in os.path.basename(output) and DESC in result.name:
+        entities, _, last = without_ending(result.name).rpartition(DESC)
+        std = result.with_name(f"{entities}{DESC}{last.replace('_', 'Std_', 1)}{written}")
+        preview = Path(f"{stem}.png")
     return Outputs(result, sidecar, std, preview, report=Path(f"{stem}_report.html"), dicom=Path(f"{stem}_dicom"))
+
+
+def volume_stem(path: str | Path, output: str | Path, kind: str) -> tuple[str, str]:
+    """The name of an input's result without its ending, and that; InputError for an output of another kind than volumes."""
+    target = str(output)
+    written = next((end for end in WRITERS if target.lower().endswith(end)), None)
+    if written is not None:
+        return target[: -len(written)], written
+    if target.lower().endswith((*input_endings(), ".png", ".json")) and not os.path.isdir(target):
+        raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
+    name = without_ending(os.path.basename(os.path.abspath(path)))
+    return os.path.join(target, f"{name}_{kind}"), next(iter(WRITERS))
 
 
 def input_endings() -> tuple[str, ...]:
     """Endings of all formats of scans and images that are read, the longest first; BART's headers stand for their data."""
-    images = (ending for reader in READERS.values() for ending in reader.endings)
-    return tuple(sorted({*images, *scan_endings(), HEADER_ENDING}, key=len, reverse=True))
+    return _longest_first(tuple(ending for reader in READERS.values() for ending in reader.endings), scan_endings())
 
 
-def without_ending(path: Path) -> str:
+@lru_cache(maxsize=8)
+def _longest_first(images: tuple[str, ...], scans: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*images, *scans, HEADER_ENDING}, key=len, reverse=True))
+
+
+def without_ending(name: str) -> str:
     """The name of a scan or volume without its ending; that of a picture as it is."""
-    ending = next((end for end in input_endings() if path.name.lower().endswith(end)), "")
-    return path.name[: len(path.name) - len(ending)] or path.name
+    small = name.lower()
+    endings = input_endings()
+    if not small.endswith(endings):
+        return name
+    return name[: -len(next(end for end in endings if small.endswith(end)))] or name
 
 
 def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) -> Outputs:
@@ -82,19 +104,19 @@ def folders(files: Sequence[str], output: str) -> list[str]:
     """The output of each input: `output`, but for inputs whose results would share a name a folder below it, named as those
     that they lie in, and as their endings where they lie in one.
     """
-    paths = [Path(os.path.abspath(file)) for file in files]
-    names = Counter(map(without_ending, set(paths)))
-    clashing = {path for path in paths if names[without_ending(path)] > 1}
+    paths = [os.path.split(os.path.abspath(file)) for file in files]
+    names = {path: without_ending(path[1]) for path in paths}
+    counts = Counter(names.values())
+    clashing = {path: name for path, name in names.items() if counts[name] > 1}
     if not clashing:
         return [output] * len(files)
-    common = os.path.commonpath([path.parent for path in clashing])
-    neighbours = Counter((path.parent, without_ending(path)) for path in clashing)
+    common = os.path.commonpath([folder for folder, _ in clashing])
+    neighbours = Counter((folder, name) for (folder, _), name in clashing.items())
     places = {}
-    for path in clashing:
-        name = without_ending(path)
-        ending = path.name[len(name) :].lstrip(".") if neighbours[path.parent, name] > 1 else ""
-        places[path] = Path(output, path.parent.relative_to(common), ending)
-    return [str(places.get(path, output)) for path in paths]
+    for (folder, file), name in clashing.items():
+        ending = file[len(name) :].lstrip(".") if neighbours[folder, name] > 1 else ""
+        places[folder, file] = str(Path(output, os.path.relpath(folder, common), ending))
+    return [places.get(path, output) for path in paths]
 
 
 def check_writable(names: Outputs) -> None:

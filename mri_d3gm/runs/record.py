@@ -22,6 +22,10 @@ LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
 Result = TypeVar("Result")
 
 
+class Unfinished(InputError):
+    """Some files of a run that did not end are there."""
+
+
 def weights_file(settings: Settings) -> str:
     """The weights that settings name, else the shipped ones."""
     name = settings.task if isinstance(settings, Restore) else "model"
@@ -82,13 +86,19 @@ def once(
 ) -> tuple[dict[str, Any], bool]:
     """The record of a run over input files, and whether it was done already: what `work` gives, `write` writes and describes.
 
-    InputError for names that cannot be written, and for files of another run unless they may be overwritten.
+    InputError for names that cannot be written, for input that is replaced meanwhile, and for files of another run unless they
+    may be overwritten.
     """
     check_writable(names)
-    done = None if overwrite else finished(names, settings, files)
+    read = list(files)
+    done = None if overwrite else finished(names, settings, read)
     if done is not None:
         return done, True
+    before = stamps(read)
     result = work()
+    changed = [path for path, was, now in zip(read, before, stamps(read), strict=True) if was != now]
+    if changed:
+        raise InputError(f"{changed[0]}: was replaced while it was read; nothing is written, run it again")
     with whole(names):
         return write(result), False
 
@@ -96,7 +106,8 @@ def once(
 def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) -> dict[str, Any] | None:
     """The record of a run that is done: its sidecar says what decides it, as `provenance` does, and its result is there.
 
-    None where no file of the run is there. InputError for files of another run, or of other software.
+    None where no file of the run is there. Unfinished where only some are. InputError for files of another run, or of other
+    software.
     """
     existing = [name for name in names.files() if name.exists()]
     if not existing:
@@ -110,7 +121,7 @@ def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) ->
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
         raise InputError(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
-    raise InputError(f"{existing[0]}: is there without the rest of its run, one that did not end; --overwrite replaces it")
+    raise Unfinished(f"{existing[0]}: is there without the rest of its run, one that did not end; --overwrite replaces it")
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -122,14 +122,14 @@ def test_what_others_are_writing_stays(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     kept = [
-        f".writing-{atomic._place()}-{os.getppid()}-0123456789ab.nii.gz",  # a process that runs
-        f".writing-{atomic._place()}-{os.getpid()}-0123456789ab.nii.gz",
+        f".writing-{atomic.place()}-{os.getppid()}-0123456789ab.nii.gz",  # a process that runs
+        f".writing-{atomic.place()}-{os.getpid()}-0123456789ab.nii.gz",
         f".writing-otherhost_1-{gone.pid}-0123456789ab.nii.gz",
         ".writing-0123456789ab.nii.gz",
-        f".writing-{atomic._place()}-x-0123456789ab",
+        f".writing-{atomic.place()}-x-0123456789ab",
         "a.nii.gz",
     ]
-    lost = f".writing-{atomic._place()}-{gone.pid}-0123456789ab.nii.gz"
+    lost = f".writing-{atomic.place()}-{gone.pid}-0123456789ab.nii.gz"
     for name in (*kept, lost):
         (tmp_path / name).touch()
     with atomic_path(tmp_path / "b.json"):

@@ -1,0 +1,253 @@
+"""What a batch is to do: jobs from a table, a folder or a BIDS data set, checked before anything runs."""
+
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mri_d3gm import __version__
+from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.images.pictures import FORMATS
+from mri_d3gm.io.open_scan import scan_endings
+from mri_d3gm.runs.names import DESC, Outputs, folders, make_folder, picture_names, volume_names, volume_stem, without_ending
+from mri_d3gm.settings import TASKS, Settings, flag_of, type_of
+
+TABLE, DESCRIPTION = "batch.tsv", "dataset_description.json"
+COLUMNS = ("run", "input", "output")
+EMPTY = ("", "n/a")  # cells of a table that leave a setting as it is
+MOST = 1_000_000
+IMAGES = (".nii", ".nii.gz")
+
+
+class Job(NamedTuple):
+    """The task to run on one input, the name of its result, and its options in text by name."""
+
+    run: str
+    input: str
+    result: str
+    options: tuple[tuple[str, str], ...]
+
+    @property
+    def names(self) -> Outputs:
+        """Names of all that it writes."""
+        if self.run == "restore":
+            return picture_names(self.input, self.result, tuple(FORMATS))
+        return volume_names(self.input, self.result, self.run)
+
+
+def read_jobs(manifest: str, output: str, run: str, options: Mapping[str, str]) -> list[Job]:
+    """The jobs of a table (TSV), a folder with its folders, or a BIDS data set.
+
+    run: the task where a table has no column `run`. options: for all, in text by name; the columns of a table are for its rows.
+    A table's inputs are relative to its folder, its outputs to `output`. InputError, in one line, for what cannot be done.
+    """
+    path = Path(manifest)
+    if path.is_dir():
+        if path.resolve() == Path(output).resolve():
+            raise InputError(f"{output}: is the folder of the inputs; give -o another one")
+        found = _bids(path, run) if (path / DESCRIPTION).is_file() else _folder(path, Path(output), run)
+        rows: Iterable[dict[str, str]] = ({"run": run, "input": one, "output": to} for one, to in found)
+    else:
+        rows = _table(path, run)
+    jobs = [_job(row, output, options) for row in rows]
+    if not jobs:
+        raise InputError(f"{manifest}: no inputs for {run} in it")
+    _check(manifest, jobs)
+    return jobs
+
+
+def settings_of(job: Job) -> Settings:
+    """The settings of a job; InputError for an unknown option or value."""
+    kind = TASKS[job.run]
+    return kind.of({name: _value(kind, name, text) for name, text in job.options})
+
+
+def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
+    """Keep the jobs as a table in the folder of the results, for who asks for their state.
+
+    InputError where it holds a batch that is not part of this one.
+    """
+    table = Path(output, TABLE)
+    make_folder(table)
+    if table.exists():
+        now, before = {job.result: job for job in jobs}, read_frozen(output)
+        for old in before:
+            if now.get(old.result) != old:
+                said = "another batch" if old.result not in now else "a batch with other inputs or options"
+                raise InputError(f"{output}: holds the results of {said} ({old.input}); give another -o, or remove {table}")
+        if len(now) == len(before):
+            return
+    names = sorted({name for job in jobs for name, _ in job.options})
+    lines = [[*COLUMNS, *names]]
+    for job in jobs:
+        given = dict(job.options)
+        place = os.path.relpath(job.result, output)
+        lines.append([job.run, job.input, place, *(given.get(name, EMPTY[1]) for name in names)])
+    with atomic_path(table) as temporary:
+        temporary.write_text("".join("\t".join(cells) + "\n" for cells in lines), encoding="utf-8")
+    if bids:
+        _describe(Path(output))
+
+
+def read_frozen(output: str) -> list[Job]:
+    """The jobs that a folder of results is of; InputError where there are none."""
+    if not Path(output, TABLE).is_file():
+        raise InputError(f"{output}: holds no {TABLE}, so it is no folder that a batch wrote to")
+    return [_job(row, output, {}) for row in _table(Path(output, TABLE), "recon")]
+
+
+def is_bids(manifest: str) -> bool:
+    """Whether it is a BIDS data set."""
+    return Path(manifest, DESCRIPTION).is_file()
+
+
+def share(jobs: Sequence[Job], index: int, count: int) -> Sequence[Job]:
+    """Those of a shard, `index` of `count` from 1: every count-th job."""
+    return jobs[index - 1 :: count]
+
+
+def _job(row: Mapping[str, str], output: str, options: Mapping[str, str]) -> Job:
+    run, source = row["run"], os.path.abspath(row["input"])
+    given = dict(options) | {name: text for name, text in row.items() if name not in COLUMNS}
+    place = os.path.normpath(os.path.join(output, row["output"]))
+    result = str(picture_names(source, place, tuple(FORMATS)).result) if run == "restore" else ""
+    return Job(run, source, result or "".join(volume_stem(source, place, run)), tuple(sorted(given.items())))
+
+
+def _table(path: Path, run: str) -> Iterator[dict[str, str]]:
+    """Rows of a table, with `run`, an `input` relative to its folder, and an `output`."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise InputError(f"{path}: cannot be read: {reason}; a table (TSV), a folder or a BIDS data set is needed") from error
+    first, *rows = (line.rstrip("\r") for line in text.split("\n"))
+    header = [cell.strip() for cell in first.split("\t")]
+    if "input" not in header:
+        raise InputError(f"{path}: has no column input; the first line of a table names its columns, with tabs between them")
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: two columns are called {Counter(header).most_common(1)[0][0]}")
+    if len(rows) > MOST:
+        raise InputError(f"{path}: {len(rows)} rows; at most {MOST}, in several tables")
+    read = []
+    for number, line in enumerate(rows, 2):
+        cells = line.split("\t")
+        if line.strip() and len(cells) != len(header):
+            raise InputError(f"{path}: line {number} has {len(cells)} cells, the first has {len(header)}")
+        if line.strip():
+            row = dict(zip(header, cells, strict=True))
+            if row["input"] in EMPTY:
+                raise InputError(f"{path}: line {number} names no input")
+            given = {name: cell for name, cell in row.items() if cell not in EMPTY}
+            read.append({"run": run} | given | {"input": os.path.join(path.parent, row["input"])})
+    _check_columns(path, header, read)
+    places = folders([row["input"] for row in read], "")
+    for row, place in zip(read, places, strict=True):
+        yield {"output": place} | row
+
+
+def _check_columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """InputError for columns that are no settings of the tasks whose rows have a value there, or of none of them."""
+    used: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        used[row["run"]].update(row)
+    for task, names in sorted(used.items()):
+        if task not in TASKS:
+            raise InputError(f"{path}: column run: {task} is no task; one of {', '.join(TASKS)}")
+        known = (*COLUMNS, *TASKS[task].__dataclass_fields__)
+        ours = {name for name in header if name in names or not any(name in one for one in used.values())}
+        if unknown := [name for name in header if name in ours and name not in known]:
+            raise InputError(f"{path}: unknown column {unknown[0]}; {', '.join(known)} are known to {task}")
+
+
+def _check(manifest: str, jobs: Sequence[Job]) -> None:
+    """InputError for inputs that are missing, results of one name, and options that cannot be."""
+    missing = [job.input for job in jobs if not os.path.exists(job.input)]
+    if missing:
+        raise InputError(f"{manifest}: {len(missing)} of {len(jobs)} inputs are not there; the first is {missing[0]}")
+    odd = next((job.input for job in jobs if any(mark in f"{job.input}{job.options}" for mark in "\t\n")), None)
+    if odd is not None:
+        raise InputError(f"{manifest}: {odd}: a tab or a line end in a name; no table can hold it")
+    results = Counter(job.result for job in jobs)
+    (name, count) = results.most_common(1)[0]
+    if count > 1:
+        twice = next(job.input for job in jobs if job.result == name)
+        raise InputError(f"{manifest}: {count} rows write {name}, one from {twice}; a column output keeps them apart")
+    inputs = {job.input for job in jobs}
+    if overwritten := sorted(inputs & {os.path.abspath(result) for result in results}):
+        raise InputError(f"{overwritten[0]}: would be written over by its own result; give -o another folder")
+    for job in {(job.run, job.options): job for job in jobs}.values():
+        try:
+            settings_of(job)
+        except InputError as error:
+            raise InputError(f"{manifest}: {job.input}: {error}") from error
+
+
+def _folder(folder: Path, output: Path, run: str) -> Iterator[tuple[str, str]]:
+    """Files of a folder and its folders for a task, and where the results go: to folders of the same names."""
+    inside: dict[str, list[str]] = defaultdict(list)
+    own = output.resolve()
+    for place, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith(".") and Path(place, name).resolve() != own)
+        inside[place] += [os.path.join(place, name) for name in sorted(files) if _taken(name, run)]
+    for place, found in inside.items():
+        yield from zip(found, folders(found, os.path.relpath(place, folder)), strict=True)
+
+
+def _bids(folder: Path, run: str) -> Iterator[tuple[str, str]]:
+    """Images of `anat` for sr, raw data of subjects and of sourcedata for recon, and names of BIDS derivatives."""
+    for place, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if name != "derivatives" and not name.startswith("."))
+        parts = [part for part in Path(place).relative_to(folder).parts if part != "sourcedata"]
+        if not parts or not parts[0].startswith("sub-") or (run == "sr" and parts[-1] != "anat"):
+            continue
+        for name in sorted(files):
+            if _taken(name, run) and not (run == "sr" and not name.endswith(IMAGES)):
+                levels = [part for part in parts if part.startswith(("sub-", "ses-"))]
+                yield os.path.join(place, name), os.path.join(*levels, "anat", _derived(name, levels, run))
+
+
+def _derived(name: str, levels: Sequence[str], run: str) -> str:
+    """The name of a derivative: the entities and the suffix of a BIDS name, else those of its folders and `MR`."""
+    stem = without_ending(name)
+    if re.fullmatch(r"sub-[0-9A-Za-z]+(_[0-9A-Za-z]+-[0-9A-Za-z+]+)*_[0-9A-Za-z]+", stem):
+        entities, _, suffix = stem.rpartition("_")
+    else:
+        entities, suffix = "_".join([*levels, f"acq-{re.sub('[^0-9A-Za-z]', '', stem)}"]), "MR"
+    return f"{entities}{DESC}{run}_{suffix}.nii.gz"
+
+
+def _taken(name: str, run: str) -> bool:
+    endings: dict[str, Callable[[], Sequence[str]]] = {
+        "recon": scan_endings,
+        "sr": lambda: (*IMAGES, ".nrrd", ".nhdr"),
+        "restore": lambda: tuple(FORMATS),
+    }
+    return not name.startswith(".") and name.lower().endswith(tuple(endings[run]()))
+
+
+def _value(kind: type[Settings], name: str, text: str) -> Any:
+    """An option from its text; what is none of its type is left to the settings to refuse."""
+    if name not in kind.__dataclass_fields__:
+        return text
+    try:
+        if type_of(kind, name) is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return type_of(kind, name)(text)
+    except (ValueError, KeyError):
+        flag = flag_of(kind.__dataclass_fields__[name])
+        raise InputError(f"{flag} {text}: must be {'true or false' if type_of(kind, name) is bool else 'a number'}") from None
+
+
+def _describe(output: Path) -> None:
+    """What makes a folder a BIDS derivative."""
+    made = {"Name": "mri-d3gm", "Version": __version__, "Description": "research only, not for diagnosis"}
+    about = {"Name": "mri-d3gm", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "GeneratedBy": [made]}
+    texts = {DESCRIPTION: json.dumps(about, indent=2), ".bidsignore": f"*_job.json\n*.html\n*.png\n{TABLE}"}
+    for name, text in texts.items():
+        with atomic_path(output / name) as temporary:
+            temporary.write_text(text + "\n")

@@ -1,0 +1,169 @@
+"""What a batch is to do is known, or refused in one line, before anything runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mri_d3gm.errors import InputError
+from mri_d3gm.runs.manifest import frozen, is_bids, read_frozen, read_jobs, settings_of, share
+from mri_d3gm.runs.rows import merged, row_name, states
+from mri_d3gm.runs.shards import shard_of
+
+
+def files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    return folder
+
+
+def table(folder: Path, text: str) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "jobs.tsv").write_text(text)
+    return str(folder / "jobs.tsv")
+
+
+def test_columns_are_settings_and_what_is_empty_is_as_for_all(tmp_path: Path) -> None:
+    files(tmp_path, "a.h5", "deep/b.npz", "c.nii.gz")
+    text = (
+        "input\trun\taccel\treport\toutput\na.h5\t\t4\ttrue\tn/a\ndeep/b.npz\trecon\tn/a\t\tmine\nc.nii.gz\tsr\t{}\tfalse\t\n"
+    )
+    assert len(read_jobs(table(tmp_path, text.format("")), "out", "recon", {})) == 3
+    text = text.format("n/a").replace("n/a\t\tmine", "2\t\tmine").replace("n/a\tfalse", "5\tfalse")
+    with pytest.raises(InputError, match=r"unknown column accel; run, input, output, .* are known to sr"):
+        read_jobs(table(tmp_path, text), "out", "recon", {})
+    text = text.replace("accel", "seed")
+    jobs = read_jobs(table(tmp_path, text), "out", "recon", {"seed": "9", "dicom": "classic"})
+    assert [job.result for job in jobs] == ["out/a_recon.nii.gz", "out/mine/b_recon.nii.gz", "out/c_sr.nii.gz"]
+    found = [vars(settings_of(job)) for job in jobs]
+    assert [(one["seed"], one["report"], one["dicom"]) for one in found] == [
+        (4, True, "classic"),
+        (2, False, "classic"),
+        (5, False, "classic"),
+    ]
+
+
+BAD = {
+    "no column input": ("file\na.h5\n", "no column input"),
+    "empty": ("", "no column input"),
+    "no rows": ("input\n", "no inputs for recon"),
+    "missing files": ("input\na.h5\nb.h5\nc.h5\n", r"2 of 3 inputs are not there; the first is .*b\.h5"),
+    "one result twice": ("input\taccel\na.h5\t4\na.h5\t8\n", r"2 rows write out/a_recon\.nii\.gz.*a column output"),
+    "unknown column": ("input\tacceleration\na.h5\t4\n", "unknown column acceleration"),
+    "column twice": ("input\taccel\taccel\na.h5\t4\t4\n", "two columns are called accel"),
+    "unknown task": ("input\trun\na.h5\tmagic\n", "magic is no task; one of recon, sr, restore"),
+    "bad value": ("input\taccel\na.h5\tmany\n", r"a\.h5: --accel many: must be a number"),
+    "value out of range": ("input\taccel\na.h5\t0\n", r"a\.h5: --accel 0: must be 1 or more"),
+    "not a switch": ("input\treport\na.h5\tmaybe\n", "--report maybe: must be true or false"),
+    "short line": ("input\taccel\na.h5\n", "line 2 has 1 cells, the first has 2"),
+    "no name": ("input\taccel\nn/a\t4\n", "line 2 names no input"),
+    "output of another kind": ("input\toutput\na.h5\tx.png\n", "-o takes a folder or a name"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_table_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    text, said = BAD[name]
+    files(tmp_path, "a.h5")
+    with pytest.raises(InputError, match=said) as caught:
+        read_jobs(table(tmp_path, text), "out", "recon", {})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scan.h5").write_bytes(b"\x89HDF\xff\xfe")
+    for name in ("scan.h5", "absent"):
+        with pytest.raises(InputError, match="a table \\(TSV\\), a folder or a BIDS data set is needed"):
+            read_jobs(str(tmp_path / name), "out", "recon", {})
+    with pytest.raises(InputError, match="is the folder of the inputs"):
+        read_jobs(str(tmp_path), str(tmp_path), "recon", {})
+    files(tmp_path / "in", "a.nii.gz")
+    with pytest.raises(InputError, match="would be written over by its own result"):
+        read_jobs(table(tmp_path, "input\toutput\nin/a.nii.gz\tin/a.nii.gz\n"), str(tmp_path), "sr", {})
+
+
+def test_a_folder_is_read_with_its_folders_whose_names_the_results_keep(tmp_path: Path) -> None:
+    place = files(
+        tmp_path / "in", "x.h5", "one/x.h5", "one/x.npz", "one/two/y.dat", "one/notes.txt", ".hidden/z.h5", "out/q.h5"
+    )
+    jobs = read_jobs(str(place), str(place / "out"), "recon", {})
+    found = sorted(str(Path(job.result).relative_to(place / "out")) for job in jobs)
+    assert found == ["one/h5/x_recon.nii.gz", "one/npz/x_recon.nii.gz", "one/two/y_recon.nii.gz", "x_recon.nii.gz"]
+
+
+def test_a_bids_data_set_becomes_a_derivative_of_it(tmp_path: Path) -> None:
+    place = files(
+        tmp_path / "in",
+        "dataset_description.json",
+        "sub-01/ses-a/anat/sub-01_ses-a_run-2_T2w.nii.gz",
+        "sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii.gz",
+        "sub-02/anat/sub-02_T1w.nii",
+        "sub-02/kspace/sub-02_T1w.h5",
+        "sourcedata/sub-03/raw/meas_01.dat",
+        "derivatives/old/sub-02/anat/sub-02_T1w.nii",
+    )
+    found = {run: read_jobs(str(place), str(tmp_path / "out"), run, {}) for run in ("sr", "recon")}
+    names = {run: [str(Path(job.result).relative_to(tmp_path / "out")) for job in jobs] for run, jobs in found.items()}
+    assert sorted(names["sr"]) == [
+        "sub-01/ses-a/anat/sub-01_ses-a_run-2_desc-sr_T2w.nii.gz",
+        "sub-02/anat/sub-02_desc-sr_T1w.nii.gz",
+    ]
+    assert sorted(names["recon"]) == [
+        "sub-02/anat/sub-02_desc-recon_T1w.nii.gz",
+        "sub-03/anat/sub-03_acq-meas01_desc-recon_MR.nii.gz",
+    ]
+    outputs = found["recon"][-1].names
+    assert outputs.std is not None and outputs.std.name.endswith("_desc-reconStd_T1w.nii.gz") == ("T1w" in outputs.std.name)
+    assert outputs.of_part("echo-2").result.name.split("_desc-")[0].endswith("_echo-2")
+    assert is_bids(str(place))
+    frozen(found["sr"], str(tmp_path / "out"), True)
+    about = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert about["DatasetType"] == "derivative" and about["GeneratedBy"][0]["Name"] == "mri-d3gm"
+
+
+def test_a_batch_may_grow_and_not_change(tmp_path: Path) -> None:
+    place, out = files(tmp_path / "in", "a.h5", "b c.h5"), str(tmp_path / "out")
+    jobs = read_jobs(str(place), out, "recon", {"accel": "4.0"})
+    frozen(jobs, out, False)
+    assert read_frozen(out) == jobs
+    files(place, "c.h5")
+    grown = read_jobs(str(place), out, "recon", {"accel": "4.0"})
+    frozen(grown, out, False)
+    assert read_frozen(out) == grown and len(grown) == 3
+    with pytest.raises(InputError, match="a batch with other inputs or options"):
+        frozen(read_jobs(str(place), out, "recon", {"accel": "8.0"}), out, False)
+    with pytest.raises(InputError, match="another batch"):
+        frozen(jobs, out, False)
+    with pytest.raises(InputError, match="no folder that a batch wrote to"):
+        read_frozen(str(tmp_path))
+
+
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_shards_are_all_of_it_once(jobs: int, count: int) -> None:
+    parts = [share(range(jobs), index, count) for index in range(1, count + 1)]  # type: ignore[arg-type]
+    assert sorted(job for part in parts for job in part) == list(range(jobs))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_shard_is_that_of_an_array_of_jobs() -> None:
+    slurm = {"SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "2"}
+    assert [shard_of(None, slurm | {"SLURM_ARRAY_TASK_ID": str(one)}) for one in (4, 6, 8)] == [(1, 3), (2, 3), (3, 3)]
+    assert shard_of(None, {"AWS_BATCH_JOB_ARRAY_INDEX": "0", "AWS_BATCH_JOB_ARRAY_SIZE": "2"}) == (1, 2)
+    assert shard_of("2/2", {"AWS_BATCH_JOB_ARRAY_INDEX": "0"}) == (2, 2) and shard_of(None, {}) == (1, 1)
+    with pytest.raises(InputError, match="JOB_COMPLETION_INDEX is set, but not JOB_COMPLETIONS"):
+        shard_of(None, {"JOB_COMPLETION_INDEX": "3"})
+    for wrong in ("0/4", "5/4", "1", "a/b", "-1/4", "1/0"):
+        with pytest.raises(InputError, match="i/n is needed"):
+            shard_of(wrong, {})
+
+
+def test_many_rows_cost_in_proportion(tmp_path: Path) -> None:
+    """Each row is looked at a fixed number of times: no row is compared with all others."""
+    rows = "".join(f"a.h5\tx{number}\n" for number in range(30_000))
+    files(tmp_path, "a.h5")
+    jobs = read_jobs(table(tmp_path, f"input\toutput\n{rows}"), str(tmp_path / "out"), "recon", {})
+    assert len({job.result for job in jobs}) == 30_000 and len({row_name(job) for job in jobs[::300]}) == 100
+    assert merged(states(jobs[::300], str(tmp_path)))["missing"] == 100
