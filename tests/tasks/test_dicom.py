@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from dicom_checks import assert_same, by_dcm2niix, errors_of, missing, needs
+from dicom_checks import HAS_STANDARD, assert_same, by_dcm2niix, errors_of, missing, needs, validated
 from dicom_files import ORIGIN, write_series
 from raw_files import Blob, Protocol, write_ismrmrd
 from scans import write_scan
@@ -79,6 +79,7 @@ def test_any_input_conforms_and_lies_where_the_nifti_does(source: str, kind: str
         path = sorted(paths.iterdir())[0]
         assert missing(path) == []
         assert shutil.which("dciodvfy") is None or errors_of(path) == []
+        assert not HAS_STANDARD or validated(path) == set()
     nifti, image = nibabel.load(names.result), read_dicom(names.dicom / main)
     power = 10.0 ** round(np.log10(image.array.max() / nifti.get_fdata().max()))
     step = np.ptp(image.array) / 32767

@@ -25,6 +25,16 @@ NEEDED = (
 )  # fmt: skip
 # what joins patient and study: kept as it is, even where it is no valid value
 EXACT = (*PATIENT[:3], STUDY[0], STUDY[1], STUDY[5])
+# body parts without a side, which have no Laterality (PS3.16, annex L)
+UNPAIRED = {
+    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CERVIX", "CHEST", "CHESTABDOMEN",
+    "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE", "DUODENUM", "ESOPHAGUS", "FACE",
+    "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM", "JAW", "JEJUNUM", "LARYNX", "LIVER", "LSPINE", "LSSPINE",
+    "MAXILLA", "MEDIASTINUM", "MOUTH", "NECK", "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV", "NOSE", "PANCREAS",
+    "PELVIS", "PENIS", "PHARYNX", "PROSTATE", "RECTUM", "SCALP", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH",
+    "THYROID", "TLSPINE", "TONGUE", "TRACHEA", "TSPINE", "URETHRA", "UTERUS", "VAGINA", "VULVA", "WHOLEBODY",
+}  # fmt: skip
+GATED = "CG", "PPG"  # of the heart
 TEXTS = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 
 
@@ -103,6 +113,8 @@ def labelled(study: Study, made: Made, place: Place, storage: str, number: int) 
     own = {"SeriesInstanceUID": series_uid(study, made), "SeriesNumber": place.number, "InstanceNumber": number}
     add(item, **own, SOPInstanceUID=uid_of(own["SeriesInstanceUID"], storage, number))
     put(item, known, (*PATIENT, *STUDY, *EXAMINED, "PatientPosition"))
+    if item.get("BodyPartExamined") in UNPAIRED:
+        del item["Laterality"]
     if "PatientPosition" not in item:
         add(item, PatientPosition=None)
     add(item, FrameOfReferenceUID=place.space, PositionReferenceIndicator=place.reference)
@@ -165,6 +177,10 @@ def put_measured(item: "Dataset", study: Study, step: float) -> None:
     """What is known of the sequence; of one that is not known that it is one of research. step: mm between slices."""
     add(item, ScanningSequence="RM", SequenceVariant="NONE", SliceThickness=decimals(step)[0])
     put(item, study.attributes, (*(name for name in MEASURED if name not in LOSSY), "MagneticFieldStrength"))
+    if "IR" in item.ScanningSequence and "InversionTime" not in item:
+        add(item, InversionTime=None)
+    if any(word in (item.ScanOptions or "") for word in GATED):
+        add(item, TriggerTime=None)
 
 
 def put_pixels(item: "Dataset", values: np.ndarray) -> None:

@@ -56,12 +56,15 @@ def write_enhanced(folder: Path, planes: Planes, scale: Scale, study: Study, mad
         warnings.simplefilter("ignore")
         item = labelled(study, made, place, "EnhancedMRImageStorage", 1)
         for name in CLASSIC:
-            del item[name]
+            item.pop(name, None)
         add(item, ImageType=KIND, **FRAME, ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY")
         add(item, ApplicableSafetyStandardAgency="UNKNOWN")  # which the scanner knew
         add(item, AcquisitionContextSequence=[], NumberOfFrames=values.shape[0] * values.shape[1])
         put_pixels(item, values.reshape(-1, *values.shape[2:]))
-        add(item, SharedFunctionalGroupsSequence=[shared(planes, scale, study, (slope, intercept))])
+        groups = shared(planes, scale, study, (slope, intercept))
+        if made.kind[0] == "SUPERRES":
+            add(groups, DerivationImageSequence=[])  # from other images, which are not named
+        add(item, SharedFunctionalGroupsSequence=[groups])
         dimensions = uid_of("dimensions", item.SOPInstanceUID)
         add(item, PerFrameFunctionalGroupsSequence=[frame(planes, *index) for index in np.ndindex(*values.shape[:2])])
         add(item, DimensionOrganizationSequence=[record(DimensionOrganizationUID=dimensions)])
@@ -74,26 +77,26 @@ def write_enhanced(folder: Path, planes: Planes, scale: Scale, study: Study, mad
 def shared(planes: Planes, scale: Scale, study: Study, rescale: tuple[float, float]) -> "Dataset":
     """Functional groups of all frames; rescale: slope and intercept."""
     known = study.attributes
-    part = known.get("BodyPartExamined", "").upper()
-    region = next((code for word, code in REGIONS.items() if word in part), BODY)
     step = decimals(planes.spacing[2])[0]
     slope, intercept = decimals(rescale)
     measures = record(PixelSpacing=decimals(planes.spacing[:2]), SpacingBetweenSlices=step)
     add(measures, SliceThickness=step)
     put(measures, known, ["SliceThickness"])
-    side = known.get("Laterality", "")
-    anatomy = record(
-        AnatomicRegionSequence=[code(region[0], "SCT", region[1])], FrameLaterality=side if side in "RLB" and side else "U"
-    )
     return record(
         PixelMeasuresSequence=[measures],
         PlaneOrientationSequence=[record(ImageOrientationPatient=decimals(planes.directions))],
-        FrameAnatomySequence=[anatomy],
+        FrameAnatomySequence=[anatomy(known.get("BodyPartExamined", ""), known.get("Laterality", ""))],
         PixelValueTransformationSequence=[record(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US")],
         FrameVOILUTSequence=[record(**window(scale))],
         RealWorldValueMappingSequence=[real_world(scale.power, *rescale)],
         MRImageFrameTypeSequence=[record(FrameType=KIND, **FRAME)],
     )
+
+
+def anatomy(part: str, side: str) -> "Dataset":
+    """The region of a part of the body, and its side, as a functional group says them."""
+    region = next((code for word, code in REGIONS.items() if word in part.upper()), BODY)
+    return record(AnatomicRegionSequence=[code(region[0], "SCT", region[1])], FrameLaterality=side if side in {*"RLB"} else "U")
 
 
 def frame(planes: Planes, volume: int, index: int) -> "Dataset":

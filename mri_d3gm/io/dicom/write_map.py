@@ -9,6 +9,7 @@ import numpy as np
 from mri_d3gm.io.dicom.dicom_planes import Planes, scale_of
 from mri_d3gm.io.dicom.dicom_study import MAKER, uid_of
 from mri_d3gm.io.dicom.write_dicom import COMMENTS, Made, add, dated, decimals, put, removed, versions, window
+from mri_d3gm.io.dicom.write_enhanced import anatomy
 from mri_d3gm.io.image import silent
 
 if TYPE_CHECKING:
@@ -87,12 +88,11 @@ def labels(item: "Dataset", shown: "Dataset", made: Made) -> None:
         if name in shown:
             item[name] = shown[name]
     put(item, {"SeriesDescription": f"{made.title} std", "DerivationDescription": made.derivation})
-    add(
-        item,
-        Laterality=shown.get("Laterality"),
-        ImageComments=COMMENTS,
-        BurnedInAnnotation="NO",
-        PositionReferenceIndicator=shown.PositionReferenceIndicator,
-    )
+    add(item, ImageComments=COMMENTS, BurnedInAnnotation="NO", PositionReferenceIndicator=shown.PositionReferenceIndicator)
+    add(item, ContentCreatorName=None)
+    groups, known = item.SharedFunctionalGroupsSequence[0], shown.get("SharedFunctionalGroupsSequence")
+    body = anatomy(shown.get("BodyPartExamined", ""), shown.get("Laterality") or "")
+    add(groups, FrameAnatomySequence=known[0].FrameAnatomySequence if known else [body])
+    add(groups.PixelValueTransformationSequence[0], RescaleSlope="1", RescaleIntercept="0")  # not 1.0 and 0.0: values of a list
     removed(item, made)
     dated(item, made)
