@@ -1,8 +1,10 @@
 """One training in several processes that torchrun, or a launcher that sets the same variables, has started."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from mri_d3gm.errors import InputError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+GROUPS = itertools.count()
 Answer = TypeVar("Answer")
 
 
@@ -44,6 +47,12 @@ def leads() -> bool:
     return (rank() if in_group() or not _launched() else int(os.environ["RANK"])) == 0
 
 
+@cache
+def _met() -> tuple[Any, int, int]:
+    """Where the processes leave word for each other, kept as long as this one lives; its number, and how many there are."""
+    return next(dist.rendezvous("env://"))
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """The processes that were started together are a group in this block; nothing is done alone, or in a group that exists.
@@ -54,7 +63,10 @@ def process_group() -> Iterator[None]:
         yield
         return
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        store, number, size = _met()
+        own = dist.PrefixStore(f"training {next(GROUPS)}", store)  # what an earlier group left would mislead
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=own, rank=number, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"the processes of this training do not find each other: {str(error).splitlines()[0]}") from error
     try:
