@@ -12,8 +12,9 @@ from mri_d3gm.settings import Recon
 
 
 def train(config: str, data: Path, output: Path | None, device: str, max_minutes: float | None) -> None:
-    """Train beneath a bar of the steps, and say where the weights are."""
+    """Train beneath a bar of the steps, and say where the weights are; of several processes the first does."""
     from mri_d3gm.tasks import train as task
+    from mri_d3gm.training.processes import leads
 
     folder = output or task.default_folder(config)
 
@@ -23,9 +24,10 @@ def train(config: str, data: Path, output: Path | None, device: str, max_minutes
 
         return task.train(config, str(data), str(folder), device, max_minutes, progress=told)
 
-    done = with_progress(Path(config).stem, False, work)
+    done = with_progress(Path(config).stem, not leads(), work)
     more = "; the same command goes on" if done.stopped_early else ""
-    print(f"{done.weights}: {done.steps} of {done.of} steps{more}")
+    if leads():
+        print(f"{done.weights}: {done.steps} of {done.of} steps{more}")
 
 
 COMMAND = command(

@@ -13,6 +13,7 @@ from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_file, overlay_files, overlay_keys
 from mri_d3gm.training.checkpoint import check_folder
 from mri_d3gm.training.engine import Progress, Trained
+from mri_d3gm.training.processes import leads, own_device, process_group, together
 
 
 def default_folder(config: str) -> Path:
@@ -35,24 +36,29 @@ def train(
     output: `default_folder` if None. progress: called after each step with the steps done, those of the schedule and the loss.
     keys: what else to change in the configuration. Keys of their own in an overlay: `pipeline`, the bundle
     (reconstruction), and `extends`, an overlay to apply first. InputError for what cannot be used, before anything is trained.
+    Processes that a launcher has started train together, whichever the configuration.
     """
-    if not Path(data).is_dir():
-        raise InputError(f"{data}: no such folder for --data")
     folder = default_folder(config) if output is None else Path(output)
-    check_folder(folder)
-    workflow = open_bundle(
-        shipped("pipelines", overlay_keys(config).get("pipeline", "reconstruction")),
-        ["train.json", *map(str, overlay_files(config))],
-        "train",
-        dataset_dir=data,
-        output=str(folder),
-        device=resolve_device(device),
-        max_minutes=math.inf if max_minutes is None else max_minutes,
-        command=shlex.join(["mri-d3gm", *sys.argv[1:]]),
-        **keys,
-    )
-    with named_causes():
-        return workflow.trainer.run(progress)
+
+    def opened() -> Any:
+        if not Path(data).is_dir():
+            raise InputError(f"{data}: no such folder for --data")
+        if leads():
+            check_folder(folder)
+        return open_bundle(
+            shipped("pipelines", overlay_keys(config).get("pipeline", "reconstruction")),
+            ["train.json", *map(str, overlay_files(config))],
+            "train",
+            dataset_dir=data,
+            output=str(folder),
+            device=own_device(resolve_device(device)),
+            max_minutes=math.inf if max_minutes is None else max_minutes,
+            command=shlex.join(["mri-d3gm", *sys.argv[1:]]),
+            **keys,
+        )
+
+    with process_group(), named_causes():
+        return together(opened).trainer.run(progress)
 
 
 def training_record(weights: Path) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-"""The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses."""
+"""The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses, and so does one in
+several processes.
+"""
 
 import json
 import math
 import os
+import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
@@ -25,18 +28,22 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import check_channels, load_network, save_weights
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
+from mri_d3gm.training import processes
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
-from mri_d3gm.training.interrupt import leave_to_parent, uninterrupted
+from mri_d3gm.training.interrupt import caught, leave_to_parent, uninterrupted
 from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import OBJECTIVES, error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
+from mri_d3gm.training.processes import everyones, from_first, highest, leads, mean_of_parts, process_group, share, together
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
 from mri_d3gm.training.sources import Example
 from mri_d3gm.training.teacher import target
 
 VALIDATION_SEED = 2**40
-OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision")
+MOST_PARTS = 2**10
+GO_ON, OVER, STOPPED = range(3)
+OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision", "parts")
 PRECISIONS = ("auto", "float32", "bfloat16")
 Progress = Callable[[int, int, float], None]
 
@@ -58,7 +65,7 @@ class Trainer:
     schedule. spread_after: part of it after which the share `early` of the samples leaves T, uniform in t.
     max_minutes: stop earlier and resume at the next call. precision: auto, float32 or bfloat16. command, sources: for the
     record in the weights. initial: file that the denoiser started from. teacher: weights as in
-    `training.teacher`.
+    `training.teacher`. parts: batches of `simulate` that a step is the mean of; processes share them.
     """
 
     denoiser: Denoiser
@@ -85,9 +92,15 @@ class Trainer:
     max_epochs: int = 1
     initial: str | None = None
     teacher: str | None = None
+    parts: int = 1
 
-    def _batch(self, step: int) -> Case | Scene:
-        return self.simulate(self.slices, self.seed * 2**32 + step)
+    def _seed(self, step: int, part: int) -> int:
+        """That of a batch; its times and noise have seeds of 2**20 and 2**21 more."""
+        return self.seed * 2**32 + part * 2**22 + step
+
+    def _batch(self, step: int) -> list[Case | Scene]:
+        """The parts of a step that are this process's."""
+        return [self.simulate(self.slices, self._seed(step, part)) for part in share(self.parts)]
 
     def _loss(
         self,
@@ -112,16 +125,16 @@ class Trainer:
         torch._foreach_copy_([parameter.grad for parameter in parameters], list(gradients))  # type: ignore[misc]
         return loss.detach()
 
-    def _state_at_time(self, case: Case, step: int) -> tuple[Tensor, Tensor]:
+    def _state_at_time(self, case: Case, step: int, part: int = 0) -> tuple[Tensor, Tensor]:
         """Times (batch,) and x_t: at T without noise before the spread; after it some at T with noise, others earlier."""
         path, count = self.denoiser.path, len(case.mu)
         t = torch.full((count,), float(path.T), dtype=torch.float64)
         if step < self.spread_after * self.steps:
             return t, path.noise_free(case.mu)
-        generator = torch.Generator().manual_seed(self.seed * 2**32 + step + 2**20)
+        generator = torch.Generator().manual_seed(self._seed(step, part) + 2**20)
         early = torch.rand(count, generator=generator) < self.early
         t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
-        there = torch.Generator(self.device).manual_seed(self.seed * 2**32 + step + 2**21)
+        there = torch.Generator(self.device).manual_seed(self._seed(step, part) + 2**21)
         noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, device=self.device, generator=there)
         noise = noise * (math.sqrt(2) if noise.is_complex() else 1)
         A, B, s = (for_each(c, case.mu) for c in (path.A(t), path.B(t), path.s(t)))
@@ -136,18 +149,22 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, ema: dict[str, Tensor], count: int = 8) -> float:
-        """Mean gain in dB over zero-filled, one evaluation at T, on fixed cases of the validation slices."""
+        """Mean gain in dB over zero-filled, one evaluation at T, on fixed cases of the validation slices.
+
+        Processes share the cases.
+        """
         held = {name: value.clone() for name, value in self.denoiser.state_dict().items()}
         self.denoiser.load_state_dict(ema)
-        gains = []
-        for index in range(count):
+        gains: dict[int, list[float]] = {}
+        for index in share(count):
             case = self.simulate(self.validation, VALIDATION_SEED + index).on(self.device)
             estimate = self.denoiser.at_the_end(case.measurement, mu=case.mu).images[-1]
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
-            gains += (10 * (before / after).log10()).tolist()
+            gains[index] = (10 * (before / after).log10()).tolist()
         self.denoiser.load_state_dict(held)
-        return sum(gains) / len(gains)
+        found = [gain for _, some in sorted(pair for one in everyones(gains) for pair in one.items()) for gain in some]
+        return sum(found) / len(found)
 
     def options(self) -> dict[str, Any]:
         """What decides the numbers of a run, by the names that configurations give it; plain values, as JSON has them."""
@@ -178,6 +195,13 @@ class Trainer:
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"train#trainer#{name}: must be one of {', '.join(choices)}, not {value}")
+        if not isinstance(self.parts, int) or not 1 <= self.parts <= MOST_PARTS:
+            raise InputError(f"train#trainer#parts: must be a whole number from 1 to {MOST_PARTS}, not {self.parts}")
+        started = processes.count()
+        if self.parts < started:
+            raise InputError(
+                f"train#trainer#parts: {self.parts}, too few for {started} processes; start fewer, or a new training"
+            )
         if self.teacher is not None:
             needed = self.denoiser.config["options"].get("channels", 2)
             check_channels(self.teacher, load_network(self.teacher, self.device), needed)
@@ -187,54 +211,74 @@ class Trainer:
 
         A run that has reached the end is left as it is, its files too; one that is interrupted is saved first. progress: called
         after each step with the steps done, those of the schedule and the loss. InputError where the folder cannot be written,
-        is in use, or holds a run with other `options`.
+        is in use, or holds a run with other `options`. Of several processes the first alone touches the folder and calls
+        progress.
         """
-        self.check()
         folder = Path(self.folder)
         weights = folder / "weights.safetensors"
-        with claimed(folder):
-            options = self.options()
-            new: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
-            state = new | resumed(folder, options) | {"options": options}
-            if state["step"] < self.steps or not weights.exists():
+        with process_group(), ExitStack() as kept:
+
+            def begin() -> dict[str, Any]:
+                self.check()
+                if leads():
+                    kept.enter_context(claimed(folder))
+                return self.options()
+
+            def found() -> dict[str, Any]:
+                if options != first:
+                    raise InputError("the processes of this training were given different data or options")
+                new: dict[str, Any] = {"step": 0, "seconds": 0.0, "precision": self.precision}
+                return new | (resumed(folder, options) if leads() else {}) | {"options": options}
+
+            options = together(begin)
+            first = from_first(options)
+            state = from_first(together(found))
+            if from_first(state["step"] < self.steps or not weights.exists()):
                 state = self._train(folder, state, progress)
         return Trained(weights, state["step"], self.steps, state["step"] < self.steps)
 
     def _train(self, folder: Path, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
         """Train from `state`, which holds no weights for a new run, and save; the state at the end without them."""
         started = saved = time.monotonic()
-        optimisation = self._optimisation(state)
+        optimisation = together(lambda: self._optimisation(state))
         state = {name: state[name] for name in ("step", "seconds", "precision", "options")}
         before = state["seconds"]
         if state["precision"] == "auto":
-            state["precision"] = str(fast_precision(torch.device(self.device))).removeprefix("torch.")
+            state["precision"] = from_first(str(fast_precision(torch.device(self.device)))).removeprefix("torch.")
         loss = partial(self._loss, dtype=getattr(torch, state["precision"]))
         gradients = Replayed(loss) if self._on_gpu else loss
-        with closing(Log(folder, state["step"])) as log:
+        signals = (signal.SIGINT, signal.SIGTERM) if processes.count() > 1 else ()
+        with closing(Log(folder if leads() else None, state["step"])) as log, caught(*signals) as came:
 
             def save() -> None:
                 log.flush()
                 state["seconds"] = before + time.monotonic() - started
-                self._save(folder, optimisation, state)
+                if leads():
+                    self._save(folder, optimisation, state)
 
+            end = GO_ON
             try:
-                for batch in self._batches(state["step"]):
-                    if time.monotonic() - started > 60 * self.max_minutes:
+                for parts in self._batches(state["step"]):
+                    over = time.monotonic() - started > 60 * self.max_minutes
+                    end = highest(STOPPED if came else OVER if over else GO_ON)
+                    if end != GO_ON:
                         break
-                    with uninterrupted():
-                        log.write(self._step(batch, state["step"], gradients, optimisation))
+                    with uninterrupted() if processes.count() == 1 else nullcontext():
+                        log.write(self._step(parts, state["step"], gradients, optimisation))
                         state["step"] += 1
                     if not self._on_gpu:
                         log.flush()
-                    if progress is not None:
+                    if progress is not None and leads():
                         progress(state["step"], self.steps, log.loss)
                     if time.monotonic() - saved > self.checkpoint_seconds:
                         save()
                         saved = time.monotonic()
-                save()
+                together(save)
             except KeyboardInterrupt:
                 save()
                 raise
+        if end == STOPPED:
+            raise KeyboardInterrupt if leads() else SystemExit(130)
         return state
 
     def _optimisation(self, state: dict[str, Any]) -> Optimisation:
@@ -249,21 +293,33 @@ class Trainer:
                 ) from error
         return optimisation
 
-    def _batches(self, step: int) -> Iterable[Case | Scene]:
-        """Batches from `step` to the end of the schedule; for a GPU the other cores draw them ahead."""
+    def _batches(self, step: int) -> Iterable[list[Case | Scene]]:
+        """Batches from `step` to the end of the schedule; for a GPU the other cores draw them ahead, shared by its machine's
+        processes.
+        """
         batches = Dataset(data=range(step, self.steps), transform=self._batch)
-        workers = (os.cpu_count() or 1) - 1 if self._on_gpu else 0
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if processes.count() > 1 else 1
+        workers = max((os.cpu_count() or 1) // beside - 1, 0) if self._on_gpu else 0
         return DataLoader(batches, batch_size=None, num_workers=workers, worker_init_fn=leave_to_parent)
 
+    def _losses(self, parts: Iterable[Case | Scene], step: int, gradients: Callable[..., Tensor]) -> Iterator[Tensor]:
+        """The loss of each of this process's parts of a step; its gradients are the parameters' grad until the next."""
+        teacher = None if self.teacher is None else load_network(self.teacher, self.device)
+        for part, batch in zip(share(self.parts), parts, strict=True):
+            case = batch.on(self.device)
+            t, x = self._state_at_time(case, step, part)
+            aim = target(case, teacher, t, step + part)
+            yield gradients(x, t.to(self.device), aim, case.image, case.mu, case.measurement)
+
     def _step(
-        self, batch: Case | Scene, step: int, gradients: Callable[..., Tensor], optimisation: Optimisation
+        self, parts: list[Case | Scene], step: int, gradients: Callable[..., Tensor], optimisation: Optimisation
     ) -> dict[str, Any]:
         """One step, and its row of the log."""
-        case = batch.on(self.device)
-        t, x = self._state_at_time(case, step)
-        teacher = None if self.teacher is None else load_network(self.teacher, self.device)
-        aim = target(case, teacher, t, step)
-        loss = gradients(x, t.to(self.device), aim, case.image, case.mu, case.measurement)
+        losses = self._losses(parts, step, gradients)
+        if self.parts == 1:
+            loss = next(losses)
+        else:
+            loss = mean_of_parts(losses, [p.grad for p in self.denoiser.parameters() if p.grad is not None], self.parts)
         row: dict[str, Any] = {"step": step, "loss": loss, "lr": optimisation.step(step, self.steps)}
         if self.validation and ((step + 1) % self.validate_every == 0 or step + 1 == self.steps):
             row["gain_db"] = self.validate(optimisation.ema)
@@ -283,6 +339,7 @@ class Trainer:
             "precision": state["precision"],
             "seed": self.seed,
             "lr": self.lr,
+            "parts": self.parts,
             "versions": {"mri-d3gm": __version__, "torch": str(torch.__version__)},
         }
         save_weights(folder / "weights.safetensors", optimisation.averaged(), record)

@@ -7,21 +7,34 @@ from threading import current_thread, main_thread
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C in this block is raised at its end. Outside of the main thread, which alone gets it, nothing is done."""
+def caught(*numbers: signal.Signals) -> Iterator[list[int]]:
+    """Signals with these numbers do nothing in this block but come into the list. Outside of the main thread, which alone gets
+    them, nothing is done.
+    """
+    came: list[int] = []
     if current_thread() is not main_thread():
-        yield
+        yield came
         return
-    pressed: list[int] = []
-    usual = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    usual = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C in this block is raised at its end."""
+    with caught(signal.SIGINT) as pressed:
+        yield
     if pressed:
         raise KeyboardInterrupt
 
 
 def leave_to_parent(_: int) -> None:
-    """Make a process that draws batches ignore Ctrl-C, which a terminal sends to it too; its parent ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make a process that draws batches ignore Ctrl-C, which a terminal sends to it too, and the end that a launcher sends to
+    all below it; its parent ends it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -2,19 +2,20 @@
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 
 class Log:
     """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew, and lines that a
-    crash filled with zeros are left out.
+    crash filled with zeros are left out. Without a folder nothing is kept.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
-        path = folder / "log.csv"
+    def __init__(self, folder: Path | None, step: int) -> None:
+        path = Path(os.devnull) if folder is None else folder / "log.csv"
         kept = []
-        if path.exists():
+        if folder is not None and path.exists():
             with open(path, newline="") as file:
                 whole = csv.DictReader(line for line in file if "\0" not in line)
                 kept = [row for row in whole if int(row["step"]) < step]
@@ -24,12 +25,15 @@ class Log:
         self.writer.writerows(kept)
         self.held: dict[str, Any] | None = None
         self.loss = math.nan
+        self.board: Any = None
+        if folder is None:
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
         except ImportError:
-            self.board = None
+            pass
 
     def write(self, row: dict[str, Any]) -> None:
         """Keep a row and write the one before, whose loss, a tensor, a GPU has ready by now."""
