@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt torch torchvision -e '.[dev,docs,train,dicom,nrrd,siemens,photographs,lab]'
+	$(BIN)/pip install -q -c constraints.txt torch torchvision -e '.[dev,docs,train,dicom,nrrd,siemens,photographs,lab,cluster]'
 	touch $@
 
 demo: .venv/installed

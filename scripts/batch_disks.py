@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batch_faults import COMMAND, OPTIONS, contradicted, make_scans, results, started, status
+from batch_faults import contradicted, ended_batch, make_scans, results, started, status
 
 
 def shell(*words: object) -> None:
@@ -36,14 +36,6 @@ def mounted(place: Path, *options: str) -> Iterator[Path]:
         shell("umount", "-l", place)
 
 
-def ended(scans: Path, out: Path, *before: str) -> tuple[int, str]:
-    """Exit code and last line of a batch that runs to its end; more than one line of errors is told."""
-    words = [*before, *COMMAND, str(scans), "-o", str(out), *OPTIONS]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert "Traceback" not in run.stderr, run.stderr
-    return run.returncode, run.stderr.strip().splitlines()[-1]
-
-
 def told(name: str, out: Path, calm: Path, first: tuple[int, str], last: tuple[int, str], wrong: list[str]) -> bool:
     """Print a line about one fault; whether all was well."""
     left = [path.name for path in out.rglob(".*")]
@@ -56,10 +48,10 @@ def told(name: str, out: Path, calm: Path, first: tuple[int, str], last: tuple[i
 def full(place: Path, scans: Path, calm: Path, megabytes: float) -> bool:
     """A disk that is full after some megabytes."""
     with mounted(place, "-t", "tmpfs", "-o", f"size={int(megabytes * 1024)}k", "tmpfs") as out:
-        first = ended(scans, out)
+        first = ended_batch(scans, out)
         wrong = contradicted(out, status(out)) if (out / "batch.tsv").exists() else []
         shell("mount", "-o", "remount,size=100m", place)
-        return told(f"full after {megabytes:.2f} MB", out, calm, first, ended(scans, out), wrong)
+        return told(f"full after {megabytes:.2f} MB", out, calm, first, ended_batch(scans, out), wrong)
 
 
 def meanwhile(
@@ -94,7 +86,7 @@ def read_only(place: Path, scans: Path, calm: Path, seconds: float) -> bool:
 
         first = meanwhile(scans, out, seconds, lambda: turned("ro"), lambda: turned("rw"))
         wrong = contradicted(out, status(out))
-        return told("read-only", out, calm, first, ended(scans, out), wrong)
+        return told("read-only", out, calm, first, ended_batch(scans, out), wrong)
 
 
 def frozen(place: Path, scans: Path, calm: Path, seconds: float) -> bool:
@@ -105,7 +97,7 @@ def frozen(place: Path, scans: Path, calm: Path, seconds: float) -> bool:
     with mounted(place, "-o", "loop", str(disk)) as out:
         first = meanwhile(scans, out, seconds, lambda: shell("fsfreeze", "-f", place), lambda: shell("fsfreeze", "-u", place))
         wrong = contradicted(out, status(out))
-        return told("frozen for 20 s, then killed", out, calm, first, ended(scans, out), wrong)
+        return told("frozen for 20 s, then killed", out, calm, first, ended_batch(scans, out), wrong)
 
 
 def main() -> None:
@@ -117,7 +109,7 @@ def main() -> None:
     given = parser.parse_args()
     scans, calm, place = (given.output / name for name in ("scans", "calm", "disk"))
     make_scans(scans, given.files)
-    print("undisturbed:", ended(scans, calm))
+    print("undisturbed:", ended_batch(scans, calm))
     needed = sum(path.stat().st_size for path in calm.rglob("*")) / 2**20
     generator = random.Random(given.seed)
     well = [full(place, scans, calm, generator.uniform(0.05, needed)) for _ in range(given.rounds)]
@@ -128,7 +120,9 @@ def main() -> None:
     time.sleep(6)
     half.kill()
     half.communicate()
-    well.append(told("clock set back by a day", back, calm, (-9, "killed"), ended(scans, back, "faketime", "-f", "-1d"), []))
+    well.append(
+        told("clock set back by a day", back, calm, (-9, "killed"), ended_batch(scans, back, "faketime", "-f", "-1d"), [])
+    )
     sys.exit(0 if all(well) else 1)
 
 

@@ -50,6 +50,7 @@ def test_python_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.Mo
 CARDS = sorted(ROOT.glob("pipelines/*/docs/README.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md")), *sorted(DOCS.rglob("*.md")), *CARDS]
 OTHERS = {"--config_file", "--dataset_dir", "--nproc_per_node"}  # of monai.bundle and torchrun
+OTHERS |= {"--array", "--cpus-per-task", "--wrap", "--profile"}  # of sbatch and snakemake
 
 
 def options(command: click.Command) -> set[str]:

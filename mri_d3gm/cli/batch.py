@@ -36,6 +36,9 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
     options = _options(how["run"], ctx.args)
     index, count = shard_of(how["shard"])
     jobs = read_jobs(manifest, output, how["run"], options)
+    if how["check"]:
+        print(json.dumps({"inputs": len(jobs)}) if as_json else f"{manifest}: {len(jobs)} inputs, all there")
+        return 0
     frozen(jobs, output, is_bids(manifest))
     part = share(jobs, index, count)
     if count > 1:
@@ -108,6 +111,7 @@ COMMAND = BatchCommand(
         click.Option(["-o", "--output"], help="Folder for the results."),
         click.Option(["--run"], type=click.Choice(list(TASKS)), default="recon", help="The task (default recon)."),
         click.Option(["--shard"], metavar="I/N", help="The I-th of N parts; that of an array of jobs if left out."),
+        click.Option(["--check"], is_flag=True, help="Check the manifest; nothing runs."),
         click.Option(["--status"], is_flag=True, help="Say how the batch of a folder of results stands."),
         click.Option(["--retry"], type=click.Choice(["failed"]), help="Run those again that failed."),
         click.Option(

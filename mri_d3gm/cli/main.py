@@ -15,6 +15,7 @@ COMMANDS = {
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
     "restore": "Rain or haze out of photographs.",
     "batch": "Many inputs, on one machine or many, through every fault.",
+    "workflow": "A Snakemake workflow that runs a batch on a cluster.",
     "send": "DICOM of this software to a PACS.",
     "info": "What a file holds; nothing is reconstructed.",
     "demo": "Reconstruct the package's own k-space; nothing else is needed.",

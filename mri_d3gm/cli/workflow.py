@@ -1,0 +1,33 @@
+"""mri-d3gm workflow."""
+
+from pathlib import Path
+
+import click
+
+from mri_d3gm.cli.options import Context, command
+from mri_d3gm.tasks.workflow import init
+
+
+def write(folder: Path) -> None:
+    """Write the workflow and say what to do next."""
+    for path in init(folder):
+        print(path)
+    print(f"edit {folder / 'config.yaml'}, then in {folder}: snakemake --profile profiles/local, or profiles/slurm")
+
+
+class _Group(click.Group):
+    context_class = Context
+
+
+COMMAND = _Group(
+    "workflow",
+    commands=[
+        command(
+            "init",
+            write,
+            [click.Argument(["folder"], type=click.Path(path_type=Path), metavar="DIR")],
+            "Write Snakefile, config.yaml and profiles for Slurm and for one machine to a new folder.",
+        )
+    ],
+    help="A Snakemake workflow that runs a batch on a cluster; pip install 'mri-d3gm[cluster]' has what it needs.",
+)
