@@ -37,7 +37,7 @@ COMMAND = over_files(
     restore,
     "IMAGE...",
     map(_required, options_of(Restore)),
-    "Rain or haze out of photographs; size, depth, alpha and colour profile stay. IMAGE: PNG, JPEG, TIFF or WebP files, "
+    "Rain or haze out of photographs; size, depth, alpha, profile and EXIF stay. IMAGE: PNG, JPEG, TIFF or WebP files, "
     "folders of them, or globs.",
     click.Option(["-o", "--output"], required=True, help="Folder, or the name of one picture."),
 )

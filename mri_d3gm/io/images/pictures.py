@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
 from itertools import islice
@@ -22,6 +22,19 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import silent
+from mri_d3gm.io.images.picture_tags import (
+    NO_TAGS,
+    TEXTS,
+    UNIT,
+    X_DOTS,
+    Y_DOTS,
+    Tags,
+    options_of,
+    png_chunks,
+    tags_from,
+    tags_of,
+    tiff_options,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,8 +64,9 @@ MODES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A photograph: array (rows, cols, 1 or 3) float32 in [0, 1], upright; alpha (rows, cols) likewise or None; bits 8 or
-    16 of the file; icc, its colour profile or None; format PNG, JPEG, TIFF or WEBP.
+    """A photograph: array (rows, cols, 1 or 3) float32 in [0, 1], upright; alpha (rows, cols) likewise or None; bits 1, 8 or
+    16 of the file; icc, its colour profile or None; format PNG, JPEG, TIFF or WEBP; tags, what it says of itself; lossless: of
+    a WebP, whether it is.
     """
 
     array: np.ndarray
@@ -61,6 +75,8 @@ class Picture:
     icc: bytes | None
     format: str
     path: str
+    tags: Tags = NO_TAGS
+    lossless: bool = False
 
 
 @contextmanager
@@ -126,8 +142,19 @@ def _read_other(content: bytes, path: str) -> Picture:
     _check_size(path, *image.size, len(content))
     if kind == "PNG" and content[24] == 16:
         array = _decoded_png16(content, path)
-        return _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
-    return _of_pillow(image, kind, path)
+        found = _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
+        return replace(found, tags=tags_of(image))
+    return replace(_of_pillow(image, kind, path), lossless=kind == "WEBP" and b"VP8L" in _chunks_of_webp(content))
+
+
+def _chunks_of_webp(content: bytes) -> list[bytes]:
+    """Names of the chunks of a file."""
+    names, place = [], 12
+    while place + 8 <= len(content):
+        names.append(content[place : place + 4])
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return names
 
 
 def _size_of_webp(content: bytes) -> tuple[int, int]:
@@ -180,12 +207,13 @@ def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
         what = {"CMYK": "CMYK colours", "F": "floating point"}.get(image.mode, f"pixels of type {image.mode}")
         raise InputError(f"{path}: {what}; convert it to grey or RGB of 8 or 16 bits")
     image.load()
-    mode = MODES[image.mode]
+    mode, one_bit, tags = MODES[image.mode], image.mode == "1", tags_of(image)
     if "transparency" in image.info and not mode.endswith("A"):
         image, mode = image.convert("RGBA"), "RGBA" if mode == "RGB" else "LA"
     # Pillow turns TIFF pictures itself while it loads them, and then takes the tag away
     orientation = image.getexif().get(ORIENTATION, 1)
-    return _picture(np.asarray(image.convert(mode)), orientation, image.info.get("icc_profile"), kind, path)
+    found = _picture(np.asarray(image.convert(mode)), orientation, image.info.get("icc_profile"), kind, path)
+    return replace(found, tags=tags, bits=1 if one_bit and found.alpha is None else found.bits)
 
 
 def _needed(package: str, path: str) -> Any:
@@ -259,13 +287,21 @@ def _read_tiff(content: bytes, path: str) -> Picture:
             array = np.moveaxis(array, 0, -1)
         if page.photometric.name == "MINISWHITE":
             array = np.iinfo(array.dtype).max - array
-        tags = {code: page.tags[code].value for code in (ORIENTATION, ICC_PROFILE) if code in page.tags}
-        found = _picture(array, tags.get(ORIENTATION, 1), tags.get(ICC_PROFILE), "TIFF", path)
+        tags = {
+            tag.code: tag.value for tag in page.tags if tag.code in (ORIENTATION, ICC_PROFILE, *TEXTS, X_DOTS, Y_DOTS, UNIT)
+        }
+        said = tags_of(Image.open(BytesIO(content))) if page.bitspersample == 8 else tags_from(_numbers(tags), {}, {})
+        found = replace(_picture(array, tags.get(ORIENTATION, 1), tags.get(ICC_PROFILE), "TIFF", path), tags=said)
     if found.alpha is not None and page.extrasamples and page.extrasamples[0] == 1:
         # colours were multiplied by alpha
         divided = np.clip(found.array / np.maximum(found.alpha, 1 / 65535)[..., None], 0, 1)
-        return Picture(divided, found.alpha, found.bits, found.icc, found.format, found.path)
+        return replace(found, array=divided)
     return found
+
+
+def _numbers(tags: dict[int, Any]) -> dict[int, Any]:
+    """Tags of tifffile with fractions as numbers."""
+    return {code: value[0] / max(1, value[1]) if isinstance(value, tuple) else value for code, value in tags.items()}
 
 
 def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, path: str) -> Picture:
@@ -283,10 +319,11 @@ def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, 
 
 
 def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
-    """Write (rows, cols, 1 or 3), cut to [0, 1], with the bits, alpha and profile of `like`, in the format of path's ending.
+    """Write (rows, cols, 1 or 3), cut to [0, 1], in the format of path's ending, with bits, alpha, profile and tags of `like`.
 
-    JPEG and WebP of quality 95. Written whole or not at all. InputError for another ending, for what the format cannot
-    hold (16 bits, alpha) and where it cannot be written; ValueError for another size than like's, or values not finite.
+    JPEG and WebP of quality 95, WebP lossless where `like` is; one bit where PNG or TIFF hold it. Written whole or not at all.
+    InputError for another ending, for what the format cannot hold (16 bits, alpha) and where it cannot be written; ValueError
+    for another size than like's, or values not finite.
     """
     kind = FORMATS.get(Path(path).suffix.lower())
     if kind is None:
@@ -300,18 +337,19 @@ def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) ->
     if not np.isfinite(picture_array).all():
         raise ValueError("picture has values that are not finite")
     planes = picture_array if like.alpha is None else np.concatenate([picture_array, like.alpha[..., None]], -1)
-    top = 2**like.bits - 1
-    array = np.round(np.clip(planes, 0, 1).astype(np.float64) * top).astype(np.uint8 if like.bits == 8 else np.uint16)
+    bits = 8 if like.bits == 1 and kind in ("JPEG", "WEBP") else like.bits
+    array = np.round(np.clip(planes, 0, 1).astype(np.float64) * (2**bits - 1))
+    array = array.astype({1: np.bool_, 8: np.uint8, 16: np.uint16}[bits])
     array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
     with atomic_path(path) as temporary:
         try:
-            _encode(temporary, array, kind, like.icc, str(path))
+            _encode(temporary, array, kind, like, str(path))
         except ValueError as error:
             raise InputError(f"{path}: cannot be written as {kind}: {error}; choose another format") from error
 
 
-def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None, path: str) -> None:
-    """Write integers (rows, cols[, 2 to 4]); path: for messages."""
+def _encode(temporary: Path, array: np.ndarray, kind: str, like: Picture, path: str) -> None:
+    """Write integers or bools (rows, cols[, 2 to 4]) with profile and tags of `like`; path: for messages."""
     from PIL import Image
 
     if kind == "TIFF" and array.dtype == np.uint16:
@@ -324,24 +362,21 @@ def _encode(temporary: Path, array: np.ndarray, kind: str, icc: bytes | None, pa
             planarconfig="contig" if array.ndim == 3 else None,
             extrasamples=extra,
             compression="zlib",
-            iccprofile=icc,
+            iccprofile=like.icc,
             metadata=None,
+            **tiff_options(like.tags),
         )
     elif array.dtype == np.uint16:
         png = bytes(_needed("imagecodecs", path).png_encode(array))
-        temporary.write_bytes(_with_profile(png, icc))
+        colours = [] if like.icc is None else [(b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc))]
+        more = b"".join(_chunk(*chunk) for chunk in (*colours, *png_chunks(like.tags)))
+        temporary.write_bytes(png[:33] + more + png[33:])  # behind the header
     else:
         grey = array.ndim == 2 or array.shape[2] == 2
         # WebP has no grey, and a grey profile would not fit its colours
-        profile = None if grey and kind == "WEBP" else icc
-        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **OPTIONS[kind])
-
-
-def _with_profile(png: bytes, icc: bytes | None) -> bytes:
-    """PNG with a chunk iCCP behind its header, which ends at byte 33."""
-    if icc is None:
-        return png
-    return png[:33] + _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) + png[33:]
+        profile = None if grey and kind == "WEBP" else like.icc
+        options = OPTIONS[kind] | options_of(like.tags, kind) | ({"lossless": True} if kind == "WEBP" and like.lossless else {})
+        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **options)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
