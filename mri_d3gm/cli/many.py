@@ -21,16 +21,19 @@ def named(patterns: Sequence[str]) -> Sequence[str]:
     return patterns
 
 
-def input_files(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
-    """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept, to be reported."""
+def input_files(patterns: Sequence[str], endings: Sequence[str], folders_too: bool = False) -> list[str]:
+    """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept, to be reported.
+
+    folders_too: a folder without such files is an input itself, as one of a DICOM series is.
+    """
     files: list[str] = []
     for pattern in named(patterns):
         path = Path(pattern)
         if path.is_dir():
             found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(tuple(endings)))
-            if not found:
+            if not found and not folders_too:
                 raise InputError(f"{pattern}: no {' or '.join(endings)} files in this folder")
-            files += found
+            files += found or [pattern]
         elif any(character in pattern for character in "*?[") and not path.exists():
             found = sorted(glob.glob(pattern))
             if not found:

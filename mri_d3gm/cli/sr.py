@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from mri_d3gm.cli.many import named, run_all
+from mri_d3gm.cli.many import input_files, run_all
 from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import SuperResolve
 
@@ -11,10 +11,12 @@ from mri_d3gm.settings import SuperResolve
 def sr(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **options: Any) -> int:
     """Super-resolve the inputs and say what came out; the exit code."""
     settings = SuperResolve.of(options)
+    from mri_d3gm.io.open_image import volume_endings
     from mri_d3gm.tasks.sr import names_of, superresolve_file
 
+    files = input_files(inputs, volume_endings(), folders_too=True)
     work = partial(superresolve_file, settings=settings, overwrite=overwrite)
-    return run_all(named(inputs), output, work, names_of, summary, as_json)
+    return run_all(files, output, work, names_of, summary, as_json)
 
 
 def summary(name: str, record: dict[str, Any]) -> str:
@@ -28,5 +30,5 @@ COMMAND = over_files(
     "VOLUME...",
     options_of(SuperResolve),
     "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix, std map, sidecar and preview. VOLUME: NIfTI, NRRD or "
-    "DICOM (a folder, a zip or one file of a series).",
+    "DICOM (a folder, a zip or one file of a series), folders of NIfTI and NRRD, or globs.",
 )

@@ -41,6 +41,11 @@ READERS = {
 }
 
 
+def volume_endings() -> tuple[str, ...]:
+    """Endings of the formats of which each file is a volume, as those of DICOM are not."""
+    return tuple(ending for name, reader in READERS.items() if name != "DICOM" for ending in reader.endings)
+
+
 def open_image(path: str | Path, series: str | None = None) -> Image:
     """Read a file or folder by the first of READERS that knows its content; series: which of several DICOM series.
 

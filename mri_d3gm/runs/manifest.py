@@ -12,6 +12,7 @@ from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.io.images.pictures import FORMATS
+from mri_d3gm.io.open_image import volume_endings
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.runs.names import DESC, Outputs, folders, make_folder, picture_names, volume_names, volume_stem, without_ending
 from mri_d3gm.settings import TASKS, Settings, flag_of, type_of
@@ -224,7 +225,7 @@ def _derived(name: str, levels: Sequence[str], run: str) -> str:
 def _taken(name: str, run: str) -> bool:
     endings: dict[str, Callable[[], Sequence[str]]] = {
         "recon": scan_endings,
-        "sr": lambda: (*IMAGES, ".nrrd", ".nhdr"),
+        "sr": volume_endings,
         "restore": lambda: tuple(FORMATS),
     }
     return not name.startswith(".") and name.lower().endswith(tuple(endings[run]()))

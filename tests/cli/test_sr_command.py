@@ -108,3 +108,32 @@ def test_bad_volumes_are_one_line_exit_2_and_nothing_written(kind: str, mri, tmp
     assert code == 2 and text == "" and MESSAGES[kind] in error, error
     assert error.count("\n") == 1 and "Traceback" not in error and "Usage" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_volumes_globs_and_folders_of_dicom_go_in(mri, tmp_path) -> None:
+    (tmp_path / "many").mkdir()
+    for name in ("a.nii.gz", "b.nii"):
+        volume(tmp_path / "many" / name)
+    (tmp_path / "many" / "notes.txt").write_text("")
+    write_series(tmp_path / "series")
+    code, text, error = mri("sr", tmp_path / "many", tmp_path / "series", "-o", tmp_path / "one", *QUICK)
+    assert code == 0 and text.count(" to ") == 3, error
+    assert {"a_sr.nii.gz", "b_sr.nii.gz", "series_sr.nii.gz"} <= {file.name for file in (tmp_path / "one").iterdir()}
+    code, text, error = mri("sr", tmp_path / "many" / "*.nii", "-o", tmp_path / "two", *QUICK)
+    assert code == 0 and text.count(" to ") == 1, error
+    code, _, error = mri("sr", tmp_path / "many" / "*.nrrd", "-o", tmp_path / "two", *QUICK)
+    assert code == 2 and "no file matches" in error
+
+
+def test_negative_values_keep_sign_and_range(mri, tmp_path) -> None:
+    image = phantom(3, 20, 24).transpose(1, 2, 0)
+    scored = (image - image.mean()) / image.std()
+    for name, array in (("zscore", scored), ("few", np.where(np.arange(24)[:, None] % 7 == 0, image - 0.2, image))):
+        code, _, error = mri(
+            "sr", volume(tmp_path / f"{name}.nii", array), "-o", tmp_path / "out", "--scale", 2, "--samples", 1
+        )
+        assert code == 0, error
+        found = nibabel.load(tmp_path / "out" / f"{name}_sr.nii.gz").get_fdata()
+        assert found.min() < 0.8 * array.min() and found.mean() == pytest.approx(array.mean(), abs=1e-3 * np.ptp(array))
+        blocks = found.reshape(20, 2, 24, 2, 3).mean((1, 3))
+        assert np.corrcoef(blocks.ravel(), array.ravel())[0, 1] > 0.95
