@@ -16,6 +16,8 @@ COMMANDS = {
     "sr": "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix.",
     "restore": "Rain or haze out of photographs.",
     "send": "DICOM of this software to a PACS.",
+    "serve": "A server beside the scanner: lines in, images out, slice by slice.",
+    "stream": "The same through pipes.",
     "info": "What a file holds; nothing is reconstructed.",
     "demo": "Reconstruct the package's own k-space; nothing else is needed.",
     "train": "Train the denoiser; a stopped run resumes where it was.",

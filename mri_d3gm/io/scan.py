@@ -46,9 +46,9 @@ class Scan:
     as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
     image. coil_matrix: (coils, coils of the file), what became of these where some are left out or noise whitens them, else
     None. parts: of a file with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is
-    the first. number: of an image, which its draws depend on, its place if None; of raw data by the scanner's counters, so that it
-    is known before the whole scan is. facts: what the file says of itself, by name, for `info`; study: what it says of patient
-    and study, by DICOM's keywords, which stays out of logs, messages and sidecars.
+    the first. number: of an image, which its draws depend on, its place if None; of raw data by the scanner's counters, so
+    that it is known before the whole scan is. facts: what the file says of itself, by name, for `info`; study: what it says of
+    patient and study, by DICOM's keywords, which stays out of logs, messages and sidecars.
     """
 
     name: str
