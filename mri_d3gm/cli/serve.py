@@ -28,9 +28,14 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+def check_package() -> None:
+    """InputError where ismrmrd is missing."""
+    import mri_d3gm.io.raw.mrd_stream  # noqa: F401
+
+
 def model_of(std: bool, zero_filled: bool, **options: Any) -> "Model":
     """The model of a command's options."""
-    import mri_d3gm.io.raw.mrd_stream  # noqa: F401  (says which package it needs)
+    check_package()
     from mri_d3gm.tasks.serve import started
 
     flags = {"image": True, "std": std, "zero_filled": zero_filled}
@@ -46,15 +51,16 @@ def limits_of(message: int, held: int, connections: int = 1, idle: float = 0.0) 
 
 def serve(host: str, port: int, connections: int, idle: float, message: int, held: int, **options: Any) -> int:
     """Answer clients until interrupted; the exit code."""
-    model = model_of(**options)
-    from mri_d3gm.tasks.listen import Server
+    check_package()
+    from mri_d3gm.tasks.listen import Server, listening
 
-    server = Server(host, port, model, limits_of(message, held, connections, idle), say)
-    say(f"listening at {host}:{server.port}; research only, not for diagnosis")
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        say("interrupted")
+    with listening(host, port) as listener:
+        server = Server(listener, model_of(**options), limits_of(message, held, connections, idle), say)
+        say(f"listening at {host}:{listener.getsockname()[1]}; research only, not for diagnosis")
+        try:
+            server.run()
+        except KeyboardInterrupt:
+            say("interrupted")
     return 0
 
 

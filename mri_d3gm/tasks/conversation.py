@@ -34,7 +34,7 @@ class Conversation:
         self.gathering: Gathering | None = None
         self.heard: np.ndarray | None = None
         self.told: set[str] = set()
-        self.held, self.waiting, self.count, self.change = 0, 0, 0, Condition()
+        self.given, self.waiting, self.count, self.change = 0, 0, 0, Condition()  # bytes and groups that the thread has
         self.queue = SimpleQueue[tuple[Key, Group, float] | None]()
         self.error: Exception | None = None
         self.thread = Thread(target=self._work, daemon=True)
@@ -67,14 +67,12 @@ class Conversation:
         """Take a readout, and give the images that are complete with it to the thread; waits while that has too much to do."""
         if self.gathering is None:
             raise InputError("readouts came before the header")
+        room = self.most - self.gathering.size - one.size
         with self.change:
-            self.change.wait_for(lambda: self.held + one.size <= self.most or not self.waiting)
-            if self.held + one.size > self.most:
+            self.change.wait_for(lambda: self.given <= room or not self.waiting)
+            if self.given > room:
                 raise InputError(f"more than {self.most} bytes came of images that are not complete")
-        complete = self.gathering.add(one)
-        with self.change:
-            self.held += one.size
-        self._give(complete)
+        self._give(self.gathering.add(one))
 
     def finish(self, *, whole: bool) -> None:
         """Wait for the thread. Raises what ended its work.
@@ -102,7 +100,7 @@ class Conversation:
             assert self.gathering is not None
             group = self.gathering.take(key)
             with self.change:
-                self.waiting += 1
+                self.given, self.waiting = self.given + group.size, self.waiting + 1
             self.queue.put((key, group, time.monotonic()))
 
     def _work(self) -> None:
@@ -114,7 +112,7 @@ class Conversation:
             except Exception as error:
                 self.error = error
             with self.change:
-                self.held, self.waiting = self.held - group.size, self.waiting - 1
+                self.given, self.waiting = self.given - group.size, self.waiting - 1
                 self.change.notify()
 
     def _answer(self, key: Key, group: Group, since: float) -> None:

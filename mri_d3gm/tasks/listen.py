@@ -49,39 +49,50 @@ class Arriving(io.RawIOBase):
                 raise TimeoutError
 
 
-class Server:
-    """Listens at an address; port 0 for any that is free. InputError where that cannot be."""
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address; port 0 for any that is free. InputError where that cannot be."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--host {host} --port {port}: cannot listen there ({reason}); choose another") from error
 
-    def __init__(self, host: str, port: int, model: Model, limits: Limits, say: Say) -> None:
-        self.model, self.limits, self.say = model, limits, say
+
+class Server:
+    """Answers the clients that come to a socket. say: takes a line to log, from any thread."""
+
+    def __init__(self, listener: socket.socket, model: Model, limits: Limits, say: Say) -> None:
+        self.listener, self.model, self.limits, self.say = listener, model, limits, say
         self.clients: dict[int, socket.socket] = {}
         self.threads: list[Thread] = []
         self.lock = Lock()
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self.listener = socket.create_server((host, port), family=family)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"--port {port}: cannot listen at {host}:{port}: {reason}; choose another") from error
-        self.port = self.listener.getsockname()[1]
 
     def run(self) -> None:
-        """Answer clients until interrupted."""
+        """Answer until interrupted, or until `end`."""
         try:
             for number in count(1):
-                client, peer = self.listener.accept()
+                try:
+                    client, peer = self.listener.accept()
+                except OSError as error:
+                    if self.listener.fileno() < 0:
+                        return
+                    self.say(f"a connection could not be opened: {error.strerror}")
+                    time.sleep(TICK)
+                    continue
                 thread = Thread(target=self._answer, args=(number, client, f"{peer[0]}:{peer[1]}"), daemon=True)
                 self.threads = [*(one for one in self.threads if one.is_alive()), thread]
                 thread.start()
         finally:
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
-        self.listener.close()
+    def end(self) -> None:
+        """Close all, and wait for what is being computed, for some seconds."""
         with self.lock:
-            for client in self.clients.values():
+            for each in (self.listener, *self.clients.values()):
                 with suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+                    each.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
         until = time.monotonic() + ENDING
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))

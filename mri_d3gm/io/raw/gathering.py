@@ -46,12 +46,14 @@ class Gathering:
     """Readouts of a scan by the image that they are of.
 
     Noise and, where they are apart from the image, calibration lines are kept for good; phase corrections until the slice's
-    next repetition. Navigators and all that is no data, and other encodings than the first of an image, are left out.
+    next repetition. Navigators and all that is no data, and other encodings than the first of an image, are left out. size:
+    bytes of all that is kept and not taken.
     """
 
     def __init__(self, root: ET.Element) -> None:
         self.root, self.encoding = root, encoding_of(root, 0)
         self.number: int | None = None
+        self.size = 0
         self.noise: list[Readout] = []
         self.calibration: dict[int, list[Readout]] = {}
         self.correction: dict[int, tuple[int, list[Readout]]] = {}
@@ -70,6 +72,7 @@ class Gathering:
         head, slice_ = one.head, one.head.idx.slice
         imaging, calibration, noise, correction = (bool(kind) for kind in purposes(np.array(head.flags)))
         if noise:
+            self.size += one.size
             self.noise.append(one)
             return []
         if not (imaging or calibration or correction):
@@ -78,10 +81,13 @@ class Gathering:
             self.number, self.encoding = head.encoding_space_ref, encoding_of(self.root, head.encoding_space_ref)
         if self.number is not None and head.encoding_space_ref != self.number:
             return []
+        self.size += one.size
         key = (slice_, *(getattr(head.idx, name) for name in COUNTERS))
         if correction:
             repetition, held = self.correction.get(slice_, (head.idx.repetition, []))
-            held = held if repetition == head.idx.repetition else []
+            if repetition != head.idx.repetition:
+                self.size -= sum(each.size for each in held)
+                held = []
             self.correction[slice_] = head.idx.repetition, [*held, one]
         elif imaging or self.encoding.embedded:
             self.images.setdefault(key, []).append(one)
@@ -102,7 +108,9 @@ class Gathering:
         """An image's readouts, which are not kept any longer, with all that go with them."""
         self.done.add(key)
         kept = [*self.noise, *self.calibration.get(key[0], []), *self.correction.get(key[0], (0, []))[1]]
-        return Group([*kept, *self.images.pop(key)], len(kept))
+        group = Group([*kept, *self.images.pop(key)], len(kept))
+        self.size -= group.size
+        return group
 
     def rest(self) -> tuple[list[Key], int]:
         """Images that have lines at the end, and how many lines came after their image was complete."""
