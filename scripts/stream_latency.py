@@ -3,8 +3,8 @@
 Usage: python scripts/stream_latency.py [--coils 1,8,16] [--sizes 256,320] [--qualities fast,default] [--slices 4] [--threads N]
 
 Starts a server, and for each size, number of coils and quality sends slices of an object of ellipses with noise, undersampled
-four times along the phase encode but for 24 lines in the centre, over a plain socket; each after the image of the one before has
-come. A Markdown table: the first slice, whose size the server may not have seen before, and the median of the others.
+four times along the phase encode but for 24 lines in the centre, over a plain socket; each after the image of the one before
+has come. A Markdown table: the first slice, whose size the server may not have seen before, and the median of the others.
 """
 
 import argparse

@@ -56,8 +56,8 @@ def serve(host: str, port: int, connections: int, idle: float, message: int, hel
 
     with listening(host, port) as listener:
         server = Server(listener, model_of(**options), limits_of(message, held, connections, idle), say)
-        say(f"listening at {host}:{listener.getsockname()[1]}; research only, not for diagnosis")
         try:
+            say(f"listening at {host}:{listener.getsockname()[1]}; research only, not for diagnosis")
             server.run()
         except KeyboardInterrupt:
             say("interrupted")
