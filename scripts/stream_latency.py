@@ -4,11 +4,13 @@ Usage: python scripts/stream_latency.py [--coils 1,8,16] [--sizes 256,320] [--qu
 
 Starts a server, and for each size, number of coils and quality sends slices of an object of ellipses with noise, undersampled
 four times along the phase encode but for 24 lines in the centre, over a plain socket; each after the image of the one before
-has come. A Markdown table: the first slice, whose size the server may not have seen before, and the median of the others.
+has come. A Markdown table, for the first slice, whose size the server may not have seen before, and as the median of the others: seconds
+at the client, and on Linux those of the processor, which other programs on the machine don't change.
 """
 
 import argparse
 import json
+import os
 import re
 import socket
 import struct
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from itertools import product
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -27,6 +30,8 @@ SPACE = """<matrixSize><x>{size}</x><y>{size}</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>240</x><y>240</y><z>5</z></fieldOfView_mm>"""
 NOISE, LAST_IN_SLICE = 1 << 18, 1 << 7
 HEAD = struct.Struct("<HQIII3IHHH16QHHHHHf3f3f3f3f3f17H8i8f")  # of an acquisition, 340 bytes
+HEADING = """| matrix | coils | quality | first slice, s | later slices, s | processor, first | processor, later |
+|---|---|---|---|---|---|---|"""
 DEVIATION = 0.01  # of the noise, of the object's brightest
 
 
@@ -86,8 +91,17 @@ def next_image(stream: BinaryIO) -> None:
         return
 
 
-def seconds_of(port: int, size: int, coils: int, quality: str, slices: int) -> list[float]:
-    """From the last line of each slice to its image."""
+def spent(process: int) -> float:
+    """Seconds of processors' time that a process has used; NaN but on Linux."""
+    try:
+        user, system = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    except OSError:
+        return float("nan")
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def seconds_of(port: int, process: int, size: int, coils: int, quality: str, slices: int) -> np.ndarray:
+    """Of each slice, from its last line to its image, and those of the server's processor, (slices, 2)."""
     header = HEADER.format(space=SPACE.format(size=size), last=size - 1, middle=size // 2).encode()
     config = json.dumps({"quality": quality, "std": False}).encode()
     found = []
@@ -96,17 +110,17 @@ def seconds_of(port: int, size: int, coils: int, quality: str, slices: int) -> l
         client.sendall(struct.pack("<HI", 2, len(config)) + config + struct.pack("<HI", 3, len(header)) + header)
         client.sendall(acquisition(noise_of((coils, 512), np.random.default_rng(1)), 0, 0, NOISE))
         for number in range(slices):
-            kspace = kspace_of(size, coils, number)
+            kspace, before = kspace_of(size, coils, number), spent(process)
             *most, last = lines_of(size)
             client.sendall(b"".join(acquisition(kspace[:, :, line], line, number, 0) for line in most))
             time.sleep(0.3)  # the scanner's pause before the last line, in which the others are read
             client.sendall(acquisition(kspace[:, :, last], last, number, LAST_IN_SLICE))
             began = time.monotonic()
             next_image(stream)
-            found.append(time.monotonic() - began)
+            found.append((time.monotonic() - began, spent(process) - before))
         client.sendall(struct.pack("<H", 4))
         stream.read(2)
-    return found
+    return np.array(found)
 
 
 def main() -> None:
@@ -126,11 +140,12 @@ def main() -> None:
         found = next((found for line in server.stderr if (found := re.search(r"listening at .*:(\d+);", line))), None)
         if found is None:
             raise SystemExit("the server did not start")
-        print("| matrix | coils | quality | first slice, s | later slices, s |\n|---|---|---|---|---|", flush=True)
+        print(HEADING, flush=True)
         every = product(map(int, asked.sizes.split(",")), map(int, asked.coils.split(",")), asked.qualities.split(","))
         for size, coils, quality in every:
-            first, *later = seconds_of(int(found[1]), size, coils, quality, asked.slices)
-            print(f"| {size} x {size} | {coils} | {quality} | {first:.2f} | {np.median(later):.2f} |", flush=True)
+            measured = seconds_of(int(found[1]), server.pid, size, coils, quality, asked.slices)
+            figures = " | ".join(f"{value:.2f}" for one in (0, 1) for value in (measured[0, one], np.median(measured[1:, one])))
+            print(f"| {size} x {size} | {coils} | {quality} | {figures} |", flush=True)
     finally:
         server.terminate()
         server.wait()

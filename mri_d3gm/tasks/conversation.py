@@ -158,10 +158,12 @@ def converse(incoming: Incoming, conversation: Conversation) -> None:
                 conversation.take(message)
             elif isinstance(message, bytes):
                 conversation.begin(message)
-            elif type(message) is str:
-                conversation.say(f"a text of {len(message)} letters came and is not used")
-            else:
+            elif type(message) is not str:
                 conversation.configure(message)
         whole = True
+        if not incoming.closed:
+            conversation.say("the stream ended without a close")
+    except KeyboardInterrupt:
+        conversation.error = InputError("interrupted")
     finally:
         conversation.finish(whole=whole)

@@ -74,15 +74,14 @@ class Server:
             for number in count(1):
                 try:
                     client, peer = self.listener.accept()
-                except OSError as error:
+                    thread = Thread(target=self._answer, args=(number, client, f"{peer[0]}:{peer[1]}"), daemon=True)
+                    thread.start()
+                    self.threads = [*(one for one in self.threads if one.is_alive()), thread]
+                except (OSError, RuntimeError) as error:  # too many files, or threads
                     if self.listener.fileno() < 0:
                         return
-                    self.say(f"a connection could not be opened: {error.strerror}")
+                    self.say(f"a connection could not be opened: {error}")
                     time.sleep(TICK)
-                    continue
-                thread = Thread(target=self._answer, args=(number, client, f"{peer[0]}:{peer[1]}"), daemon=True)
-                self.threads = [*(one for one in self.threads if one.is_alive()), thread]
-                thread.start()
         finally:
             self.end()
 
@@ -108,7 +107,7 @@ class Server:
             if not full:
                 self.clients[number] = client
         try:
-            with client, client.dup() as other, suppress(OSError):
+            with suppress(OSError), client, client.dup() as other:
                 client.settimeout(TICK)
                 other.settimeout(self.limits.idle)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -102,7 +102,7 @@ def wanted(text: str, model: Model) -> tuple[Wanted, str]:
     if "quality" in asked:
         own = {key: value for key, value in own.items() if key not in QUALITIES["default"]}
     settings = settings_of({**own, **asked})
-    if (settings.steps or 1) * (settings.samples or 1) > EVALUATIONS:
+    if asked and (settings.steps or 1) * (settings.samples or 1) > EVALUATIONS:
         raise InputError(f"configuration: steps times samples may be {EVALUATIONS} at most")
     known = not name or name in QUALITIES or name.startswith("{")
     return Wanted(settings, series), "" if known else "the configuration is unknown here: the server's own is used"

@@ -11,18 +11,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import ismrmrd
 import numpy as np
 import pytest
 from mrd_client import CLOSE, LAST_IN_SLICE, Client, Picture, answers_of, edited, name_of, readouts_of, text
 from raw_files import Blob, Coil, Protocol, write_ismrmrd
 
 import mri_d3gm
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.raw.mrd_stream import Incoming, Outgoing
 from mri_d3gm.tasks import listen
@@ -314,6 +316,41 @@ def test_the_end_of_a_repetition_completes_what_there_is(flag: int, tmp_path: Pa
     volume = mri_d3gm.reconstruct(path, accel=1, **PLAIN).volume
     assert [np.array_equal(one.pixels[0].T, volume[number]) for number, one in enumerate(pictures)] == [True, True]
     assert "1 readouts came after" in texts[0]
+
+
+def test_a_coil_that_held_signal_stays_where_a_slice_has_none_of_it(tmp_path: Path, model: Model) -> None:
+    near = Coil((0, 0, 60), 12.0, 3.0)  # reaches the slice at 40 mm alone
+    made = replace(SMALL, coils=[*COILS[:2], near], slices=(40.0, 0.0, -40.0))
+    wide = [Blob((4, 3, 0), 9.0, 2.0), Blob((0, 0, 40), 9.0, 2.0), Blob((-4, 3, -40), 9.0)]
+    path, xml, readouts = write_ismrmrd(tmp_path / "wide.h5", wide, made), *readouts_of(tmp_path / "wide.h5")
+    result = mri_d3gm.reconstruct(path, accel=1, **PLAIN)
+    assert result.record["Coils"] == 3
+    pictures, _ = through(model, text(3, xml), *readouts, CLOSE)
+    assert [np.array_equal(one.pixels[0].T, result.volume[2 - number]) for number, one in enumerate(pictures)] == [True] * 3
+    scan = open_scan(write_ismrmrd(tmp_path / "one.h5", wide, replace(made, slices=(-40.0,))))
+    assert scan.coils == 2  # alone it would have been left out
+
+
+def test_ismrmrd_reads_what_is_sent(tmp_path: Path, model: Model) -> None:
+    _, xml, readouts = messages_of(replace(SMALL, slices=(3.0,)), tmp_path)
+    out = io.BytesIO()
+    listen.piped(io.BytesIO(b"".join([text(3, xml), *readouts, CLOSE])), out, model, LIMITS, lambda _: None)
+    (picture,), _, _ = answers_of(io.BytesIO(out.getvalue()))
+    (image,) = ismrmrd.ProtocolDeserializer(io.BytesIO(out.getvalue())).deserialize()
+    assert np.array_equal(image.data[0], picture.pixels) and image.meta["ImageComments"] == "research only, not for diagnosis"
+    assert tuple(image.matrix_size) == (16, 20, 1) and tuple(image.position) == (0, 0, 3) == picture.position
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_streams_are_one_line(seed: int, tmp_path: Path, model: Model) -> None:
+    _, xml, readouts = messages_of(replace(SMALL, slices=(0.0,)), tmp_path)
+    whole, random = b"".join([name_of("x"), text(3, xml), *readouts, CLOSE]), np.random.default_rng(seed)
+    for _ in range(8):
+        data = bytearray(whole[: random.integers(len(whole)) if random.random() < 0.3 else None])
+        for place in random.integers(len(data), size=random.integers(1, 6)):
+            data[place] = random.integers(256)
+        with suppress(InputError):
+            through(model, bytes(data))
 
 
 def test_draws_of_a_file_go_by_the_counters_of_its_slices(tmp_path: Path) -> None:

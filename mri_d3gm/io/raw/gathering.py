@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.raw.acquisitions import Acquisitions, purposes
 from mri_d3gm.io.raw.header import Encoding, encoding_of
 from mri_d3gm.io.raw.mrd_stream import HEAD, AcquisitionHeader, Readout
@@ -42,6 +43,14 @@ class Group(NamedTuple):
         return self.readouts[int(np.where(purposes(heads["flags"])[0], away, 2**20).argmin())]
 
 
+def usable(root: ET.Element, number: int) -> Encoding:
+    """An encoding of a header; InputError where it cannot be used."""
+    try:
+        return encoding_of(root, number)
+    except ValueError as error:
+        raise InputError(f"the XML header cannot be used ({error})") from error
+
+
 class Gathering:
     """Readouts of a scan by the image that they are of.
 
@@ -51,7 +60,7 @@ class Gathering:
     """
 
     def __init__(self, root: ET.Element) -> None:
-        self.root, self.encoding = root, encoding_of(root, 0)
+        self.root, self.encoding = root, usable(root, 0)
         self.number: int | None = None
         self.size = 0
         self.noise: list[Readout] = []
@@ -59,7 +68,8 @@ class Gathering:
         self.correction: dict[int, tuple[int, list[Readout]]] = {}
         self.images: dict[Key, list[Readout]] = {}
         self.done: set[Key] = set()
-        self.averages = int(root.findtext("{*}encoding/{*}encodingLimits/{*}average/{*}maximum") or 0)
+        last = (root.findtext("{*}encoding/{*}encodingLimits/{*}average/{*}maximum") or "").strip()
+        self.averages = int(last) if last.isdecimal() and len(last) < 6 else 0
 
     @property
     def solid(self) -> bool:
@@ -78,7 +88,8 @@ class Gathering:
         if not (imaging or calibration or correction):
             return []
         if imaging and self.number is None:
-            self.number, self.encoding = head.encoding_space_ref, encoding_of(self.root, head.encoding_space_ref)
+            self.number = head.encoding_space_ref
+            self.encoding = usable(self.root, self.number)
         if self.number is not None and head.encoding_space_ref != self.number:
             return []
         self.size += one.size
@@ -88,7 +99,8 @@ class Gathering:
             if repetition != head.idx.repetition:
                 self.size -= sum(each.size for each in held)
                 held = []
-            self.correction[slice_] = head.idx.repetition, [*held, one]
+            held.append(one)
+            self.correction[slice_] = head.idx.repetition, held
         elif imaging or self.encoding.embedded:
             self.images.setdefault(key, []).append(one)
         else:

@@ -8,6 +8,7 @@ import ctypes
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
+from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -161,9 +162,14 @@ def image_of(array: np.ndarray, head: AcquisitionHeader, where: Plane, meta: Map
 
 
 class Outgoing(ProtocolSerializer):
-    """Messages to a client, each sent at once."""
+    """Messages to a client, each sent at once and whole, from whichever thread."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self.lock = Lock()
 
     def send(self, message: ismrmrd.Image | str) -> None:
         """An image, or a text."""
-        self.serialize(message)
-        self._stream.flush()
+        with self.lock:
+            self.serialize(message)
+            self._stream.flush()
