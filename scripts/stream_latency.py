@@ -2,9 +2,11 @@
 
 Usage: python scripts/stream_latency.py [--coils 1,8,16] [--sizes 256,320] [--qualities fast,default] [--slices 4] [--threads N]
 
-Starts a server, and for each size, number of coils and quality sends slices of an object of ellipses with noise, undersampled
-four times along the phase encode but for 24 lines in the centre, over a plain socket; each after the image of the one before
-has come. A Markdown table, for the first slice, whose size the server may not have seen before, and as the median of the others: seconds
+Starts a server, and for each size, number of coils and quality sends one slice of ellipses with noise several times over a
+plain socket, undersampled four times along the phase encode but for 24 lines in the centre; each after the image of the one
+before.
+
+A Markdown table, for the first slice, whose size the server may not have seen before, and as the median of the others: seconds
 at the client, and on Linux those of the processor, which other programs on the machine don't change.
 """
 
@@ -35,9 +37,9 @@ HEADING = """| matrix | coils | quality | first slice, s | later slices, s | pro
 DEVIATION = 0.01  # of the noise, of the object's brightest
 
 
-def kspace_of(size: int, coils: int, seed: int = 0) -> np.ndarray:
+def kspace_of(size: int, coils: int) -> np.ndarray:
     """K-space (coils, rows, cols) of ellipses under smooth coils, with noise."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size * 2 - 1
     image = np.zeros((size, size), complex)
     for a, b, width, height, value in [(0, 0, 0.7, 0.85, 1.0), *random.uniform(-0.4, 0.4, (20, 5))]:
@@ -109,8 +111,9 @@ def seconds_of(port: int, process: int, size: int, coils: int, quality: str, sli
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sendall(struct.pack("<HI", 2, len(config)) + config + struct.pack("<HI", 3, len(header)) + header)
         client.sendall(acquisition(noise_of((coils, 512), np.random.default_rng(1)), 0, 0, NOISE))
+        kspace = kspace_of(size, coils)
         for number in range(slices):
-            kspace, before = kspace_of(size, coils, number), spent(process)
+            before = spent(process)
             *most, last = lines_of(size)
             client.sendall(b"".join(acquisition(kspace[:, :, line], line, number, 0) for line in most))
             time.sleep(0.3)  # the scanner's pause before the last line, in which the others are read

@@ -75,8 +75,8 @@ class Server:
                 try:
                     client, peer = self.listener.accept()
                     thread = Thread(target=self._answer, args=(number, client, f"{peer[0]}:{peer[1]}"), daemon=True)
-                    thread.start()
                     self.threads = [*(one for one in self.threads if one.is_alive()), thread]
+                    thread.start()
                 except (OSError, RuntimeError) as error:  # too many files, or threads
                     if self.listener.fileno() < 0:
                         return
@@ -93,7 +93,7 @@ class Server:
                     each.shutdown(socket.SHUT_RDWR)
             self.listener.close()
         until = time.monotonic() + ENDING
-        for thread in self.threads:
+        for thread in filter(Thread.is_alive, self.threads):
             thread.join(max(0.0, until - time.monotonic()))
 
     def _answer(self, number: int, client: socket.socket, peer: str) -> None:
