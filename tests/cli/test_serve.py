@@ -27,9 +27,12 @@ import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.raw.mrd_stream import Incoming, Outgoing
+from mri_d3gm.settings import Recon
 from mri_d3gm.tasks import listen
 from mri_d3gm.tasks.conversation import Conversation, converse
+from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.serve import Model, started
+from mri_d3gm.transforms import slice_items
 
 COILS = [Coil((90, 0, 0), 90.0), Coil((-90, 20, 0), 90.0, 1j), Coil((0, -90, 10), 90.0, 0.5 - 0.5j)]
 OBJECT = [Blob((10, -5, 1), 40.0), Blob((-30, 20, 0), 12.0, 2.0), Blob((25, 30, -2), 9.0, 1.5)]
@@ -140,9 +143,6 @@ def test_an_image_comes_back_while_the_next_is_measured(model: Model, tmp_path: 
         assert client.stream.peek(2)[:2] == struct.pack("<H", 1022)
         client.send([*readouts[half:], CLOSE])
         assert len(client.answers()[0]) == 2
-
-
-ACQUISITION = struct.pack("<H", 1008)
 
 
 def faults(xml: bytes, readouts: list[bytes]) -> dict[str, tuple[list[bytes], str]]:
@@ -273,7 +273,7 @@ def test_images_are_those_of_the_file(kind: str, tmp_path: Path, model: Model) -
     images = [picture for picture in pictures if picture.series == 1]
     results: list[Any] = []
     for part in (scan.parts or {"": scan}).values():
-        results.append(mri_d3gm.tasks.recon.reconstruct(part, mri_d3gm.tasks.recon.Recon(accel=1, **PLAIN)))
+        results.append(reconstruct(part, Recon(accel=1, **PLAIN)))
     made = KINDS[kind]
     assert len(images) == len(made.slices) * (4 if "echoes" in kind else 1)
     for picture in images:
@@ -356,6 +356,7 @@ def test_damaged_streams_are_one_line(seed: int, tmp_path: Path, model: Model) -
 def test_draws_of_a_file_go_by_the_counters_of_its_slices(tmp_path: Path) -> None:
     scan = open_scan(write_ismrmrd(tmp_path / "a.h5", OBJECT, replace(SMALL, slices=(8.0, 0.0, 4.0))))
     assert scan.number is not None and [scan.number(index) for index in range(3)] == [1, 2, 0]
+    assert [item["index"] for item in slice_items(str(tmp_path / "a.h5"), Recon())] == [1, 2, 0]
     scan = open_scan(write_ismrmrd(tmp_path / "b.h5", OBJECT, replace(SMALL, slices=(0.0, 4.0, 8.0))))
     assert scan.number is not None and [scan.number(index) for index in range(3)] == [0, 1, 2]
 

@@ -275,9 +275,11 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
 
 
 def _number(readouts: Readouts, one: int, along: int | None) -> int:
-    """A number of the image that a readout is of, by the scanner's own counters; along: its place in a 3-D scan."""
-    parts = [int(readouts.slice[one]) if along is None else along, *(int(readouts.counters[name][one]) for name in COUNTERS)]
-    return sum(part << 16 * place for place, part in enumerate(parts))
+    """A number below 2 ** 62 of the image that a readout is of, by the scanner's counters; along: its place in a 3-D scan."""
+    number = int(readouts.slice[one]) if along is None else along
+    for name, first, bits in zip(COUNTERS, (16, 32, 42, 52), (16, 10, 10, 10), strict=True):
+        number += int(readouts.counters[name][one]) % 2**bits << first
+    return number
 
 
 def _sampled(every: Sorted, numbers: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
