@@ -17,6 +17,8 @@ COMMANDS = {
     "batch": "Many inputs, on one machine or many, through every fault.",
     "workflow": "A Snakemake workflow that runs a batch on a cluster.",
     "send": "DICOM of this software to a PACS.",
+    "serve": "A server beside the scanner: lines in, images out, slice by slice.",
+    "stream": "The same through pipes.",
     "info": "What a file holds; nothing is reconstructed.",
     "demo": "Reconstruct the package's own k-space; nothing else is needed.",
     "train": "Train the denoiser; a stopped run resumes where it was.",

@@ -46,8 +46,9 @@ class Scan:
     as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
     image. coil_matrix: (coils, coils of the file), what became of these where some are left out or noise whitens them, else
     None. parts: of a file with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is
-    the first. facts: what the file says of itself, by name, for `info`; study: what it says of patient and study, by DICOM's
-    keywords, which stays out of logs, messages and sidecars.
+    the first. number: of an image, which its draws depend on, its place if None; of raw data by the scanner's counters, so
+    that it is known before the whole scan is. facts: what the file says of itself, by name, for `info`; study: what it says of
+    patient and study, by DICOM's keywords, which stays out of logs, messages and sidecars.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Scan:
     calibration: Callable[[int], np.ndarray] | None = None
     coil_maps: Callable[[int], np.ndarray] | None = None
     coil_matrix: np.ndarray | None = None
+    number: Callable[[int], int] | None = None
     parts: Mapping[str, "Scan"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     study: Mapping[str, str] = field(default_factory=dict, repr=False)

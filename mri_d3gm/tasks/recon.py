@@ -157,8 +157,9 @@ def reconstruct_slice(
         return empty_slice(scan, reference)
     prepared = prepare_slice(scan, data, mask, coil_maps, None if scan.calibration is None else scan.calibration(index))
     measurement = prepared.measurement.to(resolve_device(settings.device))
+    number = index if scan.number is None else scan.number(index)
     draws = (solve or pipeline.solve)(
-        measurement, network, settings, [index], run=lambda f, items: in_parallel(f, items, threads), progress=progress
+        measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
     return finished_slice(scan, prepared, draws, reference)
 

@@ -43,9 +43,10 @@ def scan_of(data: Data, how: Reading = PLAIN) -> Scan:
 
 
 def slice_items(path: str, settings: Recon) -> list[dict[str, Any]]:
-    """One {path, slice} for each chosen image of a file, which number them as `io.scan.Scan` does."""
+    """One {path, slice, index} for each chosen image of a file: its place, as `io.scan.Scan` has it, and its `number` there."""
     scan = scan_of({"path": path}, settings.reading())
-    return [{"path": path, "slice": index} for index in chosen_images(scan, settings)]
+    number = scan.number or (lambda index: index)
+    return [{"path": path, "slice": index, "index": number(index)} for index in chosen_images(scan, settings)]
 
 
 class LoadKspaced(Transform):

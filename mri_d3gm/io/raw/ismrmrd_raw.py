@@ -4,9 +4,8 @@ It reads through h5py, a few acquisitions at a time: the package ismrmrd demands
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -20,21 +19,12 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.hdf5 import dataset, opened
 from mri_d3gm.io.arrays.hdf5_heaps import check_heaps, check_lengths, records
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.raw.header import encoding_of, facts_of, parse_xml, study_of
-from mri_d3gm.io.raw.readouts import Readouts
-from mri_d3gm.io.raw.sorted_scan import COUNTERS, scan_of_readouts
+from mri_d3gm.io.raw.acquisitions import COUNTS, STEPS, VECTORS, Acquisitions, scan_of_acquisitions
+from mri_d3gm.io.raw.header import parse_xml
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
 ONE_AT_A_TIME = Lock()  # two threads that read data of variable length crash in h5py (its issue 2920)
 PACKED = 100  # how many times smaller than a dataset or one of its chunks a file may be
-NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE, CORRECTION = (1 << bit for bit in (18, 19, 20, 21, 23))
-# navigator, feedback, dummy, real-time feedback, surface coil correction, phase stabilisation and its reference
-NO_DATA = sum(1 << bit for bit in (22, 25, 26, 27, 28, 29, 30))
-TICK = 0.0025  # seconds of a time stamp of Siemens' scanners; ISMRMRD does not say in which unit those of others are
-LARGEST = 1e15  # of samples; squares of larger ones are beyond float32
-COUNTS = ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post", "encoding_space_ref", "flags")
-VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
-STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "slice", *COUNTERS)
 
 
 def is_ismrmrd(path: Path) -> bool:
@@ -69,45 +59,8 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
             raise InputError(f"{name}: --measurement {how.measurement}: the file holds {len(groups)}")
         said = [f"measurement {number + 1} of {len(groups)} ({groups[number]}) is read; --measurement chooses"]
         root, heads = _header(file, groups[number], name), _heads(file, groups[number], name)
-    imaging, _, noise = _purposes(heads["flags"])[:3]
-    encodings = heads["encoding_space_ref"]
-    first = int(encodings[imaging][0]) if imaging.any() else 0
-    try:
-        encoding = encoding_of(root, first)
-    except ValueError as error:
-        raise InputError(f"{name}: its XML header cannot be used ({error})") from error
-    warnings = [*(said if len(groups) > 1 else [])]
-    if (others := len(np.unique(encodings[imaging])) - 1) > 0:
-        warnings.append(f"encoding {first} is reconstructed; the file holds {others} more")
-    channels = np.unique(heads["active_channels"][imaging & (encodings == first)])
-    if len(channels) > 1 or 0 in channels:
-        raise InputError(f"{name}: imaging readouts have {' and '.join(map(str, channels))} coils; one number is needed")
-    alike = np.isin(heads["active_channels"], channels) if len(channels) else np.ones(len(heads), bool)
-    if (noise & ~alike).any():
-        warnings.append("the noise scan has another number of coils and is not used")
-    chosen = np.flatnonzero(alike & ((encodings == first) | noise))
-    readouts = _checked(name, readouts_of(heads[chosen], partial(_load, path, groups[number], heads[chosen], chosen)), warnings)
-    if not _of_siemens(root, or_unknown=True):
-        readouts = replace(readouts, time=np.zeros(len(readouts.time)))
-    if _turned(root):
-        readouts = replace(readouts, read=-readouts.read, phase=-readouts.phase, normal=-readouts.normal)
-    facts = {"format": "ISMRMRD", **facts_of(root)}
-    return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts=facts, study=study_of(root))
-
-
-def _turned(root: ET.Element) -> bool:
-    """Whether siemens_to_ismrmrd made the file: its directions hold for a forward Fourier transform, not for our inverse one.
-
-    It writes Maxwell coefficients, which no other converter does.
-    """
-    names = (element.text or "" for element in root.findall("{*}userParameters/{*}userParameterDouble/{*}name"))
-    return _of_siemens(root) and any(name.startswith("MaxwellCoefficient") for name in names)
-
-
-def _of_siemens(root: ET.Element, or_unknown: bool = False) -> bool:
-    """Whether the header says that the scanner is one of Siemens, or does not say whose it is."""
-    vendor = (root.findtext("{*}acquisitionSystemInformation/{*}systemVendor") or "").strip().lower()
-    return "siemens" in vendor or (or_unknown and vendor in ("", "unknown"))
+    data = Acquisitions(heads, partial(_values, path, groups[number]))
+    return scan_of_acquisitions(path, root, data, how, said if len(groups) > 1 else [])
 
 
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:
@@ -161,70 +114,9 @@ def _types(dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
     return {name: field[0] for name, field in (dtype.fields or {}).items()}
 
 
-def _purposes(flags: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Which readouts are for imaging, calibration, noise and correction, (n,) bool each."""
-    noise, correction, both = ((flags & kind) > 0 for kind in (NOISE, CORRECTION, CALIBRATION_AND_IMAGING))
-    data, alone = (flags & (NOISE | CORRECTION | NO_DATA)) == 0, (flags & CALIBRATION) > 0
-    return data & (both | ~alone), data & (both | alone), noise, correction
-
-
-def _checked(name: str, readouts: Readouts, warnings: list[str]) -> Readouts:
-    """Readouts whose centre is one of their samples; where no header names one, it is the middle. InputError for others."""
-    used = readouts.imaging | readouts.calibration | readouts.correction | readouts.noise
-    if used.any() and not readouts.centre[used].any():
-        warnings.append("no readout says where its centre is: it is taken for the middle")
-        readouts = replace(readouts, centre=readouts.samples // 2)
-    outside = (readouts.centre < 0) | (readouts.centre >= readouts.samples)
-    if (used & (outside | (readouts.samples < 1))).any():
-        raise InputError(f"{name}: a readout has no samples, or its centre is none of them; the file is damaged")
-    return readouts
-
-
-def readouts_of(heads: np.ndarray, load: Callable[[np.ndarray], np.ndarray]) -> Readouts:
-    """Readouts of acquisition headers, (n,) structured as ISMRMRD has them."""
-    flags, counters = heads["flags"], heads["idx"]
-    imaging, calibration, noise, correction = _purposes(flags)
-    before, after = heads["discard_pre"].astype(int), heads["discard_post"].astype(int)
-    return Readouts(
-        line=counters["kspace_encode_step_1"],
-        partition=counters["kspace_encode_step_2"],
-        slice=counters["slice"],
-        counters={name: counters[name] for name in COUNTERS},
-        samples=heads["number_of_samples"].astype(int) - before - after,
-        centre=heads["center_sample"].astype(int) - before,
-        imaging=imaging,
-        calibration=calibration,
-        noise=noise,
-        correction=correction,
-        backwards=(flags & REVERSE) > 0,
-        position=heads["position"],
-        read=heads["read_dir"],
-        phase=heads["phase_dir"],
-        normal=heads["slice_dir"],
-        dwell=heads["sample_time_us"],
-        time=heads["acquisition_time_stamp"] * TICK,
-        load=load,
-    )
-
-
-def _load(path: Path, group: str, heads: np.ndarray, places: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Samples (count, coils, samples) complex64 of acquisitions of one length; discarded samples are left out.
-
-    heads, places: header and place in the file of each that `numbers` counts.
-    """
-    order, back = np.unique(places[numbers], return_inverse=True)
+def _values(path: Path, group: str, numbers: np.ndarray) -> list[np.ndarray]:
+    """Real and imaginary parts of some acquisitions of a file, in turn, (2 * coils * samples,) float32 of each."""
+    order, back = np.unique(numbers, return_inverse=True)
     with _file(path) as file:
         found = _part(file, group, "data").fields("data")[order]
-    data = np.stack([_samples(path, found[place], heads[number]) for place, number in zip(back, numbers, strict=True)])
-    if not (np.abs(data.view(np.float32)) < LARGEST).all():
-        raise InputError(f"{path}: k-space holds NaN, Inf or numbers that are no signal; the file is damaged")
-    return data
-
-
-def _samples(path: Path, values: np.ndarray, head: np.void) -> np.ndarray:
-    """Samples (coils, samples) complex64 of an acquisition without those that are discarded."""
-    coils, samples = int(head["active_channels"]), int(head["number_of_samples"])
-    if len(values) != 2 * coils * samples:
-        raise InputError(f"{path}: an acquisition holds other than the {samples} samples its header says; the file is damaged")
-    whole = np.asarray(values, np.float32).view(np.complex64).reshape(coils, samples)
-    return whole[:, int(head["discard_pre"]) : samples - int(head["discard_post"])]
+    return [found[place] for place in back]

@@ -35,9 +35,11 @@ class Receivers(NamedTuple):
         return (self.matrix @ data).astype(np.complex64)
 
 
-def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandwidth: float) -> Receivers:
+def receivers(
+    readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandwidth: float, heard: np.ndarray | None = None
+) -> Receivers:
     """Receivers of readouts, of which `data`, (n,) bool, are for images; central: numbers of these, from the centre of k-space
-    out; bandwidth: the part of the noise scan's that noise fills.
+    out; bandwidth: the part of the noise scan's that noise fills; heard: (coils,) bool, those that held signal before.
 
     The noise scan's covariance is scaled by the dwell times of both: noise power goes with the receiver's bandwidth, and the
     noise scan's mean falls short of it where its band is not filled (Kellman and McVeigh, Magn Reson Med 2005). Whitened coils
@@ -48,6 +50,7 @@ def receivers(readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandw
     everywhere = same[np.linspace(0, len(same) - 1, LINES).astype(int)]
     lines = readouts.load(np.unique(np.concatenate([same[:LINES], of_slices, everywhere])))
     used = coils_with_signal(np.square(np.abs(lines), dtype=np.float64).transpose(1, 0, 2).reshape(lines.shape[1], -1))
+    used = used if heard is None or len(heard) != len(used) else used | heard
     said = [] if used.all() else [f"{named_coils(~used)} without signal and left out"]
     noise = _noise(readouts)
     if noise is None:

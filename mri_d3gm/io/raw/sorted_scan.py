@@ -30,11 +30,13 @@ def scan_of_readouts(
     warnings: Sequence[str] = (),
     facts: Mapping[str, object] | None = None,
     study: Mapping[str, str] | None = None,
+    heard: np.ndarray | None = None,
 ) -> Scan:
     """The scan that readouts are; InputError, that names the file, for what cannot be reconstructed.
 
     Lines of calibration count as data where the encoding says that they are embedded, else they are for the coil maps alone.
-    3-D scans become slices along the readout, with lines as rows and partitions as columns. facts, study: as in `Scan`.
+    3-D scans become slices along the readout, with lines as rows and partitions as columns. facts, study: as in `Scan`;
+    heard: as in `receivers`.
     """
     name, said = str(path), list(warnings)
     data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
@@ -47,7 +49,8 @@ def scan_of_readouts(
     _check_filled(name, readouts, data, lines, partitions)
     readouts = _fitting(readouts, lines, partitions, said)
     placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
-    found = receivers(readouts, data, _from_the_centre(readouts, data, lines, partitions), encoding.noise_bandwidth)
+    central = _from_the_centre(readouts, data, lines, partitions)
+    found = receivers(readouts, data, central, encoding.noise_bandwidth, heard)
     every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, *kinds_of(readouts, rows, kept))
     if len(np.unique(every.kind[data])) > 1:
         said.append("readouts differ in length or centre: each is placed by its own centre")
@@ -234,6 +237,10 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
     def calibration(image: int) -> np.ndarray:
         return lines.image(calibrating[group_of(image) % count], image % slices)
 
+    def number(image: int) -> int:
+        chosen = numbers[group_of(image)]
+        return image if len(chosen) == 0 else _number(readouts, int(chosen[0]), image % slices if every.solid else None)
+
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
@@ -263,7 +270,16 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
         masks=None if len(different) == 1 else mask_of,
         calibration=calibration if (readouts.calibration & ~every.data).any() else None,
         coil_matrix=every.receivers.matrix if every.receivers.changed else None,
+        number=number,
     )
+
+
+def _number(readouts: Readouts, one: int, along: int | None) -> int:
+    """A number below 2 ** 62 of the image that a readout is of, by the scanner's counters; along: its place in a 3-D scan."""
+    number = int(readouts.slice[one]) if along is None else along
+    for name, first, bits in zip(COUNTERS, (16, 32, 42, 52), (16, 10, 10, 10), strict=True):
+        number += int(readouts.counters[name][one]) % 2**bits << first
+    return number
 
 
 def _sampled(every: Sorted, numbers: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
