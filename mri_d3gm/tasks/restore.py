@@ -11,7 +11,8 @@ import torch
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture, write_picture
+from mri_d3gm.io.images.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture
+from mri_d3gm.io.images.write_picture import write_picture
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser

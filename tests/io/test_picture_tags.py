@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mri_d3gm.io.images.pictures import read_picture, write_picture
+from mri_d3gm.io.images.pictures import read_picture
+from mri_d3gm.io.images.write_picture import write_picture
 from mri_d3gm.settings import Restore
 from mri_d3gm.tasks.restore import names_of, restore_file
 

@@ -12,7 +12,8 @@ from imagecodecs import png_encode
 from PIL import Image, ImageCms
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images.pictures import ADAM7, _chunk, picture_files, read_picture, write_picture
+from mri_d3gm.io.images.pictures import ADAM7, picture_files, png_chunk, read_picture
+from mri_d3gm.io.images.write_picture import write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)
@@ -150,7 +151,7 @@ def test_interlaced_png_of_16_bits_with_a_transparent_colour(tmp_path: Path, kin
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
     if kind in (0, 2):
         chunks.insert(1, (b"tRNS", array[0, 0].astype(">u2").tobytes()))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
     picture = read_picture(tmp_path / "a.png")
     colours = 1 if kind in (0, 4) else 3
     np.testing.assert_allclose(picture.array * 65535, array[..., :colours], atol=0.01)

@@ -1,4 +1,4 @@
-"""Photographs: PNG, JPEG, TIFF and WebP, 8 and 16 bits, read as floats and written with the depth they came with.
+"""Photographs: PNG, JPEG, TIFF and WebP, 8 and 16 bits, read as floats.
 
 Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and tifffile (TIFF), which the extra `photographs`
 installs; all others need Pillow alone.
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import silent
 from mri_d3gm.io.images.picture_tags import (
@@ -29,11 +28,8 @@ from mri_d3gm.io.images.picture_tags import (
     X_DOTS,
     Y_DOTS,
     Tags,
-    options_of,
-    png_chunks,
     tags_from,
     tags_of,
-    tiff_options,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -43,13 +39,6 @@ FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
 MOST_PIXELS, MOST_PAGES, SHORTEST_SIDE = 200_000_000, 100, 8
-OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
-}
-
 BITS, ORIENTATION, ICC_PROFILE = 258, 274, 34675
 # axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
 FLIPS: dict[int, tuple[int, ...]] = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
@@ -179,7 +168,7 @@ def _decoded_png16(content: bytes, path: str) -> np.ndarray:
     while place < len(content):
         size, kind = struct.unpack_from(">I4s", content, place)
         chunk = content[place : place + size + 12]
-        whole &= kind != b"IDAT" or chunk == _chunk(kind, chunk[8:-4])
+        whole &= kind != b"IDAT" or chunk == png_chunk(kind, chunk[8:-4])
         image += chunk[8:-4] if kind == b"IDAT" else b""
         key = chunk if kind == b"tRNS" and size == transparency else key
         place += size + 12
@@ -189,12 +178,12 @@ def _decoded_png16(content: bytes, path: str) -> np.ndarray:
     lines = zlib.decompressobj().decompress(image, sum(lengths) + 1)
     if not whole or len(lines) != sum(lengths):
         raise InputError(f"{path}: damaged PNG; get the file again")
-    decode, array = _needed("imagecodecs", path).png_decode, None
+    decode, array = needed("imagecodecs", path).png_decode, None
     for (x, y, right, down), (rows, cols), length in zip(passes, sizes, lengths, strict=True):
         if length:
-            header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, colours, 0, 0, 0))
-            packed = _chunk(b"IDAT", zlib.compress(lines[:length], 0))
-            found = decode(content[:8] + header + key + packed + _chunk(b"IEND", b""))
+            header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, colours, 0, 0, 0))
+            packed = png_chunk(b"IDAT", zlib.compress(lines[:length], 0))
+            found = decode(content[:8] + header + key + packed + png_chunk(b"IEND", b""))
             array = np.empty((height, width, *found.shape[2:]), np.uint16) if array is None else array
             array[y::down, x::right], lines = found, lines[length:]
     assert array is not None
@@ -216,7 +205,7 @@ def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
     return replace(found, tags=tags, bits=1 if one_bit and found.alpha is None else found.bits)
 
 
-def _needed(package: str, path: str) -> Any:
+def needed(package: str, path: str) -> Any:
     """A package of the extra `photographs`; InputError where it is not installed."""
     try:
         return import_module(package)
@@ -318,68 +307,7 @@ def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, 
     return Picture(np.ascontiguousarray(scaled[..., :colours]), alpha, bits, icc, kind, path)
 
 
-def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
-    """Write (rows, cols, 1 or 3), cut to [0, 1], in the format of path's ending, with bits, alpha, profile and tags of `like`.
-
-    JPEG and WebP of quality 95, WebP lossless where `like` is; one bit where PNG or TIFF hold it. Written whole or not at all.
-    InputError for another ending, for what the format cannot hold (16 bits, alpha) and where it cannot be written; ValueError
-    for another size than like's, or values not finite.
-    """
-    kind = FORMATS.get(Path(path).suffix.lower())
-    if kind is None:
-        raise InputError(f"{path}: the ending names no format; choose {', '.join(FORMATS)}")
-    if like.bits == 16 and kind in ("JPEG", "WEBP"):
-        raise InputError(f"{path}: {kind} holds 8 bits and {like.path} has 16; choose .png or .tif")
-    if like.alpha is not None and kind == "JPEG":
-        raise InputError(f"{path}: JPEG holds no alpha and {like.path} has it; choose .png, .tif or .webp")
-    if picture_array.shape[:2] != like.array.shape[:2] or picture_array.shape[2:] not in ((1,), (3,)):
-        raise ValueError(f"picture {picture_array.shape} for one of {like.array.shape}")
-    if not np.isfinite(picture_array).all():
-        raise ValueError("picture has values that are not finite")
-    planes = picture_array if like.alpha is None else np.concatenate([picture_array, like.alpha[..., None]], -1)
-    bits = 8 if like.bits == 1 and kind in ("JPEG", "WEBP") else like.bits
-    array = np.round(np.clip(planes, 0, 1).astype(np.float64) * (2**bits - 1))
-    array = array.astype({1: np.bool_, 8: np.uint8, 16: np.uint16}[bits])
-    array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
-    with atomic_path(path) as temporary:
-        try:
-            _encode(temporary, array, kind, like, str(path))
-        except ValueError as error:
-            raise InputError(f"{path}: cannot be written as {kind}: {error}; choose another format") from error
-
-
-def _encode(temporary: Path, array: np.ndarray, kind: str, like: Picture, path: str) -> None:
-    """Write integers or bools (rows, cols[, 2 to 4]) with profile and tags of `like`; path: for messages."""
-    from PIL import Image
-
-    if kind == "TIFF" and array.dtype == np.uint16:
-        grey = array.ndim == 2 or array.shape[2] == 2
-        extra = ["unassalpha"] if array.ndim == 3 and array.shape[2] in (2, 4) else None
-        _needed("tifffile", path).imwrite(
-            temporary,
-            array,
-            photometric="minisblack" if grey else "rgb",
-            planarconfig="contig" if array.ndim == 3 else None,
-            extrasamples=extra,
-            compression="zlib",
-            iccprofile=like.icc,
-            metadata=None,
-            **tiff_options(like.tags),
-        )
-    elif array.dtype == np.uint16:
-        png = bytes(_needed("imagecodecs", path).png_encode(array))
-        colours = [] if like.icc is None else [(b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc))]
-        more = b"".join(_chunk(*chunk) for chunk in (*colours, *png_chunks(like.tags)))
-        temporary.write_bytes(png[:33] + more + png[33:])  # behind the header
-    else:
-        grey = array.ndim == 2 or array.shape[2] == 2
-        # WebP has no grey, and a grey profile would not fit its colours
-        profile = None if grey and kind == "WEBP" else like.icc
-        options = OPTIONS[kind] | options_of(like.tags, kind) | ({"lossless": True} if kind == "WEBP" and like.lossless else {})
-        Image.fromarray(array).save(temporary, kind, icc_profile=profile, **options)
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def png_chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk of a PNG file: length, kind, body, checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

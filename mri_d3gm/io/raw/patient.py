@@ -1,14 +1,11 @@
 """Where the image of raw data lies in the patient, from the position and direction vectors of its readouts."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images.nifti import affine_of
-
-if TYPE_CHECKING:
-    from mri_d3gm.io.raw.readouts import Readouts, Sorted
+from mri_d3gm.io.raw.readouts import Readouts
 
 TO_RAS = np.array([-1.0, -1.0, 1.0])  # raw data count towards left, posterior and head
 UNEVEN = 0.05  # mm by which slices may be off even spacing before it is said
@@ -29,7 +26,7 @@ class Place(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def place(name: str, readouts: "Readouts", data: np.ndarray, thickness: float) -> Place:
+def place(name: str, readouts: Readouts, data: np.ndarray, thickness: float) -> Place:
     """Where the readouts `data`, (n,) bool, are; thickness: mm of a slice, their distance where there is one or no position.
 
     InputError for slices of several orientations.
@@ -77,27 +74,3 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _skewed(read: np.ndarray, phase: np.ndarray, normal: np.ndarray) -> bool:
     """Whether three unit vectors are not at right angles."""
     return max(abs(read @ phase), abs(read @ normal), abs(phase @ normal)) > 0.01
-
-
-def affine_at(every: "Sorted", spacing: float, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Affine from (column, row, slice) of an image of `shape` (rows, cols) to mm (RAS), and (row, column, slice spacing).
-
-    spacing: mm between samples of the readout. The centre of k-space's field of view is the position in the file.
-    """
-    where, lines, partitions = every.place, every.lines, every.partitions
-    along = every.rows // 2 - (every.rows - every.kept) // 2
-    middles = [lines.size // 2, along]
-    sizes, spans = (lines.size, every.kept), [lines.spacing * where.phase, spacing * where.read]
-    voxel, third, at = (spacing, lines.spacing, float(np.linalg.norm(where.step))), where.step, 0.0
-    if every.solid:
-        middles, sizes = [partitions.size // 2, lines.size // 2], (partitions.size, lines.size)
-        spans = [partitions.spacing * where.normal, lines.spacing * where.phase]
-        voxel, third, at = (lines.spacing, partitions.spacing, spacing), spacing * where.read, float(along)
-    if not where.known:
-        count = every.kept if every.solid else len(where.slices)
-        return affine_of((count, *shape), voxel, ""), voxel
-    cut = [middle - (size - kept) // 2 for middle, size, kept in zip(middles, sizes, (shape[1], shape[0]), strict=True)]
-    affine = np.eye(4)
-    affine[:3, :3] = np.stack([*spans, third], 1)
-    affine[:3, 3] = where.centre - affine[:3, :3] @ np.array([*cut, at])
-    return affine, voxel

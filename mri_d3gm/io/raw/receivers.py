@@ -1,11 +1,10 @@
 """Receive coils: whitening by a noise scan, and coils that hold no signal."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from mri_d3gm.io.raw.readouts import Readouts
+from mri_d3gm.io.raw.readouts import Readouts
 
 CHANCE = 2.0  # how many times the strongest sample that noise is likely to have may be that of noise
 LINES = 32  # readouts from the centre, and as many from everywhere, that are looked at, besides one of each slice
@@ -36,7 +35,7 @@ class Receivers(NamedTuple):
 
 
 def receivers(
-    readouts: "Readouts", data: np.ndarray, central: np.ndarray, bandwidth: float, heard: np.ndarray | None = None
+    readouts: Readouts, data: np.ndarray, central: np.ndarray, bandwidth: float, heard: np.ndarray | None = None
 ) -> Receivers:
     """Receivers of readouts, of which `data`, (n,) bool, are for images; central: numbers of these, from the centre of k-space
     out; bandwidth: the part of the noise scan's that noise fills; heard: (coils,) bool, those that held signal before.
@@ -73,7 +72,7 @@ def receivers(
     return Receivers(matrix, None if scale is None else sigma * scale, tuple(said))
 
 
-def _noise(readouts: "Readouts") -> np.ndarray | None:
+def _noise(readouts: Readouts) -> np.ndarray | None:
     """All samples of the noise scan, (coils, samples) complex128, or None."""
     numbers = np.flatnonzero(readouts.noise)
     parts = [readouts.load(numbers[index : index + 1])[0] for index in range(len(numbers))]
@@ -83,7 +82,7 @@ def _noise(readouts: "Readouts") -> np.ndarray | None:
     return samples
 
 
-def _dwell_scale(readouts: "Readouts", data: np.ndarray, bandwidth: float) -> float | None:
+def _dwell_scale(readouts: Readouts, data: np.ndarray, bandwidth: float) -> float | None:
     """Deviation of the noise of images over that of the noise scan, None where dwell times are unknown."""
     noise, image = (float(np.median(readouts.dwell[which])) for which in (readouts.noise, data))
     known = noise > 0 and image > 0 and 0 < bandwidth <= 1

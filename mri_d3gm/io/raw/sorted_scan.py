@@ -9,8 +9,9 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.raw.header import Encoding, fit_axis
-from mri_d3gm.io.raw.patient import affine_at, place
-from mri_d3gm.io.raw.readouts import Axis, Lines, Readouts, Sorted, kinds_of, split
+from mri_d3gm.io.raw.lines import Axis, Lines, Sorted, affine_at, kinds_of, split
+from mri_d3gm.io.raw.patient import place
+from mri_d3gm.io.raw.readouts import Readouts
 from mri_d3gm.io.raw.receivers import receivers
 from mri_d3gm.io.sampling import lines_of
 from mri_d3gm.io.scan import Reading, Scan
