@@ -126,7 +126,7 @@ def hallucinations(
 
 
 def throughput(
-    output: Path, size: int, workers: str, threads: str | None, coils: str, batch: str, files: str, quality: str, device: str
+    output: Path, *, size: int, workers: str, threads: str | None, coils: str, batch: str, files: str, quality: str, device: str
 ) -> None:
     """Measure slices a second by processes, threads, coils and batch, and what files and slices cost; the tables on stdout."""
     from mri_d3gm.compute import cores

@@ -179,7 +179,7 @@ def work(pipe: Connection, path: Path, options: Row, batch: int) -> None:
 
     settings = Recon.of(options)
     scan, network = open_scan(path, settings.reading()), load(settings)
-    reconstruct(scan, replace(settings, slices=f"0:{batch}"), network=network, batch=batch)
+    reconstruct(scan, replace(settings, slices="0"), network=network)
     pipe.send(True)
     while pipe.recv():
         before = process_time()
