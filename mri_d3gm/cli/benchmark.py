@@ -134,19 +134,20 @@ def throughput(
 
     every = f"1,{cores()}" if threads is None else threads
     asked = {"coils": coils, "workers": workers, "threads": every, "batches": batch}
-    cases = list(cases_of(device, **{name: positive(f"--{name}", text) for name, text in asked.items()}))
+    cases = list(cases_of(device, **{name: counts(f"--{name}", text) for name, text in asked.items()}))
+    many = counts("--files", files, 2)
 
     def said(row: Row) -> None:
         print("  ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
 
-    print(measure_throughput(output, cases, size=size, quality=quality, files=positive("--files", files), on_row=said), end="")
+    print(measure_throughput(output, cases, size=size, quality=quality, files=many, on_row=said), end="")
 
 
-def positive(option: str, text: str) -> list[int]:
-    """Whole numbers above 0 separated by commas, each once; InputError for anything else."""
+def counts(option: str, text: str, least: int = 1) -> list[int]:
+    """Whole numbers of `least` or more separated by commas, each once; InputError for anything else."""
     found = numbers(option, text, int)
-    if min(found) < 1:
-        raise InputError(f"{option} {text}: must be 1 or more")
+    if min(found) < least:
+        raise InputError(f"{option} {text}: must be {least} or more")
     return list(dict.fromkeys(found))
 
 
