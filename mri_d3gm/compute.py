@@ -14,6 +14,8 @@ from threadpoolctl import ThreadpoolController
 
 from mri_d3gm.errors import InputError
 
+LARGEST = 64  # slices of a batch; attention on a GPU has no room for some thousands
+
 Progress = Callable[[int, int], None]  # (done, all)
 Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 Item = TypeVar("Item")
@@ -54,7 +56,7 @@ def cores() -> int:
 def at_once(threads: int | None, device: str, bytes_each: float) -> int:
     """How many slices to work on at once: `threads`, or where None as many as cores, while they fit into half of the memory.
 
-    bytes_each: memory that one takes. A GPU takes them one by one.
+    bytes_each: memory that one takes. A GPU takes one batch after the other (`in_one_batch`).
     """
     if device != "cpu":
         return 1
@@ -65,6 +67,18 @@ def at_once(threads: int | None, device: str, bytes_each: float) -> int:
     except (AttributeError, ValueError, OSError):
         return cores()
     return max(1, min(cores(), int(memory / 2 / bytes_each)))
+
+
+def in_one_batch(device: str, bytes_each: float) -> int:
+    """How many slices go through the network as one batch: one on a CPU, where no bit of a slice then depends on others; on a
+    GPU as many as fit into half of its free memory, LARGEST at most.
+
+    bytes_each: memory that one takes.
+    """
+    if device == "cpu":
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(LARGEST, int(free / 2 / bytes_each)))
 
 
 def in_parallel(

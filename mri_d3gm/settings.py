@@ -7,6 +7,7 @@ tested against, these classes.
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args, get_type_hints
@@ -63,9 +64,12 @@ def entries(settings: type) -> "list[Field[Any]]":
     return sorted(fields(settings), key=lambda entry: (not entry.metadata["shown"], entry.name in shared))
 
 
+_hints = cache(get_type_hints)  # which takes some milliseconds for all options of a task
+
+
 def type_of(settings: type, name: str) -> type:
     """bool, int, float or str, of an option that may be None too."""
-    hint = get_type_hints(settings)[name]
+    hint = _hints(settings)[name]
     return next((kind for kind in get_args(hint) if kind is not type(None)), hint)
 
 

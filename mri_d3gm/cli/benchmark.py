@@ -12,7 +12,7 @@ import click
 from mri_d3gm.cli.many import Row
 from mri_d3gm.cli.options import HELP, command, option_of
 from mri_d3gm.errors import InputError
-from mri_d3gm.settings import Recon, Restore, Settings, SlicedSettings, SuperResolve
+from mri_d3gm.settings import QUALITIES, Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)
 
@@ -125,6 +125,32 @@ def hallucinations(
         print(hint, file=sys.stderr)
 
 
+def throughput(
+    output: Path, *, size: int, workers: str, threads: str | None, coils: str, batch: str, files: str, quality: str, device: str
+) -> None:
+    """Measure slices a second by processes, threads, coils and batch, and what files and slices cost; the tables on stdout."""
+    from mri_d3gm.compute import cores
+    from mri_d3gm.lab.throughput import cases_of, measure_throughput
+
+    every = f"1,{cores()}" if threads is None else threads
+    asked = {"coils": coils, "workers": workers, "threads": every, "batches": batch}
+    cases = list(cases_of(device, **{name: counts(f"--{name}", text) for name, text in asked.items()}))
+    many = counts("--files", files, 2)
+
+    def said(row: Row) -> None:
+        print("  ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
+
+    print(measure_throughput(output, cases, size=size, quality=quality, files=many, on_row=said), end="")
+
+
+def counts(option: str, text: str, least: int = 1) -> list[int]:
+    """Whole numbers of `least` or more separated by commas, each once; InputError for anything else."""
+    found = numbers(option, text, int)
+    if min(found) < least:
+        raise InputError(f"{option} {text}: must be {least} or more")
+    return list(dict.fromkeys(found))
+
+
 def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:
     """Options of a task that hold for every row."""
     names = ["solver", "steps", "samples", "tau", *more, "weights", "device"]
@@ -201,9 +227,27 @@ HALLUCINATIONS = command(
     "What methods lose and invent on fully sampled scans in FOLDER: lesions inserted before undersampling, contrast where "
     "there was none, and sFRC.",
 )
+THROUGHPUT = command(
+    "throughput",
+    throughput,
+    [
+        output_option("runs/throughput", "Folder for the tables"),
+        click.Option(["--size"], type=click.IntRange(min=32), default=256, help="Rows and columns (default 256)."),
+        several("workers", "1,2", "Processes that share the slices"),
+        several("threads", None, "Threads of each; 1 and all cores if left out"),
+        several("coils", "1,8,32", "Coils"),
+        several("batch", "1,4", "Slices of a batch", "batches"),
+        several("files", "10,100,1000", "Small files of a batch"),
+        click.Option(
+            ["--quality"], type=click.Choice(list(QUALITIES)), default="fast", help="Of the reconstruction (default fast)."
+        ),
+        option_of(Recon, "device"),
+    ],
+    "Slices a second and memory by processes, threads, coils and batch, on a phantom, and what one more file or slice costs.",
+)
 COMMAND = click.Group(
     "benchmark",
-    [RECON, SR, RESTORE, HALLUCINATIONS],
+    [RECON, SR, RESTORE, HALLUCINATIONS, THROUGHPUT],
     no_args_is_help=True,
     help="Tables of methods on data with a reference.",
     context_settings=HELP,

@@ -1,6 +1,7 @@
 """What is known of a batch of images: how they were measured, and what was measured."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -135,6 +136,11 @@ class Measurement(ABC):
     def repeated(self, count: int) -> Self:
         """A batch of one as `count` equal ones."""
         return self.with_tensors({name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self.tensors().items()})
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """One batch of this and others after it, which have the same tensors of the same shapes."""
+        every = [one.tensors() for one in (self, *others)]
+        return self.with_tensors({name: torch.cat([one[name] for one in every]) for name in every[0]}) if others else self
 
     def tensors(self) -> dict[str, Tensor]:
         """Its tensors by the names of their fields."""

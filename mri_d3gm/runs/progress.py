@@ -14,7 +14,8 @@ class Stopped(Exception):
 def each(one: Callable[..., Result], jobs: Sequence[Item], threads: int, progress: Progress | None) -> list[Result]:
     """`one(job, threads=..., progress=...)` of equal jobs in their order, on `threads` that they share.
 
-    A job's own progress(done, all of the job) is told as that of the whole; once another has failed it raises Stopped.
+    A job's own progress(done, all of the job) is told as that of the whole, which ends at its all; once another has failed it
+    raises Stopped.
     """
     outer, stop, lock, done = min(threads, len(jobs)), Event(), Lock(), 0
 
@@ -25,6 +26,6 @@ def each(one: Callable[..., Result], jobs: Sequence[Item], threads: int, progres
         with lock:
             done += 1
             if progress is not None:
-                progress(done, total * len(jobs))
+                progress(min(done, total * len(jobs)), total * len(jobs))
 
     return list(in_parallel(partial(one, threads=threads // outer, progress=tell), jobs, outer, stop))

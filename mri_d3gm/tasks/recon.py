@@ -1,9 +1,11 @@
 """Reconstruction: settings and a scan to images; a file to a volume, its std map, sidecar and preview."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from mri_d3gm import pipeline
-from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
+from mri_d3gm.compute import Progress, at_once, in_one_batch, in_parallel, resolve_device
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.dicom.dicom_study import study_of_scan
 from mri_d3gm.io.image import Image
@@ -52,6 +54,13 @@ class Reconstruction(NamedTuple):
     record: dict[str, Any]
 
 
+class Ready(NamedTuple):
+    """A slice to be solved, as a batch of one, None where it is empty, and its reference (rows, cols) if it has one."""
+
+    prepared: pipeline.Prepared | None
+    reference: np.ndarray | None
+
+
 class Slice(NamedTuple):
     """What became of one slice, images (rows, cols) cropped; facts None where it was empty."""
 
@@ -71,19 +80,22 @@ def reconstruct(
     network: Denoiser | None = None,
     progress: Progress | None = None,
     solve: Callable[..., Draws] | None = None,
+    batch: int | None = None,
 ) -> Reconstruction:
-    """Reconstruct a scan, as many slices at once as settings.threads says.
+    """Reconstruct a scan, on a CPU as many slices at once as settings.threads says, on a GPU batches of slices that as many
+    threads prepare.
 
     coil_maps: (coils, rows, cols) or one set a slice, in place of those that are estimated or that settings name a file of;
     network: loaded already (`load_network`). progress(done, total) counts evaluations. solve: in place of `pipeline.solve`.
-    InputError for what cannot be used.
+    batch: slices of one batch, in place of `in_one_batch`. InputError for what cannot be used.
     """
     started = time.monotonic()
-    chosen = chosen_images(scan, settings)
+    chosen, device = chosen_images(scan, settings), resolve_device(settings.device)
     network = load(settings) if network is None and settings.method in LEARNED else network
     memory = scan.rows * scan.cols * (PIXEL_BYTES + COIL_BYTES * scan.coils)
-    threads = 1 if settings.method in ALONE else at_once(settings.threads, resolve_device(settings.device), memory)
-
+    threads = 1 if settings.method in ALONE else at_once(settings.threads, device, memory)
+    preparing = 1 if device == "cpu" else at_once(settings.threads, "cpu", memory)
+    size = batch or in_one_batch(device, memory)
     shared, _ = pipeline.sampling(scan, settings)
 
     def maps_of(index: int) -> np.ndarray | None:
@@ -91,14 +103,19 @@ def reconstruct(
             return coil_maps_of(scan, settings.coil_maps, index)
         return coil_maps[index % len(coil_maps)] if coil_maps.ndim == 4 else coil_maps
 
-    def one(index: int, **parallel: Any) -> Slice:
-        mask = shared if scan.masks is None else scan.masks(index)
-        return reconstruct_slice(scan, index, mask, settings, network, coil_maps=maps_of(index), solve=solve, **parallel)
+    def ready(index: int) -> Ready:
+        return ready_slice(scan, index, shared if scan.masks is None else scan.masks(index), maps_of(index))
+
+    def some(indices: Sequence[int], **parallel: Any) -> list[Slice]:
+        every = list(in_parallel(ready, indices, preparing))
+        return solve_slices(scan, indices, every, settings, network, solve=solve, **parallel)
 
     given = settings.coil_maps if coil_maps is None else coil_maps
     if given is not None:
         check_given_maps(scan, settings, given, maps_of)
-    return assemble(scan, settings, each(one, chosen, threads, progress), time.monotonic() - started)
+    groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    slices = list(chain.from_iterable(each(some, groups, threads, progress)))
+    return assemble(scan, settings, slices, time.monotonic() - started)
 
 
 def check_given_maps(
@@ -152,16 +169,54 @@ def reconstruct_slice(
     solve: Callable[..., Draws] | None = None,
 ) -> Slice:
     """One slice under a mask (rows | 1, cols | 1), its draws `threads` at a time; an empty one stays empty."""
+    every = [ready_slice(scan, index, mask, coil_maps)]
+    return solve_slices(scan, [index], every, settings, network, threads=threads, progress=progress, solve=solve)[0]
+
+
+def ready_slice(scan: Scan, index: int, mask: np.ndarray, coil_maps: np.ndarray | None = None) -> Ready:
+    """Read and prepare one slice under a mask (rows | 1, cols | 1)."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not (data * mask).any():
-        return empty_slice(scan, reference)
-    prepared = prepare_slice(scan, data, mask, coil_maps, None if scan.calibration is None else scan.calibration(index))
-    measurement = prepared.measurement.to(resolve_device(settings.device))
-    number = index if scan.number is None else scan.number(index)
-    draws = (solve or pipeline.solve)(
-        measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
-    )
-    return finished_slice(scan, prepared, draws, reference)
+        return Ready(None, reference)
+    calibration = None if scan.calibration is None else scan.calibration(index)
+    return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference)
+
+
+def solve_slices(
+    scan: Scan,
+    indices: Sequence[int],
+    ready: Sequence[Ready],
+    settings: Recon,
+    network: Denoiser | None = None,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+    solve: Callable[..., Draws] | None = None,
+) -> list[Slice]:
+    """Slices by their indices, those that are alike as one batch, its draws `threads` at a time; empty ones stay empty."""
+    batches: dict[Hashable, list[int]] = defaultdict(list)
+    for place, one in enumerate(ready):
+        if one.prepared is not None:
+            batches[likeness(one.prepared)].append(place)
+    slices = [empty_slice(scan, one.reference) for one in ready]
+    for places in batches.values():
+        prepared = [found for place in places if (found := ready[place].prepared) is not None]
+        first, *others = (own.measurement for own in prepared)
+        measurement = first.joined(others).to(resolve_device(settings.device))
+        numbers = [indices[place] if scan.number is None else scan.number(indices[place]) for place in places]
+        draws = (solve or pipeline.solve)(
+            measurement, network, settings, numbers, run=lambda f, items: in_parallel(f, items, threads), progress=progress
+        )
+        for number, (place, own) in enumerate(zip(places, prepared, strict=True)):
+            slices[place] = finished_slice(scan, own, draws.one(number), ready[place].reference)
+    return slices
+
+
+def likeness(prepared: pipeline.Prepared) -> Hashable:
+    """What slices, batches of one, must share to be solved as one batch as they are alone: shapes, mask and network."""
+    measurement = prepared.measurement
+    shapes = tuple((name, tensor.shape) for name, tensor in measurement.tensors().items())
+    return shapes, measurement.sampled().numpy().tobytes(), bool(measurement.smooth_phase())
 
 
 def empty_slice(scan: Scan, reference: np.ndarray | None) -> Slice:

@@ -34,6 +34,13 @@ def test_compare_takes_its_settings_from_the_overlay_and_refuses_bad_ones(mri, t
     assert code == 2 and "--seed a: write numbers" in error
 
 
+@pytest.mark.parametrize("asked", [("--workers", "0"), ("--files", "1"), ("--coils", "a"), ("--device", "tpu")])
+def test_throughput_refuses_what_cannot_be_measured(asked: tuple[str, str], mri, tmp_path) -> None:
+    code, text, error = mri("benchmark", "throughput", "-o", tmp_path / "out", *asked)
+    assert code == 2 and text == "" and error.count("\n") == 1 and " ".join(asked) in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_benchmarks_table_fits_the_terminal_and_shows_all_that_fits(
