@@ -32,6 +32,14 @@ def row_name(job: Job) -> str:
     return f"{stem}_job.json"
 
 
+def row_time(job: Job) -> int:
+    """When the row of a job was written, by the clock of the file system in ns; 0 where there is none."""
+    try:
+        return os.stat(row_name(job)).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def left_row(job: Job) -> dict[str, Any]:
     """The row that a job left; empty where there is none that can be read."""
     name = row_name(job)
@@ -85,7 +93,7 @@ def state_of(job: Job, now: float) -> State:
     row = read_row(job)
     lock, number = last_lock(job.result)
     ended = row.get("State") in (DONE, FAILED)
-    if ended and (lock is None or gone(lock) or not _later(lock, row_name(job))):
+    if ended and (lock is None or gone(lock) or not _later(lock, job)):
         return State(job, row["State"], str(row.get("Why") or ""), row)
     if lock is None:
         return State(job, MISSING, "", row)
@@ -98,10 +106,10 @@ def state_of(job: Job, now: float) -> State:
     return State(job, RUNNING, f"{who}, last sign {silent:.0f} s ago", row)
 
 
-def _later(lock: Path, row: str) -> bool:
-    """Whether a lock beat after a row was written: what it said is being done again."""
+def _later(lock: Path, job: Job) -> bool:
+    """Whether a lock beat after the row was written: what it said is being done again."""
     try:
-        return lock.stat().st_mtime_ns > os.stat(row).st_mtime_ns
+        return lock.stat().st_mtime_ns > row_time(job)
     except OSError:
         return False
 

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -20,7 +20,7 @@ from mri_d3gm.runs.manifest import Job, settings_of
 from mri_d3gm.runs.names import make_folder
 from mri_d3gm.runs.progress import Stopped
 from mri_d3gm.runs.record import Taken, Unfinished, provenance
-from mri_d3gm.runs.rows import DONE, FAILED, input_stamp, left_row, read_row, write_row, written_by
+from mri_d3gm.runs.rows import DONE, FAILED, input_stamp, left_row, read_row, row_time, write_row, written_by
 from mri_d3gm.settings import Settings
 from mri_d3gm.tasks.recon import reconstruct_file
 from mri_d3gm.tasks.restore import restore_file
@@ -59,19 +59,20 @@ def run_batch(
     """Run the jobs that are not done, and tell what became of each.
 
     A job that another process is at work at is left to it, and taken over where that process dies. Jobs that processes died
-    at come last. retry: run those again that failed. timeout: seconds without progress after which a job has failed.
+    at come last. retry: run those again that failed before. timeout: seconds without progress after which a job has failed.
     with_progress(name, work) runs work(progress=...). InputError where results cannot be written: no more is tried.
     """
     seen: Seen = {}
     show = with_progress or (lambda _, work: work(progress=lambda done, total: None))
     left, first = list(jobs), True
+    again = {job.result: row_time(job) for job in jobs} if retry else {}
     while left:
         waiting = []
         for job in left:
             if first and last_lock(job.result)[1] >= DEADLY:
                 waiting.append(job)
                 continue
-            outcome = _known(job, retry) or _claimed(job, seen, retry, timeout, show)
+            outcome = _known(job, again) or _claimed(job, seen, again, timeout, show)
             if outcome is None:
                 waiting.append(job)
             else:
@@ -81,24 +82,27 @@ def run_batch(
         left, first = waiting, False
 
 
-def _known(job: Job, retry: bool) -> Outcome | None:
-    """What became of a job before, if that still holds: the same input, options, weights and software."""
+def _known(job: Job, again: Mapping[str, int]) -> Outcome | None:
+    """What became of a job before, if that still holds: the same input, options, weights and software.
+
+    again: times of rows by result; a failure of that time is tried again, and one since, of another process, is not.
+    """
     row = read_row(job)
     state = row.get("State")
-    if state not in (DONE, FAILED) or (state == FAILED and retry):
+    if state not in (DONE, FAILED) or (state == FAILED and again.get(job.result) == row_time(job)):
         return None
     if row.get("InputStamp") != input_stamp(job.input) or row.get("Asked") != _asked(job.run, job.options):
         return None
     return Outcome(job, state, str(row.get("Why") or ""), row, True)
 
 
-def _claimed(job: Job, seen: Seen, retry: bool, timeout: float, show: Show) -> Outcome | None:
+def _claimed(job: Job, seen: Seen, again: Mapping[str, int], timeout: float, show: Show) -> Outcome | None:
     """Run a job unless another process holds it, or has done it meanwhile; None where it is another's."""
     make_folder(Path(job.result))
     with claim(job.result, seen) as held:
         if held is None:
             return None
-        return _known(job, retry) or _run(job, held, timeout, show)
+        return _known(job, again) or _run(job, held, timeout, show)
 
 
 def _run(job: Job, held: Claim, timeout: float, show: Show) -> Outcome | None:

@@ -215,6 +215,22 @@ def test_two_that_meet_share_the_work(scans, tmp_path, monkeypatch) -> None:
     assert all({one.state for one in every} == {"done"} and len(every) == 3 for every in told)
 
 
+def test_two_that_try_failures_again_try_each_once(scans, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(task, "WAIT", 0.05)
+    jobs, works = read_jobs(str(scans), str(tmp_path / "out"), "recon", dict(method="zero-filled")), list[str]()
+
+    def fails(scan: Any, *_: Any, **__: Any) -> None:
+        works.append(scan.name)
+        time.sleep(0.2)
+        raise InputError("no")
+
+    monkeypatch.setattr(recon, "reconstruct", fails)
+    task.run_batch(jobs, lambda _: None)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: task.run_batch(jobs, lambda _: None, retry=True), range(2)))
+    assert sorted(works) == sorted(2 * [job.input for job in jobs])
+
+
 def test_what_runs_is_told(scans, tmp_path, monkeypatch) -> None:
     jobs, go, begun = read_jobs(str(scans), str(tmp_path / "out"), "recon", {}), threading.Event(), threading.Event()
 
