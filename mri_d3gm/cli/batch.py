@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import with_progress
+from mri_d3gm.cli.many import named, with_progress
 from mri_d3gm.cli.options import JSON, Command, options_of
 from mri_d3gm.settings import TASKS
 
@@ -26,6 +26,7 @@ class BatchCommand(Command):
 @click.pass_context
 def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, as_json: bool, **how: Any) -> int:
     """Run a batch, or say how it stands; the exit code, 1 where some jobs are not done."""
+    named([manifest] if output is None else [manifest, output])
     if status:
         return say_status(manifest, as_json)
     if output is None:

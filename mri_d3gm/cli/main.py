@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -85,3 +86,6 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         fail(f"{error.filename or 'output'}: {error.strerror or error}")
+    except Exception:  # a fault of the software
+        traceback.print_exc()
+        sys.exit(3)  # as 1 says that some inputs could not be used

@@ -31,6 +31,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         if _permissions(temporary) != usual:  # safetensors makes its file anew, for its owner alone
             temporary.chmod(usual)
+        _kept(temporary)
         temporary.replace(target)
     except OSError as error:
         reason = " ".join((error.strerror or str(error)).split())
@@ -90,6 +91,15 @@ def _temporary(path: Path) -> Path:
     """A name of this process next to `path`, with its ending."""
     ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
     return path.with_name(f".writing-{place()}-{os.getpid()}-{secrets.token_hex(6)}{ending}")
+
+
+def _kept(path: Path) -> None:
+    """Wait until a file is on the disk: else a machine that dies may keep the name and lose what it holds."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _permissions(path: Path) -> int:

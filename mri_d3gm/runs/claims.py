@@ -46,6 +46,12 @@ def last_lock(job: str) -> tuple[Path | None, int]:
     return (lock_name(job, number) if number else None), number
 
 
+def holds(job: str, held: Claim) -> bool:
+    """Whether a job is still held: a process that was stopped for a while may find it another's."""
+    number = held.deaths + 1
+    return os.path.exists(_lock_name(job, number)) and not os.path.exists(_lock_name(job, number + 1))
+
+
 @contextmanager
 def claim(job: str, seen: Seen) -> Iterator[Claim | None]:
     """The job for this block alone; None where another process is at work at it.

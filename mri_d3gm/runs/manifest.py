@@ -1,5 +1,7 @@
 """What a batch is to do: jobs from a table, a folder or a BIDS data set, checked before anything runs."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -20,8 +22,10 @@ from mri_d3gm.settings import TASKS, Settings, flag_of, type_of
 TABLE, DESCRIPTION = "batch.tsv", "dataset_description.json"
 COLUMNS = ("run", "input", "output")
 EMPTY = ("", "n/a")  # cells of a table that leave a setting as it is
+UNFIT = re.compile("[\t\r\n\ud800-\udfff]")  # for a cell: surrogates stand for bytes that are no text
 MOST = 1_000_000
 IMAGES = (".nii", ".nii.gz")
+PATHS = ("coil_maps", "target", "template", "weights")  # options that name files, relative to the table that they stand in
 
 
 class Job(NamedTuple):
@@ -83,13 +87,15 @@ def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
         if len(now) == len(before):
             return
     names = sorted({name for job in jobs for name, _ in job.options})
-    lines = [[*COLUMNS, *names]]
+    text = io.StringIO()
+    lines = csv.writer(text, "excel-tab", lineterminator="\n")
+    lines.writerow([*COLUMNS, *names])
     for job in jobs:
         given = dict(job.options)
         place = os.path.relpath(job.result, output)
-        lines.append([job.run, job.input, place, *(given.get(name, EMPTY[1]) for name in names)])
+        lines.writerow([job.run, job.input, place, *(given.get(name, EMPTY[1]) for name in names)])
     with atomic_path(table) as temporary:
-        temporary.write_text("".join("\t".join(cells) + "\n" for cells in lines), encoding="utf-8")
+        temporary.write_text(text.getvalue(), encoding="utf-8")
     if bids:
         _describe(Path(output))
 
@@ -114,9 +120,17 @@ def share(jobs: Sequence[Job], index: int, count: int) -> Sequence[Job]:
 def _job(row: Mapping[str, str], output: str, options: Mapping[str, str]) -> Job:
     run, source = row["run"], os.path.abspath(row["input"])
     given = dict(options) | {name: text for name, text in row.items() if name not in COLUMNS}
-    place = os.path.normpath(os.path.join(output, row["output"]))
-    result = str(picture_names(source, place, tuple(FORMATS)).result) if run == "restore" else ""
-    return Job(run, source, result or "".join(volume_stem(source, place, run)), tuple(sorted(given.items())))
+    given |= {name: os.path.abspath(given[name]) for name in PATHS if name in given}
+    folder, name = os.path.split(row["output"])
+    place = os.path.join(folder, name or _result(source, "", run))  # a folder, whatever its name ends in
+    return Job(run, source, _result(source, os.path.normpath(os.path.join(output, place)), run), tuple(sorted(given.items())))
+
+
+def _result(source: str, place: str, run: str) -> str:
+    """The name of an input's result in a folder, or under a name of its own."""
+    if run == "restore":
+        return str(picture_names(source, place, tuple(FORMATS)).result)
+    return "".join(volume_stem(source, place, run))
 
 
 def _table(path: Path, run: str) -> Iterator[dict[str, str]]:
@@ -124,10 +138,12 @@ def _table(path: Path, run: str) -> Iterator[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        reason = error.strerror if isinstance(error, OSError) else "is no text in UTF-8"
         raise InputError(f"{path}: cannot be read: {reason}; a table (TSV), a folder or a BIDS data set is needed") from error
     first, *rows = (line.rstrip("\r") for line in text.split("\n"))
-    header = [cell.strip() for cell in first.split("\t")]
+    header = [cell.strip() for cell in _cells(first)]
+    while header and not header[-1]:  # which spreadsheets leave
+        header.pop()
     if "input" not in header:
         raise InputError(f"{path}: has no column input; the first line of a table names its columns, with tabs between them")
     if len(set(header)) < len(header):
@@ -136,7 +152,9 @@ def _table(path: Path, run: str) -> Iterator[dict[str, str]]:
         raise InputError(f"{path}: {len(rows)} rows; at most {MOST}, in several tables")
     read = []
     for number, line in enumerate(rows, 2):
-        cells = line.split("\t")
+        cells = _cells(line)
+        while len(cells) > len(header) and not cells[-1]:
+            cells.pop()
         if line.strip() and len(cells) != len(header):
             raise InputError(f"{path}: line {number} has {len(cells)} cells, the first has {len(header)}")
         if line.strip():
@@ -144,11 +162,20 @@ def _table(path: Path, run: str) -> Iterator[dict[str, str]]:
             if row["input"] in EMPTY:
                 raise InputError(f"{path}: line {number} names no input")
             given = {name: cell for name, cell in row.items() if cell not in EMPTY}
-            read.append({"run": run} | given | {"input": os.path.join(path.parent, row["input"])})
+            named = {name: os.path.join(path.parent, given[name]) for name in ("input", *PATHS) if name in given}
+            read.append({"run": run} | given | named)
     _check_columns(path, header, read)
     places = folders([row["input"] for row in read], "")
     for row, place in zip(read, places, strict=True):
-        yield {"output": place} | row
+        yield {"output": os.path.join(place, "")} | row
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line, some of them in quotes, as spreadsheets write what holds a comma."""
+    try:
+        return next(csv.reader([line], "excel-tab"), [])
+    except csv.Error:  # of a cell that is too long
+        return [line]
 
 
 def _check_columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
@@ -170,14 +197,19 @@ def _check(manifest: str, jobs: Sequence[Job]) -> None:
     missing = [job.input for job in jobs if not os.path.exists(job.input)]
     if missing:
         raise InputError(f"{manifest}: {len(missing)} of {len(jobs)} inputs are not there; the first is {missing[0]}")
-    odd = next((job.input for job in jobs if any(mark in f"{job.input}{job.options}" for mark in "\t\n")), None)
+    for option, name in sorted({one for job in jobs for one in job.options if one[0] in PATHS}):
+        if not os.path.exists(name):
+            raise InputError(f"{manifest}: {option}: {name} is not there")
+    odd = next((text for job in jobs for text in (job.input, *dict(job.options).values()) if UNFIT.search(text)), None)
     if odd is not None:
-        raise InputError(f"{manifest}: {odd}: a tab or a line end in a name; no table can hold it")
+        raise InputError(f"{manifest}: {odd}: a tab, a line end or bytes that are no text in a name; no table can hold it")
     results = Counter(job.result for job in jobs)
     (name, count) = results.most_common(1)[0]
     if count > 1:
         twice = next(job.input for job in jobs if job.result == name)
-        raise InputError(f"{manifest}: {count} rows write {name}, one from {twice}; a column output keeps them apart")
+        raise InputError(
+            f"{manifest}: {count} inputs write {name}, one is {twice}; a table with a column output keeps them apart"
+        )
     inputs = {job.input for job in jobs}
     if overwritten := sorted(inputs & {os.path.abspath(result) for result in results}):
         raise InputError(f"{overwritten[0]}: would be written over by its own result; give -o another folder")
@@ -189,19 +221,28 @@ def _check(manifest: str, jobs: Sequence[Job]) -> None:
 
 
 def _folder(folder: Path, output: Path, run: str) -> Iterator[tuple[str, str]]:
-    """Files of a folder and its folders for a task, and where the results go: to folders of the same names."""
+    """Files of a folder and its folders for a task, and where the results go: to folders of the same names.
+
+    Hidden folders, links to folders and results of batches are left out.
+    """
     inside: dict[str, list[str]] = defaultdict(list)
     own = output.resolve()
-    for place, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith(".") and Path(place, name).resolve() != own)
+    for place, below, files in os.walk(folder, onerror=_refuse):
+        inside_it = (name for name in below if not name.startswith(".") and Path(place, name).resolve() != own)
+        below[:] = sorted(name for name in inside_it if not Path(place, name, TABLE).exists())
         inside[place] += [os.path.join(place, name) for name in sorted(files) if _taken(name, run)]
     for place, found in inside.items():
-        yield from zip(found, folders(found, os.path.relpath(place, folder)), strict=True)
+        yield from zip(found, [f"{to}{os.sep}" for to in folders(found, os.path.relpath(place, folder))], strict=True)
+
+
+def _refuse(error: OSError) -> None:
+    """InputError for a folder that cannot be read, whose files would be missing without a word."""
+    raise InputError(f"{error.filename}: cannot be read: {error.strerror}; a table names inputs one by one") from error
 
 
 def _bids(folder: Path, run: str) -> Iterator[tuple[str, str]]:
     """Images of `anat` for sr, raw data of subjects and of sourcedata for recon, and names of BIDS derivatives."""
-    for place, below, files in os.walk(folder):
+    for place, below, files in os.walk(folder, onerror=_refuse):
         below[:] = sorted(name for name in below if name != "derivatives" and not name.startswith("."))
         parts = [part for part in Path(place).relative_to(folder).parts if part != "sourcedata"]
         if not parts or not parts[0].startswith("sub-") or (run == "sr" and parts[-1] != "anat"):

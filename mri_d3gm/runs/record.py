@@ -22,7 +22,11 @@ LIBRARIES = ("torch", "fastmri", "nibabel", "numpy")
 Result = TypeVar("Result")
 
 
-class Unfinished(InputError):
+class Taken(InputError):
+    """Files of another run are there."""
+
+
+class Unfinished(Taken):
     """Some files of a run that did not end are there."""
 
 
@@ -106,8 +110,7 @@ def once(
 def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) -> dict[str, Any] | None:
     """The record of a run that is done: its sidecar says what decides it, as `provenance` does, and its result is there.
 
-    None where no file of the run is there. Unfinished where only some are. InputError for files of another run, or of other
-    software.
+    None where no file of the run is there. Unfinished where only some are, Taken for files of another run or other software.
     """
     existing = [name for name in names.files() if name.exists()]
     if not existing:
@@ -120,7 +123,7 @@ def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) ->
         ours = _part(record, "Software").get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
         if same and ours and all(record.get(key) == value for key, value in asked.items()):
             return record
-        raise InputError(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
+        raise Taken(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
     raise Unfinished(f"{existing[0]}: is there without the rest of its run, one that did not end; --overwrite replaces it")
 
 

@@ -5,6 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
+from pathlib import Path
 from time import time
 from typing import Any, NamedTuple
 
@@ -31,14 +32,27 @@ def row_name(job: Job) -> str:
     return f"{stem}_job.json"
 
 
-def read_row(job: Job) -> dict[str, Any]:
-    """The row of a job; empty where it left none, or where its result was removed since."""
+def row_time(job: Job) -> int:
+    """When the row of a job was written, by the clock of the file system in ns; 0 where there is none."""
+    try:
+        return os.stat(row_name(job)).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def left_row(job: Job) -> dict[str, Any]:
+    """The row that a job left; empty where there is none that can be read."""
     name = row_name(job)
     try:
-        row = read_sidecar(name) if os.path.exists(name) else {}
+        return read_sidecar(name) if os.path.exists(name) else {}
     except InputError:
         return {}
-    written, folder = row.get("Written"), os.path.dirname(name)
+
+
+def read_row(job: Job) -> dict[str, Any]:
+    """The row of a job that still holds; empty where its result was removed since."""
+    row, folder = left_row(job), os.path.dirname(job.result)
+    written = row.get("Written")
     there = isinstance(written, list) and all(os.path.exists(os.path.join(folder, one)) for one in written)
     return {} if row.get("State") == DONE and not there else row
 
@@ -77,9 +91,10 @@ def states(jobs: Iterable[Job], output: str) -> list[State]:
 def state_of(job: Job, now: float) -> State:
     """The state of a job; now: the time of the file system."""
     row = read_row(job)
-    if row.get("State") in (DONE, FAILED):
-        return State(job, row["State"], str(row.get("Why") or ""), row)
     lock, number = last_lock(job.result)
+    ended = row.get("State") in (DONE, FAILED)
+    if ended and (lock is None or gone(lock) or not _later(lock, job)):
+        return State(job, row["State"], str(row.get("Why") or ""), row)
     if lock is None:
         return State(job, MISSING, "", row)
     said, silent = holder(lock), silent_seconds(lock, now)
@@ -89,6 +104,14 @@ def state_of(job: Job, now: float) -> State:
     if silent > DEAD:
         return State(job, MISSING, f"{who} gives no sign since {silent:.0f} s", row)
     return State(job, RUNNING, f"{who}, last sign {silent:.0f} s ago", row)
+
+
+def _later(lock: Path, job: Job) -> bool:
+    """Whether a lock beat after the row was written: what it said is being done again."""
+    try:
+        return lock.stat().st_mtime_ns > row_time(job)
+    except OSError:
+        return False
 
 
 def merged(every: Iterable[State]) -> dict[str, Any]:

@@ -30,7 +30,11 @@ def shard_of(given: str | None, environment: Mapping[str, str] = os.environ) -> 
         if name in environment:
             if many not in environment:
                 raise InputError(f"{name} is set, but not {many}: --shard i/n says which part of how many this is")
-            step = int(environment.get(STEP) or 1) if first else 1
-            index = (int(environment[name]) - int(environment.get(first) or 0)) // step + 1
-            return shard_of(f"{index}/{environment[many]}")
+            numbers = (environment[name], environment.get(first) or "0", (first and environment.get(STEP)) or "1")
+            try:
+                own, lowest, step = map(int, numbers)
+                return shard_of(f"{(own - lowest) // step + 1}/{environment[many]}")
+            except (ValueError, ZeroDivisionError, InputError) as error:
+                said = f"{name}={environment[name]}, {many}={environment[many]}"
+                raise InputError(f"{said}: no array without gaps; --shard i/n says which part of how many this is") from error
     return 1, 1

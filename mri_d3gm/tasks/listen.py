@@ -14,6 +14,7 @@ from mri_d3gm.io.raw.mrd_stream import Incoming, Outgoing
 from mri_d3gm.tasks.conversation import Conversation, Say, converse
 from mri_d3gm.tasks.serve import Model
 
+LONGEST = 500  # letters of an error that are told
 TICK, LINGER, ENDING = 0.2, 2.0, 10.0  # seconds: between looks, that a client has to read the last word, and to end all
 GONE = (EOFError, ConnectionError)
 
@@ -111,17 +112,20 @@ class Server:
                 client.settimeout(TICK)
                 other.settimeout(self.limits.idle)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with other.makefile("wb") as out:
-                    self._talk(client, out, say, peer, full)
+                self._talk(client, other, say, peer, full)
                 client.shutdown(socket.SHUT_WR)
                 drain(client)
         finally:
             with self.lock:
                 self.clients.pop(number, None)
 
-    def _talk(self, client: socket.socket, out: BinaryIO, say: Say, peer: str, full: bool) -> None:
+    def _talk(self, client: socket.socket, other: socket.socket, say: Say, peer: str, full: bool) -> None:
         say(f"open from {peer}")
-        answers = Outgoing(out)
+        with other.makefile("wb") as out:
+            self._converse(client, other, Outgoing(out), say, full)
+
+    def _converse(self, client: socket.socket, other: socket.socket, answers: Outgoing, say: Say, full: bool) -> None:
+        """All that is said; other: the socket of the answers."""
         try:
             if full:
                 raise InputError(f"{self.limits.connections} connections are open, which is the most; try again later")
@@ -132,6 +136,7 @@ class Server:
         except GONE as error:
             say(f"the client is gone ({error})")
         except TimeoutError:
+            other.settimeout(LINGER)  # who takes nothing is not waited for once more
             refuse(answers, say, f"nothing came, or was taken, for {self.limits.idle:g} s")
         except InputError as error:
             refuse(answers, say, str(error))
@@ -141,7 +146,8 @@ class Server:
 
 
 def refuse(answers: Outgoing, say: Say, text: str) -> None:
-    """Log why a connection ends, and tell the client if it is there."""
+    """Log why a connection ends, and tell the client if it is there; text may repeat what the client sent, of any length."""
+    text = text[:LONGEST]
     say(f"error: {text}")
     with suppress(OSError):
         answers.send(f"ERR {text}")

@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pytest
 from photographs import photograph
-from scans import phantom, write_scan
+from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import place
@@ -108,6 +108,65 @@ def test_what_failed_is_said_once_and_tried_again_when_asked(mri, scans, tmp_pat
     assert mri("batch", scans, "-o", tmp_path / "out", *PLAIN)[0] == 0
 
 
+def test_what_is_done_is_done_anew_for_another_input(mri, scans, tmp_path) -> None:
+    command = ("batch", scans, "-o", tmp_path / "out", *PLAIN)
+    assert mri(*command)[0] == 0
+    result = tmp_path / "out" / "b_recon.nii.gz"
+    before, whole = result.read_bytes(), (scans / "b.h5").read_bytes()
+    (scans / "b.h5").write_bytes(whole[: len(whole) // 2])
+    assert mri(*command)[0] == 1 and result.read_bytes() == before
+    write_scan(scans / "b.h5", fft2c(2 * phantom()))
+    assert mri(*command)[0] == 0 and result.read_bytes() != before
+    result.unlink()  # what is left of it is the batch's own
+    assert mri(*command)[0] == 0 and result.exists()
+
+
+def test_a_fault_of_the_software_is_that_of_one_job(scans, tmp_path, monkeypatch) -> None:
+    whole = recon.reconstruct
+
+    def once(scan: Any, *args: Any, **kwargs: Any) -> Any:
+        return whole(None if scan.name.endswith("a.h5") else scan, *args, **kwargs)
+
+    monkeypatch.setattr(recon, "reconstruct", once)
+    jobs, told = read_jobs(str(scans), str(tmp_path / "out"), "recon", {"method": "zero-filled"}), list[Any]()
+    task.run_batch(jobs, told.append)
+    assert [one.state for one in told] == ["failed", "done", "done"] and "a.h5: AttributeError" in told[0].why
+
+
+def test_a_file_of_an_option_that_cannot_be_read_is_the_fault_of_its_job(scans, tmp_path) -> None:
+    (tmp_path / "in" / "maps.h5").mkdir()
+    (scans / "jobs.tsv").write_text("input\tcoil_maps\na.h5\tmaps.h5\nb.h5\t\n")
+    jobs, told = read_jobs(str(scans / "jobs.tsv"), str(tmp_path / "out"), "recon", {"method": "zero-filled"}), list[Any]()
+    for _ in range(2):
+        task.run_batch(jobs, told.append)
+    assert [one.state for one in told] == ["failed", "done"] * 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_another_process_took_over_is_left_to_it(fails: bool, scans, tmp_path, monkeypatch) -> None:
+    """A process that was stopped for a while says nothing of a job that is another's by now."""
+    jobs = read_jobs(str(scans), str(tmp_path / "out"), "recon", {"method": "zero-filled"})[:1]
+    whole, other = recon.reconstruct, lock_name(jobs[0].result, 2)
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        other.write_text(json.dumps({"Host": "elsewhere", "Process": 1}))
+        threading.Timer(0.3, finishes).start()
+        if fails:
+            raise InputError("no")
+        return whole(*args, **kwargs)
+
+    def finishes() -> None:
+        assert not Path(row_name(jobs[0])).exists()
+        monkeypatch.setattr(recon, "reconstruct", whole)
+        other.unlink()
+
+    monkeypatch.setattr(recon, "reconstruct", once)
+    monkeypatch.setattr(task, "WAIT", 0.05)
+    told: list[Any] = []
+    task.run_batch(jobs, told.append)
+    assert [one.state for one in told] == ["done"] and not list((tmp_path / "out").glob(".*"))
+
+
 def test_what_a_killed_process_left_half_done_is_done_anew(mri, scans, tmp_path) -> None:
     killed_at(tmp_path / "out" / "b_recon.nii.gz")
     assert mri("batch", scans, "-o", tmp_path / "out", *PLAIN)[0] == 0
@@ -156,6 +215,22 @@ def test_two_that_meet_share_the_work(scans, tmp_path, monkeypatch) -> None:
     assert all({one.state for one in every} == {"done"} and len(every) == 3 for every in told)
 
 
+def test_two_that_try_failures_again_try_each_once(scans, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(task, "WAIT", 0.05)
+    jobs, works = read_jobs(str(scans), str(tmp_path / "out"), "recon", dict(method="zero-filled")), list[str]()
+
+    def fails(scan: Any, *_: Any, **__: Any) -> None:
+        works.append(scan.name)
+        time.sleep(0.2)
+        raise InputError("no")
+
+    monkeypatch.setattr(recon, "reconstruct", fails)
+    task.run_batch(jobs, lambda _: None)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: task.run_batch(jobs, lambda _: None, retry=True), range(2)))
+    assert sorted(works) == sorted(2 * [job.input for job in jobs])
+
+
 def test_what_runs_is_told(scans, tmp_path, monkeypatch) -> None:
     jobs, go, begun = read_jobs(str(scans), str(tmp_path / "out"), "recon", {}), threading.Event(), threading.Event()
 
@@ -172,14 +247,23 @@ def test_what_runs_is_told(scans, tmp_path, monkeypatch) -> None:
     go.set()
     thread.join()
     assert [one.state for one in found] == ["running", "missing", "missing"] and f"process {os.getpid()}" in found[0].why
+    assert {one.state for one in states(jobs, str(tmp_path))} == {"failed"}
+    begun.clear(), go.clear()
+    thread = threading.Thread(target=task.run_batch, args=(jobs, lambda _: None), kwargs={"retry": True})
+    thread.start()
+    assert begun.wait(20)
+    found = states(jobs, str(tmp_path))
+    go.set()
+    thread.join()
+    assert [one.state for one in found] == ["running", "failed", "failed"]
 
 
 FAULTS = {
     "memory": (lambda scan: (_ for _ in ()).throw(MemoryError()), "memory ran out"),
     "replaced": (lambda scan: os.utime(scan.name, (1, 1)), "was replaced while it was read"),
-    "hung": (lambda scan: (HUNG.set(), GO.wait(20)), "no progress for 1800 s: the file system hangs"),
+    "hung": (lambda scan: GO.wait(20), "no progress for 2 s: the file system hangs"),
 }
-HUNG, GO = threading.Event(), threading.Event()
+GO = threading.Event()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -195,8 +279,9 @@ def test_a_fault_in_one_job_is_its_own(fault: str, mri, scans, tmp_path, monkeyp
     monkeypatch.setattr(recon, "reconstruct", once)
     monkeypatch.setattr(task, "WAIT", 0.1)
     monkeypatch.setattr(claims, "DEAD", 0.5)
-    monkeypatch.setattr(task, "monotonic", lambda: time.monotonic() + 3600 * HUNG.is_set())
-    code, text, error = mri("batch", scans, "-o", tmp_path / "out", *PLAIN)
+    GO.clear()
+    timeout = ["--timeout", 2] if fault == "hung" else []
+    code, text, error = mri("batch", scans, "-o", tmp_path / "out", *PLAIN, *timeout)
     assert code == 1 and text.count("R=4") == 2 and error.count(said) == 1
     assert state(tmp_path / "out") == {"a": "done", "b": "failed", "c": "done"}
     GO.set()  # what hung goes on, and then gives up

@@ -167,3 +167,12 @@ def test_quality_sets_what_is_not_given(mri, tmp_path) -> None:
     assert code == 0 and record["Draws"] == 2 and record["Trust"]["Mode"] == "full"
     code, _, error = mri("recon", path, "-o", tmp_path / "none", "--quality", "superb")
     assert code == 2 and "one of fast, default, best" in error and not (tmp_path / "none").exists()
+
+
+def test_a_fault_of_the_software_has_a_code_of_its_own(mri, tmp_path, monkeypatch) -> None:
+    """1 says that some inputs could not be used, after which a workflow goes on."""
+    from mri_d3gm.runs import manifest
+
+    monkeypatch.setattr(manifest, "read_frozen", None)
+    code, text, error = mri("batch", "--status", tmp_path)
+    assert (code, text) == (3, "") and error.startswith("Traceback") and "TypeError" in error

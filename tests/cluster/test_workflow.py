@@ -43,6 +43,8 @@ def test_it_runs_in_chunks_says_what_failed_and_runs_nothing_twice(flow: Path, t
     assert counts["Jobs"] == 3 and "shard 1 of 2: 2 of 3 inputs" in run.stderr
     before = (flow / "out" / "a_recon.nii.gz").stat().st_mtime_ns
     assert "Nothing to be done" in snakemake(flow).stderr
+    write_scan(tmp_path / "in" / "d.h5")  # fits into the last chunk
+    assert snakemake(flow).returncode == 0 and (flow / "out" / "d_recon.nii.gz").exists()
     assert (flow / "out" / "a_recon.nii.gz").stat().st_mtime_ns == before
 
 

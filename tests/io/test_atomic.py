@@ -34,6 +34,20 @@ def test_appears_whole_with_usual_permissions(tmp_path: Path) -> None:
     assert target.stat().st_mode == usual.stat().st_mode
 
 
+def test_what_it_holds_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def full(file: int) -> None:
+        assert os.fstat(file).st_size == 3 and target.read_text() == "old"
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="quota"), atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
 def test_any_exception_leaves_the_old_file(tmp_path: Path, kind: type[BaseException]) -> None:
     target = tmp_path / "a.txt"

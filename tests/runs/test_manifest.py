@@ -1,7 +1,9 @@
 """What a batch is to do is known, or refused in one line, before anything runs."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,7 +53,7 @@ BAD = {
     "empty": ("", "no column input"),
     "no rows": ("input\n", "no inputs for recon"),
     "missing files": ("input\na.h5\nb.h5\nc.h5\n", r"2 of 3 inputs are not there; the first is .*b\.h5"),
-    "one result twice": ("input\taccel\na.h5\t4\na.h5\t8\n", r"2 rows write out/a_recon\.nii\.gz.*a column output"),
+    "one result twice": ("input\taccel\na.h5\t4\na.h5\t8\n", r"2 inputs write out/a_recon\.nii\.gz.*a column output"),
     "unknown column": ("input\tacceleration\na.h5\t4\n", "unknown column acceleration"),
     "column twice": ("input\taccel\taccel\na.h5\t4\t4\n", "two columns are called accel"),
     "unknown task": ("input\trun\na.h5\tmagic\n", "magic is no task; one of recon, sr, restore"),
@@ -60,6 +62,7 @@ BAD = {
     "not a switch": ("input\treport\na.h5\tmaybe\n", "--report maybe: must be true or false"),
     "short line": ("input\taccel\na.h5\n", "line 2 has 1 cells, the first has 2"),
     "no name": ("input\taccel\nn/a\t4\n", "line 2 names no input"),
+    "missing file of an option": ("input\tcoil_maps\na.h5\tmaps.h5\n", r"coil_maps: .*maps\.h5 is not there"),
     "output of another kind": ("input\toutput\na.h5\tx.png\n", "-o takes a folder or a name"),
 }
 
@@ -71,6 +74,51 @@ def test_a_bad_table_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         read_jobs(table(tmp_path, text), "out", "recon", {})
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    files(tmp_path, "a.h5", "b, c.h5", "maps.h5")
+    text = '\ufeff"input"\taccel\tcoil_maps\t\t\r\na.h5\t4\tn/a\t\t\r\n\t\t\t\t\r\n\r\n"b, c.h5"\t\tmaps.h5\r\n'
+    jobs = read_jobs(table(tmp_path, text), str(tmp_path / "out"), "recon", {})
+    assert [Path(job.input).name for job in jobs] == ["a.h5", "b, c.h5"]
+    assert [dict(job.options) for job in jobs] == [{"accel": "4"}, {"coil_maps": str(tmp_path / "maps.h5")}]
+    frozen(jobs, str(tmp_path / "out"), False)
+    assert read_frozen(str(tmp_path / "out")) == jobs
+
+
+@pytest.mark.parametrize("name", ["a\tb.h5", "a\rb.h5", "a\nb.h5", "a\udcff.h5"])
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="a tab, a line end or bytes that are no text in a name"):
+        read_jobs(str(files(tmp_path / "in", name)), "out", "recon", {})
+
+
+@pytest.mark.parametrize("name", ['"quoted".h5', " a .h5", "-x.h5", "n,a.h5", "\u2028.h5", "#.h5"])
+def test_a_table_that_is_kept_is_read_again_whatever_the_names(tmp_path: Path, name: str) -> None:
+    jobs = read_jobs(str(files(tmp_path / "in", name)), str(tmp_path / "out"), "recon", {"slices": '"0"'})
+    frozen(jobs, str(tmp_path / "out"), False)
+    assert read_frozen(str(tmp_path / "out")) == jobs
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, listed = files(tmp_path / "in", "a.h5", "locked/b.h5"), os.scandir
+
+    def scandir(folder: str) -> Any:
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match="locked: cannot be read: Permission denied"):
+        read_jobs(str(place), "out", "recon", {})
+
+
+def test_folders_may_have_any_name_and_results_of_a_batch_are_no_inputs(tmp_path: Path) -> None:
+    place = files(tmp_path / "in", "2024.05.01/p.png", "x.png/q.png", "old/batch.tsv", "old/r.png")
+    jobs = read_jobs(str(place), str(tmp_path / "out.2"), "restore", {})
+    assert [job.result for job in jobs] == [str(tmp_path / "out.2" / one) for one in ("2024.05.01/p.png", "x.png/q.png")]
+    files(place, "sub.h5/x.h5")
+    (job,) = read_jobs(str(place), str(tmp_path / "out"), "recon", {})
+    assert job.result == str(tmp_path / "out" / "sub.h5" / "x_recon.nii.gz")
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
@@ -155,6 +203,9 @@ def test_a_shard_is_that_of_an_array_of_jobs() -> None:
     assert shard_of("2/2", {"AWS_BATCH_JOB_ARRAY_INDEX": "0"}) == (2, 2) and shard_of(None, {}) == (1, 1)
     with pytest.raises(InputError, match="JOB_COMPLETION_INDEX is set, but not JOB_COMPLETIONS"):
         shard_of(None, {"JOB_COMPLETION_INDEX": "3"})
+    for one, many in (("7", "3"), ("", "3"), ("x", "3"), ("1", "")):
+        with pytest.raises(InputError, match=r"no array without gaps; --shard i/n says"):
+            shard_of(None, {"SLURM_ARRAY_TASK_ID": one, "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": many})
     for wrong in ("0/4", "5/4", "1", "a/b", "-1/4", "1/0"):
         with pytest.raises(InputError, match="i/n is needed"):
             shard_of(wrong, {})

@@ -110,9 +110,9 @@ class Gathering:
 
     def _complete(self, head: AcquisitionHeader, key: Key) -> list[Key]:
         if head.flags & LAST_IN_MEASUREMENT:
-            return list(self.images)
+            return self.rest()[0]
         if head.flags & LAST_IN_REPETITION and head.idx.average >= self.averages:
-            return [other for other in self.images if other[1] == key[1]]
+            return [other for other in self.rest()[0] if other[1] == key[1]]
         ready = head.flags & LAST_IN_SLICE and head.idx.average >= self.averages and not self.solid
         return [key] if ready and key in self.images else []
 
@@ -125,6 +125,6 @@ class Gathering:
         return group
 
     def rest(self) -> tuple[list[Key], int]:
-        """Images that have lines at the end, and how many lines came after their image was complete."""
+        """Images that have lines and were not complete, and how many lines came after their image was."""
         late = sum(len(lines) for key, lines in self.images.items() if key in self.done)
         return [key for key in self.images if key not in self.done], late

@@ -7,7 +7,7 @@ demands, such as trajectory.
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mri_d3gm.errors import InputError
 
@@ -23,6 +23,7 @@ class Space(NamedTuple):
     fov: tuple[float, ...]
 
 
+Number = TypeVar("Number", int, float)
 Limits = tuple[int, int, int] | None  # (first, last, centre) of a counter
 
 
@@ -77,7 +78,10 @@ def encoding_of(root: ET.Element, number: int) -> Encoding:
     mode = (found.findtext("{*}parallelImaging/{*}calibrationMode") or "").strip().lower()
     width = root.findtext("{*}acquisitionSystemInformation/{*}relativeReceiverNoiseBandwidth")
     spaces = _space(found, "encodedSpace"), _space(found, "reconSpace")
-    noise_bandwidth, described = float(width) if width else 1.0, found.findall("{*}trajectoryDescription/*")
+    noise_bandwidth, described = (
+        _number(float, width, "noise bandwidth") if width else 1.0,
+        found.findall("{*}trajectoryDescription/*"),
+    )
     return Encoding(*spaces, lines, partitions, trajectory, mode == "embedded", noise_bandwidth, _on_ramps(described))
 
 
@@ -136,8 +140,16 @@ def counts_of(root: ET.Element) -> tuple[int | None, int | None]:
 def _limits(step: ET.Element | None) -> Limits:
     if step is None:
         return None
-    first, last, centre = (int(_text(step, key)) for key in ("minimum", "maximum", "center"))
+    first, last, centre = (_number(int, _text(step, key), key) for key in ("minimum", "maximum", "center"))
     return first, last, centre
+
+
+def _number(kind: type[Number], text: str, name: str) -> Number:
+    """A number; ValueError that does not repeat what stands there instead, which may be anything."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} is no number") from None
 
 
 def _text(element: ET.Element, key: str) -> str:
@@ -152,8 +164,8 @@ def _space(encoding: ET.Element, kind: str) -> Space:
     matrix, fov = (None, None) if space is None else (space.find("{*}matrixSize"), space.find("{*}fieldOfView_mm"))
     if matrix is None or fov is None:
         raise ValueError(f"no {kind}")
-    sizes = tuple(int(_text(matrix, axis)) for axis in "xyz")
-    millimetres = tuple(float(_text(fov, axis)) for axis in "xyz")
+    sizes = tuple(_number(int, _text(matrix, axis), kind) for axis in "xyz")
+    millimetres = tuple(_number(float, _text(fov, axis), kind) for axis in "xyz")
     if not all(0 < size < LARGEST for size in sizes) or not all(0 < length < LARGEST for length in millimetres):
         raise ValueError(f"sizes of {kind} are not positive, or no image's")
     return Space(sizes, millimetres)
