@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/mri-d3gm demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/installed docs
 	$(BIN)/ruff check .

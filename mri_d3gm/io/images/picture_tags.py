@@ -41,7 +41,7 @@ def tags_from(first: dict[int, Any], camera: dict[int, Any], place: dict[int, An
     with suppress(Exception):
         kept = Image.Exif()
         for code in TEXTS:
-            if code in first:
+            if isinstance(first.get(code), str | bytes | int):  # others are damaged
                 kept[code] = first[code]
         camera = {code: value for code, value in camera.items() if code not in OF_THE_FILE}
         for code, below in ((EXIF, camera), (GPS, place)):
