@@ -10,7 +10,6 @@ that was done may have been done again, and nothing may be left over.
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
@@ -134,7 +133,7 @@ def disturbed(scans: Path, out: Path, generator: random.Random, tally: Tally, mo
         process = started(scans, out)
         if tally.kills < most:
             wait(process, out, generator)
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             tally.kills += process.poll() in (None, -signal.SIGKILL)
         process.communicate()
         ended = process.returncode == 0
