@@ -72,19 +72,20 @@ def settings_of(job: Job) -> Settings:
 
 
 def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
-    """Keep the jobs as a table in the folder of the results, for who asks for their state.
+    """Keep the jobs as a table in the folder of the results, for who asks for their state; it may grow.
 
-    InputError where it holds a batch that is not part of this one.
+    InputError where it holds a batch that this one is neither part of nor a growth of.
     """
     table = Path(output, TABLE)
     make_folder(table)
     if table.exists():
-        now, before = {job.result: job for job in jobs}, read_frozen(output)
-        for old in before:
-            if now.get(old.result) != old:
-                said = "another batch" if old.result not in now else "a batch with other inputs or options"
-                raise InputError(f"{output}: holds the results of {said} ({old.input}); give another -o, or remove {table}")
-        if len(now) == len(before):
+        now, before = {job.result: job for job in jobs}, {job.result: job for job in read_frozen(output)}
+        changed = [result for result in now.keys() & before if now[result] != before[result]]
+        if changed or not (now.keys() <= before.keys() or now.keys() >= before.keys()):
+            said = "a batch with other inputs or options" if changed else "another batch"
+            which = before[min(changed or before.keys() - now)].input
+            raise InputError(f"{output}: holds the results of {said} ({which}); give another -o, or remove {table}")
+        if len(now) <= len(before):
             return
     names = sorted({name for job in jobs for name, _ in job.options})
     text = io.StringIO()

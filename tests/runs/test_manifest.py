@@ -183,8 +183,11 @@ def test_a_batch_may_grow_and_not_change(tmp_path: Path) -> None:
     assert read_frozen(out) == grown and len(grown) == 3
     with pytest.raises(InputError, match="a batch with other inputs or options"):
         frozen(read_jobs(str(place), out, "recon", {"accel": "8.0"}), out, False)
+    frozen(jobs, out, False)  # as a process does that looked into the folder before
+    assert read_frozen(out) == grown
+    other = read_jobs(str(files(tmp_path / "other", "d.h5")), out, "recon", {"accel": "4.0"})
     with pytest.raises(InputError, match="another batch"):
-        frozen(jobs, out, False)
+        frozen(other, out, False)
     with pytest.raises(InputError, match="no folder that a batch wrote to"):
         read_frozen(str(tmp_path))
 
