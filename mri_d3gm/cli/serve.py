@@ -1,5 +1,6 @@
 """mri-d3gm serve."""
 
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def serve(host: str, port: int, connections: int, idle: float, message: int, hel
     check_package()
     from mri_d3gm.tasks.listen import Server, listening
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's, and that of who manages services
+        signal.signal(number, signal.default_int_handler)
     with listening(host, port) as listener:
         server = Server(listener, model_of(**options), limits_of(message, held, connections, idle), say)
         try:

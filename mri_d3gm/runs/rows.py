@@ -125,7 +125,7 @@ def merged(every: Iterable[State]) -> dict[str, Any]:
         "Jobs": len(found),
         **{state: counts[state] for state in (DONE, FAILED, RUNNING, MISSING)},
         "Seconds": round(sum(one.row.get("Seconds") or 0.0 for one in found), 2),
-        "Lights": dict(lights),
+        "Lights": {colour: lights[colour] for colour in ("green", "amber", "red") if lights},
     }
 
 

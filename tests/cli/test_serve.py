@@ -392,7 +392,8 @@ def test_a_stream_through_pipes_and_what_goes_wrong_in_one(tmp_path: Path, mri: 
         assert len(texts) == bool(word) and word in "".join(texts) and word in err.splitlines()[-1]
 
 
-def test_ctrl_c_ends_the_server_in_peace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_in_peace(number: int, tmp_path: Path) -> None:
     _, xml, readouts = messages_of(SMALL, tmp_path)
     command = [sys.executable, "-m", "mri_d3gm", "serve", "--port", "0", "--method", "zero-filled", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
@@ -401,7 +402,7 @@ def test_ctrl_c_ends_the_server_in_peace(tmp_path: Path) -> None:
         assert port is not None
         client = Client(int(port[1]))
         client.send([text(3, xml), *readouts[:5]])
-        server.send_signal(signal.SIGINT)
+        server.send_signal(number)
         rest = server.stderr.read()
         assert server.wait(20) == 0 and rest.splitlines()[-1].endswith("interrupted") and "Traceback" not in rest
         client.stream.close()
