@@ -44,7 +44,7 @@ def test_objects_are_not_unpickled(name: str, tmp_path: Path) -> None:
 
     objects = np.array([Trap()] * 3, object)
     if name == "a.npy":
-        np.save(tmp_path / name, objects, allow_pickle=True)
+        np.save(tmp_path / name, objects)
     else:
         np.savez(tmp_path / name, kspace=objects)
     assert "objects" in error_of(open_scan, tmp_path / name)

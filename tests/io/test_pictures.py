@@ -12,7 +12,7 @@ from imagecodecs import png_encode
 from PIL import Image, ImageCms
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images.pictures import ADAM7, picture_files, png_chunk, read_picture
+from mri_d3gm.io.images.pictures import ADAM7, png_chunk, read_picture
 from mri_d3gm.io.images.write_picture import write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -383,30 +383,3 @@ def test_unfit_files_are_refused_without_the_extra_too(tmp_path: Path, what: str
     with pytest.raises(InputError) as caught:
         read_picture(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
-
-
-def test_files_folders_and_globs(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "c.tiff", "d.txt", ".hidden.png", "inner/e.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    root = f"{tmp_path}/"
-    assert picture_files([root + "d.txt"]) == [root + "d.txt"]
-    assert picture_files([str(tmp_path)]) == [root + name for name in ("a.JPG", "b.png", "c.tiff")]
-    assert picture_files([root + "*.png", str(tmp_path)]) == [root + name for name in ("b.png", "a.JPG", "c.tiff")]
-    assert picture_files([root + "**/*.webp"]) == [root + "inner/e.webp"]
-
-
-@pytest.mark.parametrize("pattern", ["none.png", "*.gif", "empty", "none/*.png"])
-def test_patterns_without_pictures(tmp_path: Path, pattern: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no such picture"):
-        picture_files([f"{tmp_path}/{pattern}"])
-
-
-def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch) -> None:
-    def refuse(self):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(InputError, match="Permission denied"):
-        picture_files([str(tmp_path)])

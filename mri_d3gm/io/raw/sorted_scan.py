@@ -216,12 +216,10 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
     count = 1 if every.solid else len(every.place.slices)
     numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
     measured, repeats = _sampled(every, numbers)
-    different = {id(one): one for one in measured if one.any()}.values()
-    union = np.zeros(every.shape(), bool)
-    for one in different:
-        union |= one
-    if not union.any():
+    different = list({id(one): one for one in measured if one.any()}.values())
+    if not different:
         raise InputError(f"{path}: no readout measures anything of the matrix that its header declares; it is damaged")
+    union = np.logical_or.reduce([np.broadcast_to(one, every.shape()) for one in different])
     calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
     slices = every.kept if every.solid else count
 
