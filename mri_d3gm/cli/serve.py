@@ -55,15 +55,13 @@ def serve(host: str, port: int, connections: int, idle: float, message: int, hel
     check_package()
     from mri_d3gm.tasks.listen import Server, listening
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's, and that of who manages services
-        signal.signal(number, signal.default_int_handler)
     with listening(host, port) as listener:
         server = Server(listener, model_of(**options), limits_of(message, held, connections, idle), say)
-        try:
-            say(f"listening at {host}:{listener.getsockname()[1]}; research only, not for diagnosis")
-            server.run()
-        except KeyboardInterrupt:
-            say("interrupted")
+        for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's, and that of who manages services
+            signal.signal(number, lambda *_: listener.close())  # nothing raised: it may come while a thread starts
+        say(f"listening at {host}:{listener.getsockname()[1]}; research only, not for diagnosis")
+        server.run()
+        say("interrupted")
     return 0
 
 

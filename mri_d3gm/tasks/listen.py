@@ -68,21 +68,24 @@ class Server:
         self.clients: dict[int, socket.socket] = {}
         self.threads: list[Thread] = []
         self.lock = Lock()
+        listener.settimeout(TICK)  # a signal just before it waits would not wake it
 
     def run(self) -> None:
-        """Answer until interrupted, or until `end`."""
+        """Answer until the listener is closed, by a handler of signals or by `end`."""
+        numbers = count(1)
         try:
-            for number in count(1):
+            while self.listener.fileno() >= 0:
                 try:
                     client, peer = self.listener.accept()
-                    thread = Thread(target=self._answer, args=(number, client, f"{peer[0]}:{peer[1]}"), daemon=True)
+                    thread = Thread(target=self._answer, args=(next(numbers), client, f"{peer[0]}:{peer[1]}"), daemon=True)
                     self.threads = [*(one for one in self.threads if one.is_alive()), thread]
                     thread.start()
-                except (OSError, RuntimeError) as error:  # too many files, or threads
-                    if self.listener.fileno() < 0:
-                        return
-                    self.say(f"a connection could not be opened: {error}")
-                    time.sleep(TICK)
+                except TimeoutError:
+                    continue
+                except (OSError, RuntimeError) as error:  # closed; too many files, or threads
+                    if self.listener.fileno() >= 0:
+                        self.say(f"a connection could not be opened: {error}")
+                        time.sleep(TICK)
         finally:
             self.end()
 
@@ -107,6 +110,8 @@ class Server:
             full = len(self.clients) >= self.limits.connections
             if not full:
                 self.clients[number] = client
+            if self.listener.fileno() < 0:  # accepted just before the end
+                client.shutdown(socket.SHUT_RDWR)
         try:
             with suppress(OSError), client, client.dup() as other:
                 client.settimeout(TICK)
