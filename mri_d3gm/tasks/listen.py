@@ -111,7 +111,8 @@ class Server:
             if not full:
                 self.clients[number] = client
             if self.listener.fileno() < 0:  # accepted just before the end
-                client.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
         try:
             with suppress(OSError), client, client.dup() as other:
                 client.settimeout(TICK)
