@@ -19,7 +19,7 @@ COARSE_WEIGHT = 0.1  # where they are of low resolution
 NOISE_SHARE = 0.6
 FOLDS, FOLDS_OF_MANY = 4, 16
 INNER_ITERATIONS, FINAL_ITERATIONS, UNFOLDING_ITERATIONS = 5, 10, 60
-JOINT_SHARE, JOINT_LEAST = 4.0, 0.002  # of the noise: weight of an estimate where two images are sought at once
+JOINT_SHARE, JOINT_LEAST = 0.5, 0.0005  # of the noise: weight of an estimate where two images are sought at once
 
 
 def weight_of(map_source: str) -> float:
