@@ -29,6 +29,11 @@ QUALITIES: dict[str, dict[str, Any]] = {
     "default": {"steps": 1, "samples": 4, "trust": "fast"},
     "best": {"steps": 1, "samples": 8, "trust": "full"},
 }
+SR_QUALITIES: dict[str, dict[str, Any]] = {
+    "fast": {"steps": 1, "samples": 1},
+    "default": {"steps": 1, "samples": 2},
+    "best": {"steps": 1, "samples": 8},
+}
 
 
 def option(
@@ -154,6 +159,12 @@ class VolumeSettings(SlicedSettings):
             if entry.name in ("template", "sibling", "anonymous") and getattr(self, entry.name) and self.dicom is None:
                 raise InputError(f"{flag_of(entry)}: is of the DICOM series; give --dicom too")
 
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Values for those options that are None."""
+        for name, value in values.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recon(VolumeSettings):
@@ -183,9 +194,7 @@ class Recon(VolumeSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value in QUALITIES[self.quality].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+        self.fill(QUALITIES[self.quality])
         if self.sibling == self.method:
             raise InputError(f"--sibling {self.sibling}: is the method itself; choose another, or leave it out")
         self.reading()
@@ -197,7 +206,7 @@ class Recon(VolumeSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolve(VolumeSettings):
-    """Super-resolution in plane."""
+    """Super-resolution in plane. Of steps and samples, what is None is as `quality` says."""
 
     bundle: ClassVar[str] = "super_resolution"
 
@@ -208,8 +217,9 @@ class SuperResolve(VolumeSettings):
         choices=("truncation", "unknown"),
     )
     method: str = option("d3gm", "How it is done.", choices=SR_METHODS)
-    steps: int = option(1, "Network evaluations a draw.", least=1)
-    samples: int = option(4, "Draws, whose mean is taken; more than one give the std map.", least=1)
+    quality: str = option("default", "Sets steps and samples.", choices=tuple(SR_QUALITIES), decides=False)
+    steps: int | None = option(None, "Network evaluations a draw.", least=1)
+    samples: int | None = option(None, "Draws, whose mean is taken; more than one give the std map.", least=1)
     series: str | None = option(None, "Number, UID or description of one DICOM series.")
     slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
@@ -217,6 +227,10 @@ class SuperResolve(VolumeSettings):
         None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
     )
     noise: float = option(0.0, "Rician noise added with degrade, of the 99th percentile.", least=0, shown=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.fill(SR_QUALITIES[self.quality])
 
 
 @dataclass(frozen=True, kw_only=True)

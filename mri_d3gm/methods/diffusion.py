@@ -70,8 +70,10 @@ def d3gm(
         if progress is not None:
             progress(done, evaluations)
 
-    drawing = draw_tasks(measurement, network, settings, indices, tell)
-    parts = _done(run, [*drawing, *(partial(fold_support, network, measurement, number, tell) for number in folds)])
+    alone = settings.samples == 1 and not folds  # then it is tiles that run maps over
+    drawing = draw_tasks(measurement, network, settings, indices, tell, run=run if alone else map)
+    judging = [partial(fold_support, network, measurement, number, tell) for number in folds]
+    parts = _done(map if alone else run, [*drawing, *judging])
     drawn, found = _together(parts[: len(drawing)]), [part for part in parts[len(drawing) :] if part is not None]
     looks = []
     for i, index in enumerate(indices):
@@ -122,6 +124,8 @@ def draw_tasks(
     settings: Recon | SuperResolve,
     indices: Sequence[int],
     tell: Callable[..., None],
+    *,
+    run: Map = map,
 ) -> list[Callable[[], Drawn]]:
     """The draws of a batch, each a call; tell is called after each evaluation."""
     mu = measurement.prior_mean()
@@ -135,6 +139,7 @@ def draw_tasks(
             MIRRORS[number % len(MIRRORS)],
             seeds=[draw_seed(settings.seed, index, number) for index in indices],
             progress=tell,
+            run=run,
         )
         for number in range(settings.samples or 1)
     ]
@@ -150,10 +155,11 @@ def one_draw(
     *,
     seeds: Sequence[int],
     progress: Progress,
+    run: Map,
 ) -> Drawn:
     """A draw of each of the batch, which the network sees mirrored along `axes`; progress is told after each evaluation."""
     seen = mirror(mu, axes)
-    agree = Agreement(network, measurement.mirrored(axes))
+    agree = Agreement(network, measurement.mirrored(axes), run)
     images, _ = sample(
         network.path,
         lambda x, t: agree.estimate(x, t, seen),
@@ -194,9 +200,9 @@ def shown(images: Tensor, measurement: Measurement, found: Support | None) -> Te
 
 
 @torch.no_grad()
-def regression(measurement: Measurement, network: Denoiser, *_: Any, **__: Any) -> Draws:
+def regression(measurement: Measurement, network: Denoiser, *_: Any, run: Map = map, **__: Any) -> Draws:
     """The same network, one evaluation at T without noise, then agreement."""
-    agree = Agreement(network, measurement)
+    agree = Agreement(network, measurement, run)
     images = measurement.shown(agree.restore(agree.first(measurement.prior_mean())))
     return Draws(images[:, None], 1, agree.residual, error=agree.error)
 

@@ -6,9 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.compute import Map
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.tiles import even_tile, tiled_estimate
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.trust import Support
+
+LARGEST, MARGIN = 576, 64  # pixels a side that one evaluation sees, and that neighbours share
 
 
 class SecondLook(NamedTuple):
@@ -59,20 +63,30 @@ class Agreement:
     """The network's estimates of a batch and their agreement with its measurement.
 
     residual: of the latest estimate before it was restored, (batch,); error: what the network expected of its first estimate,
-    see `Estimates`; both None where there is none.
+    see `Estimates`; both None where there is none. run maps over tiles of large images whose parts are known alone.
     """
 
-    def __init__(self, network: Denoiser, measurement: Measurement) -> None:
-        self.network, self.measurement = network, measurement
+    def __init__(self, network: Denoiser, measurement: Measurement, run: Map = map) -> None:
+        self.network, self.measurement, self.run = network, measurement, run
         self.residual: Tensor | None = None
         self.error: Tensor | None = None
 
     def estimate(self, x: Tensor, t: Tensor, mu: Tensor) -> Tensor:
         """The network's x0 without the agreement that `restore` applies."""
-        answer = self.network.estimates(x, t, mu, self.measurement, close=False)
-        self.error = answer.error if self.error is None else self.error
-        x0 = answer.images[-1]
+        x0 = self._tiled(x, t, mu)
+        if x0 is None:
+            answer = self.network.estimates(x, t, mu, self.measurement, close=False)
+            self.error = answer.error if self.error is None else self.error
+            x0 = answer.images[-1]
         return x0.real.to(x0.dtype) if self.measurement.real else x0
+
+    def _tiled(self, x: Tensor, t: Tensor, mu: Tensor) -> Tensor | None:
+        """The estimate of tiles; None where one evaluation sees the whole."""
+        shape = mu.shape[-2], mu.shape[-1]
+        if max(shape) <= LARGEST or self.measurement.window(mu, slice(0, 1), slice(0, 1)) is None:
+            return None
+        rows, cols = (even_tile(size, LARGEST, MARGIN) for size in shape)
+        return tiled_estimate(self.network, x, t, mu, self.measurement, tile=(rows, cols), margin=MARGIN, run=self.run)
 
     def first(self, mu: Tensor) -> Tensor:
         """The estimate of one evaluation at T without noise, not restored."""

@@ -36,7 +36,7 @@ def tiled(
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         nonlocal evaluated
-        estimate = tiled_estimate(network, x, t, mu, settings.tile, progress=tell)
+        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(settings.tile, settings.tile), progress=tell)
         evaluated += 1
         return estimate
 

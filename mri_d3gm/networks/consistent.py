@@ -53,8 +53,7 @@ class Block(nn.Module):
         h = self.down(fine)
         for index, (block, attention) in enumerate(zip(self.coarse, self.attention, strict=True)):
             h = block(h, embedding)
-            along_rows = both_axes and index % 2 == 1
-            h = attention(h.transpose(-2, -1)).transpose(-2, -1) if along_rows else attention(h)
+            h = attention(h, -2 if both_axes and index % 2 == 1 else -1)
             if self.deep is not None and index == 0:
                 h = self.deep(h, embedding)
         hidden = self.fine2(fine + self.up(h), embedding)

@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
 
 
 class AxisAttention(nn.Module):
-    """Self-attention along the last axis of (batch, channels, rows, cols), each row by itself, residual.
+    """Self-attention along one axis of (batch, channels, rows, cols), each row or column by itself, residual.
 
     A learned relative position bias, shared by all distances from `reach` on; the output starts at zero.
     """
@@ -58,13 +58,16 @@ class AxisAttention(nn.Module):
         self.out = zeroed(nn.Conv2d(channels, channels, 1))
         self.bias = nn.Parameter(torch.zeros(heads, 2 * reach + 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, channels, rows, cols = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, rows, cols)
-        q, k, v = qkv.permute(1, 0, 4, 2, 5, 3).reshape(3, batch * rows, self.heads, cols, -1).unbind(0)
-        place = torch.arange(cols, device=x.device)
+    def forward(self, x: Tensor, axis: int = -1) -> Tensor:
+        along = x.shape[axis]
+        last = functional.linear(self.norm(x).permute(0, 2, 3, 1), self.qkv.weight.flatten(1), self.qkv.bias)
+        qkv = last.unflatten(3, (3, self.heads, -1))  # batch, rows, cols, 3, heads, features of each
+        ordered = qkv.permute(3, 0, 1, 4, 2, 5) if axis == -1 else qkv.permute(3, 0, 2, 4, 1, 5)
+        q, k, v = ordered.flatten(1, 2).contiguous().unbind(0)
+        place = torch.arange(along, device=x.device)
         offset = (place[:, None] - place[None, :]).clamp(-self.reach, self.reach) + self.reach
         bias = self.bias[:, offset].to(q.dtype)
-        h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        h = h.reshape(batch, rows, self.heads, cols, -1).permute(0, 2, 4, 1, 3).reshape(x.shape)
-        return x + self.out(h)
+        h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None]).unflatten(0, (len(x), -1))
+        h = h.permute(0, 1, 3, 2, 4) if axis == -1 else h.permute(0, 3, 1, 2, 4)  # batch, rows, cols, heads, features
+        changed = functional.linear(h.flatten(3), self.out.weight.flatten(1), self.out.bias)
+        return x + changed.permute(0, 3, 1, 2)

@@ -1,12 +1,11 @@
-"""The denoiser over a large picture: its x0 estimates of overlapping tiles, blended at every step of the sampler."""
-
-from collections.abc import Callable
+"""The denoiser over a large image: its x0 estimates of overlapping tiles, blended at every step of the sampler."""
 
 import torch
 from torch import Tensor
 
+from mri_d3gm.compute import Map, Progress
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.unknown import Unknown
+from mri_d3gm.physics.measurement import Measurement
 
 STRIDE = 32
 
@@ -32,32 +31,44 @@ def _ramp(first: int, length: int, size: int, margin: int) -> Tensor:
     return up * down
 
 
+def even_tile(size: int, most: int, margin: int) -> int:
+    """Length, a multiple of 32, of as few and as short tiles as cover `size`, none much longer than `most`."""
+    count = max(1, -(-(size - margin) // (most - margin)))
+    return -(-(size + (count - 1) * margin) // (count * STRIDE)) * STRIDE
+
+
 def tiled_estimate(
     denoiser: Denoiser,
     x: Tensor,
     t: Tensor,
     mu: Tensor,
-    tile: int = 512,
-    margin: int = 128,
+    measurement: Measurement,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    tile: tuple[int, int] = (512, 512),
+    margin: int = 128,
+    run: Map = map,
+    progress: Progress | None = None,
 ) -> Tensor:
-    """The last x0 estimate of x, mu (batch, channels, rows, cols), without physics; one evaluation of each tile.
+    """The last x0 estimate of x, of mu's shape, before its agreement with the measurement; one evaluation of each tile.
 
-    progress is told (tiles done, tiles) after each.
+    run maps over tiles; progress is told (tiles done, tiles) after each.
     """
     rows, cols = x.shape[-2:]
-    corners = [(top, left) for top in starts(rows, tile, margin) for left in starts(cols, tile, margin)]
-    blended, total = torch.zeros_like(x), x.new_zeros(rows, cols)
-    for done, (top, left) in enumerate(corners, 1):
-        window = (..., slice(top, min(top + tile, rows)), slice(left, min(left + tile, cols)))
-        estimate = denoiser.estimates(x[window], t, mu[window], Unknown(mu[window])).images[-1]
-        down, across = (
-            _ramp(first, n, size, margin) for first, n, size in zip((top, left), estimate.shape[-2:], (rows, cols), strict=True)
-        )
-        weight = (down[:, None] * across[None]).to(x.device)
-        blended[window] += estimate * weight
-        total[window] += weight
+    corners = [(top, left) for top in starts(rows, tile[0], margin) for left in starts(cols, tile[1], margin)]
+    blended, total = torch.zeros_like(x), x.real.new_zeros(rows, cols)
+
+    def one(corner: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
+        down, across = (slice(first, min(first + n, size)) for first, n, size in zip(corner, tile, (rows, cols), strict=True))
+        known = measurement.window(mu, down, across)
+        assert known is not None
+        part = (..., down, across)
+        return (down, across), denoiser.estimates(x[part], t, mu[part], known, close=False).images[-1]
+
+    for done, ((down, across), estimate) in enumerate(run(one, corners), 1):
+        along = [_ramp(part.start, part.stop - part.start, n, margin) for part, n in ((down, rows), (across, cols))]
+        weight = (along[0][:, None] * along[1][None]).to(x.device)
+        blended[..., down, across] += estimate * weight
+        total[down, across] += weight
         if progress is not None:
             progress(done, len(corners))
     return blended / total

@@ -37,7 +37,7 @@ class UNet(nn.Module):
             if level < len(self.down):
                 skips.append(h)
                 h = self.down[level](h)
-        h = self.attention(self.attention(h).transpose(-2, -1)).transpose(-2, -1)
+        h = self.attention(self.attention(h), -2)
         for level in reversed(range(len(self.decode))):
             if level < len(self.up):
                 h = skips[level] + self.up[level](h)

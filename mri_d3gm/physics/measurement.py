@@ -51,6 +51,10 @@ class Measurement(ABC):
         """RMS of forward(estimate) - data per measured real or imaginary sample, (batch,); None where nothing is known."""
         return None
 
+    def window(self, mean: Tensor, rows: slice, cols: slice) -> Self | None:
+        """What is known of a part of the image, whose prior mean is cut out of `mean`; None where parts are not known alone."""
+        return None
+
     def withhold(self, fold: int, folds: int | None = None) -> tuple[Self, Self] | None:
         """The measurement without one fold of its samples, and that fold alone; None where none can be spared."""
         return None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.physics.consistency import projection
-from mri_d3gm.physics.fft import ifft2c, mirror
+from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.operators import adjoint, forward
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase
@@ -45,6 +45,16 @@ class Truncation(Measurement):
 
     def agree(self, estimate: Tensor, weight: Tensor | None = None) -> Tensor:
         return projection(estimate, self.kspace, self.mask)
+
+    def window(self, mean: Tensor, rows: slice, cols: slice) -> "Truncation":
+        """The same frequencies of a part: what its border adds is in the mean and an estimate alike."""
+        part = mean[..., rows, cols]
+        mask = self.mask
+        for axis in (-2, -1):
+            size, whole = part.shape[axis], mask.shape[axis]
+            places = torch.div((torch.arange(size, device=mask.device) - size // 2) * whole, size, rounding_mode="trunc")
+            mask = mask.index_select(axis, places + whole // 2)
+        return Truncation(fft2c(part)[:, None] * mask[:, None], mask)
 
     def residual(self, estimate: Tensor) -> Tensor:
         return data_residual(estimate, self.kspace, self.mask)

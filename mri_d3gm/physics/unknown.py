@@ -36,6 +36,9 @@ class Unknown(Measurement):
     def agree(self, estimate: Tensor, weight: Tensor | None = None) -> Tensor:
         return estimate
 
+    def window(self, mean: Tensor, rows: slice, cols: slice) -> "Unknown":
+        return Unknown(mean[..., rows, cols], self.without_phase)
+
     @property
     def real(self) -> bool:
         return self.without_phase

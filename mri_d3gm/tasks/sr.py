@@ -32,7 +32,7 @@ from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 
 SCORED = 7  # voxels that a side needs for SSIM's window
-PIXEL_BYTES = 15000  # that a slice takes for each pixel of the result: attention looks along both axes
+PIXEL_BYTES, TILE_BYTES = 110, 3.5e8  # that a slice takes for each pixel of the result, and a tile of it: measured
 
 
 class SuperResolution(NamedTuple):
@@ -72,7 +72,7 @@ def superresolve(
     network = load(settings) if network is None and settings.method in LEARNED else network
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
-    memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES
+    memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
     signed = bool((source.array < 0).any())
 

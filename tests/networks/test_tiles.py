@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.tiles import starts, tiled_estimate
-from mri_d3gm.physics import Unknown
+from mri_d3gm.networks.tiles import even_tile, starts, tiled_estimate
+from mri_d3gm.physics import Truncation, Unknown
 
 OPTIONS = {"features": 8, "levels": 2, "blocks": 1, "channels": 3, "reach": 32}
+ONE = torch.ones(1, dtype=torch.float64)
 
 
 def shaken(unshuffle: int = 2) -> Denoiser:
@@ -38,14 +39,14 @@ def test_tiled_equals_untiled(unshuffle: int, t: float) -> None:
     x, mu = (torch.rand(1, 3, 300, 420, generator=generator) for _ in range(2))
     time = torch.full((1,), t, dtype=torch.float64)
     whole = denoiser.estimates(x, time, mu, Unknown(mu)).images[-1]
-    tiled = tiled_estimate(denoiser, x, time, mu, tile=256, margin=160)
+    tiled = tiled_estimate(denoiser, x, time, mu, Unknown(mu), tile=(256, 256), margin=160)
     assert float((tiled - whole).abs().max()) < 0.02 * float((whole - mu).abs().max())
 
 
 def test_a_flat_picture_shows_no_seams() -> None:
     """Away from the border the network's answer to a flat picture repeats every few pixels, and must do so across tiles."""
     flat = torch.full((1, 3, 512, 512), 0.5)
-    result = tiled_estimate(shaken(), flat, torch.ones(1, dtype=torch.float64), flat, tile=256, margin=96)[0]
+    result = tiled_estimate(shaken(), flat, ONE, flat, Unknown(flat), tile=(256, 256), margin=96)[0]
     inner = result[:, 96:-96, 96:-96]
     for axis in (1, 2):
         moved = inner.narrow(axis, 32, inner.shape[axis] - 32) - inner.narrow(axis, 0, inner.shape[axis] - 32)
@@ -55,5 +56,29 @@ def test_a_flat_picture_shows_no_seams() -> None:
 def test_progress_counts_tiles() -> None:
     told: list[tuple[int, int]] = []
     x = torch.rand(1, 3, 300, 200)
-    tiled_estimate(shaken(), x, torch.ones(1, dtype=torch.float64), x, 256, 96, progress=lambda *counts: told.append(counts))
+    tiled_estimate(shaken(), x, ONE, x, Unknown(x), tile=(256, 256), margin=96, progress=lambda *counts: told.append(counts))
     assert told == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("size", [(300, 224), (260, 388)])
+def test_a_part_of_a_truncated_image_is_known_by_its_own_frequencies(size: tuple[int, int]) -> None:
+    """Where the network says nothing tiles give the prior mean, and what it adds is what it adds to the whole."""
+    torch.manual_seed(0)
+    known = Truncation.of(torch.rand(1, size[0] // 4, size[1] // 4), 4)
+    mean = known.prior_mean()
+    denoiser = Denoiser("consistent", {"features": 8, "blocks": 2}, sigma_r=0.1).eval().requires_grad_(False)
+    same = tiled_estimate(denoiser, mean, ONE, mean, known, tile=(160, 160), margin=64)
+    assert float((same - mean).abs().max()) < 1e-5
+    for parameter in denoiser.parameters():
+        parameter += 0.02 * torch.randn_like(parameter)
+    whole = denoiser.estimates(mean, ONE, mean, known, close=False).images[-1]
+    tiled = tiled_estimate(denoiser, mean, ONE, mean, known, tile=(160, 160), margin=64)
+    changed = (whole - mean)[..., 32:-32, 32:-32].norm()
+    assert float((tiled - whole)[..., 32:-32, 32:-32].norm()) < 0.2 * float(changed)
+
+
+@pytest.mark.parametrize(("size", "most"), [(577, 576), (1024, 576), (1400, 576), (2560, 576), (4096, 512)])
+def test_even_tiles_are_no_longer_than_they_must_be(size: int, most: int) -> None:
+    tile, least = even_tile(size, most, 64), len(starts(size, most, 64))
+    assert tile <= most + 32 and len(starts(size, tile, 64)) <= least
+    assert starts(size, tile, 64)[-1] + tile - size < 32 * least
