@@ -58,7 +58,7 @@ def thick(shape: tuple[int, int], slices: int, spacing: float, thickness: float,
 @pytest.mark.parametrize(("slices", "thickness"), [(7, None), (8, None), (8, 4.1), (9, 7.5)])
 @pytest.mark.parametrize("method", ["linear", "cubic", "lanczos"])
 def test_every_voxel_holds_the_world_coordinate_that_the_affine_says(axis: int, slices: int, thickness, method: str) -> None:
-    affine = TILTED[:, np.insert([0, 1], axis, 2).tolist() + [3]]
+    affine = TILTED[:, [*np.insert([0, 1], axis, 2), 3]]
     shape = tuple(np.insert([6, 5], axis, slices))
     for number, wanted in enumerate(places(affine, shape)):
         result = superresolve(wanted, affine, method=method, thickness=thickness)
@@ -187,7 +187,9 @@ def test_files_are_written_and_found_again(tmp_path: Path, weights: str) -> None
         "GapMillimetres": 0.0,
         "Profile": "",
     }
-    assert "--thickness" in record["Warnings"][0] and names.preview.is_file() and "through the slices" in names.report.read_text()
+    assert (
+        "--thickness" in record["Warnings"][0] and names.preview.is_file() and "through the slices" in names.report.read_text()
+    )
     series = open_image(next(folder for folder in sorted(names.dicom.iterdir()) if folder.name != "std"))
     assert series.array.shape[2] == written.array.shape[2]
     assert float(series.source["SliceThickness"]) == pytest.approx(spacings(written.affine)[2], abs=1e-3)
