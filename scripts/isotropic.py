@@ -5,8 +5,8 @@ Usage: python scripts/isotropic.py HEADS... [--thickness 3,5,7] [--gaps 0,1] [--
 
 Each head is thickened from feet to head by a slice profile, with Rician noise of a part of its 99th percentile, and brought
 back to its own grid; its voxels count as cubes of 1 mm. PSNR and SSIM have the head's maximum as range (`fastmri-volume`).
-spline is SciPy's cubic spline. The self-trained network has as many seconds of one core as d3gm took, with its training. A table
-in Markdown is printed; --pictures FOLDER adds what was made, in three planes.
+spline is SciPy's cubic spline. The self-trained network has as many seconds of one core as d3gm took, with its training. A
+table in Markdown is printed; --pictures FOLDER adds what was made, in three planes.
 """
 
 import argparse
