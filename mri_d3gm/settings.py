@@ -25,7 +25,7 @@ TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 DICOM = ("classic", "enhanced")
 THROUGH = "thickness", "profile"  # options of super-resolution through the slices, and those that it cannot have
 IN_PLANE = "scale", "operator", "slices", "degrade", "noise"
-PROFILES = ("gaussian", "box")
+PROFILES = ("box", "gaussian")
 SIBLINGS = ("zero-filled", "sense")
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "fast"},
@@ -220,7 +220,9 @@ class SuperResolve(VolumeSettings):
     thickness: float | None = option(
         None, "Of a slice in mm, with isotropic; as the header says, else their distance, if left out.", least=0.01
     )
-    profile: str = option("gaussian", "Of a slice, with isotropic.", choices=PROFILES)
+    profile: str = option(
+        "box", "Of a slice, with isotropic; gaussian: as wide as it is thick where half as high.", choices=PROFILES
+    )
     degrade: str | None = option(
         None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
     )

@@ -15,7 +15,7 @@ from mri_d3gm.physics.interpolation import slice_weights
 from mri_d3gm.physics.slice_stack import fine_count, slice_profiles
 
 FEATURES, BLOCKS, WIDER = 32, 4, 4
-PATCH, BATCH, RATE = 48, 16, 2e-3
+PATCH, BATCH, RATE = 48, 4, 3e-3  # more at a time learns less in equal time
 APPLIED = 16  # planes at a time
 
 

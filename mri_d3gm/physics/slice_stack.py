@@ -8,7 +8,7 @@ from torch import Tensor
 from mri_d3gm.physics.fft import mirror
 from mri_d3gm.physics.measurement import Measurement
 
-PROFILES = ("gaussian", "box")
+PROFILES = ("box", "gaussian")
 WEIGHT = 1e-3  # variance of the noise over that of an estimate's error
 GRADIENT, NOISE = 0.25, 1e-2  # what the smoothest image is allowed, in squares of its second differences
 WIDTH = 2.3548  # that a Gaussian has at half its maximum, in deviations
@@ -19,11 +19,11 @@ def fine_count(slices: int, spacing: float, thickness: float) -> int:
     return max(1, int((slices - 1) * spacing + thickness + 1e-3))
 
 
-def slice_profiles(slices: int, spacing: float, thickness: float, kind: str = "gaussian") -> Tensor:
+def slice_profiles(slices: int, spacing: float, thickness: float, kind: str = "box") -> Tensor:
     """Share that each voxel has in each slice, (slices, `fine_count`) float32; rows sum to 1, the grid's centre is the stack's.
 
-    spacing: between centres, in voxels, like the thickness. kind: gaussian, as wide at half its maximum as the slice is thick
-    (Zhao et al., IEEE Trans Med Imaging 2021), or box, constant over the thickness. Profiles are cut at the ends of the grid.
+    spacing: between centres, in voxels, like the thickness. kind: box, constant over the thickness, or gaussian, as wide at
+    half its maximum as the slice is thick (Zhao et al., IEEE Trans Med Imaging 2021). Ends of the grid cut profiles.
     """
     count = fine_count(slices, spacing, thickness)
     places = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
@@ -49,7 +49,7 @@ class SliceStack(Measurement):
     @classmethod
     def simulate(cls, image: Tensor, generator: torch.Generator) -> "SliceStack":
         """Of the image's real part, in slices of three voxels and a half with gaps of a half, cut to what they cover."""
-        profile = slice_profiles(max(1, image.shape[-1] // 4), 4.0, 3.5)
+        profile = slice_profiles(max(1, image.shape[-1] // 4), 4.0, 3.5, "gaussian")
         known = cls(image[..., :1], profile.expand(len(image), -1, -1))
         return replace(known, data=known.forward(image[..., : profile.shape[1]].real.to(torch.complex64)))
 

@@ -35,7 +35,7 @@ def test_a_box_is_constant_over_the_thickness_and_a_gaussian_half_as_high_at_its
 
 @pytest.mark.parametrize(("spacing", "thickness"), [(5.0, 5.0), (6.0, 4.5), (3.0, 4.0)])
 def test_lines_stay_lines_and_the_estimate_keeps_what_slices_do_not_show(spacing: float, thickness: float) -> None:
-    profile = slice_profiles(9, spacing, thickness)
+    profile = slice_profiles(9, spacing, thickness, "gaussian")
     line = (3 + 0.1 * torch.arange(profile.shape[1]) * torch.ones(2, 6, 1)).to(torch.complex64)
     known = stack_of(line.real, profile)
     inner = slice(int(2 * thickness), -int(2 * thickness))

@@ -43,7 +43,7 @@ def places(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def thick(shape: tuple[int, int], slices: int, spacing: float, thickness: float, place: float | None = None) -> np.ndarray:
     """A head, or a Gaussian spot at a place, through slices by their Gaussian profile; (a, b, slices)."""
-    profile = slice_profiles(slices, spacing, thickness).numpy()
+    profile = slice_profiles(slices, spacing, thickness, "gaussian").numpy()
     height = np.arange(profile.shape[1]) - (profile.shape[1] - 1) / 2
     if place is None:
         fine = np.stack([100 * head(*shape, height=2 * z / profile.shape[1] * 0.8) for z in height], -1)
@@ -89,7 +89,7 @@ def test_a_landmark_keeps_its_place(method: str, slices: int, thickness: float, 
     volume = thick((17, 18), slices, 6.0, thickness, place=6.0 * (middle - (slices - 1) / 2))
     affine = TILTED * [1, 1, 6 / spacings(TILTED)[2], 1]
     affine[:3, :2] /= spacings(affine)[:2]
-    result = superresolve(volume, affine, method=method, thickness=thickness, weights=weights, samples=2)
+    result = superresolve(volume, affine, method=method, thickness=thickness, profile="gaussian", weights=weights, samples=2)
     spot = np.clip(result.volume - 0.05 * result.volume.max(), 0, None)
     found = np.einsum("aijk,ijk->a", places(result.affine, spot.shape), spot.astype(np.float64)) / spot.sum()
     np.testing.assert_allclose(found, (affine @ [8, 9, middle, 1])[:3], atol=0.01)
@@ -153,7 +153,7 @@ def test_the_thickness_is_given_or_the_headers_or_the_distance() -> None:
         ({"operator": "unknown"}, "--operator: is not for --isotropic"),
         ({"method": "sinc"}, "--method sinc: is not for --isotropic"),
         ({"isotropic": False, "thickness": 4.0}, "--thickness: .* give --isotropic too"),
-        ({"isotropic": False, "profile": "box"}, "--profile: .* give --isotropic too"),
+        ({"isotropic": False, "profile": "gaussian"}, "--profile: .* give --isotropic too"),
     ],
 )
 def test_options_that_do_not_go_together(options: dict, message: str) -> None:
