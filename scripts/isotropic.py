@@ -1,6 +1,6 @@
 """Super-resolution through the slices against interpolation and a self-trained network, on heads of near-isotropic voxels.
 
-Usage: python scripts/isotropic.py HEADS... [--thickness 3,5,7] [--gaps 0,1] [--profile gaussian] [--assumed gaussian]
+Usage: python scripts/isotropic.py HEADS... [--thickness 3,5,7] [--gaps 0,1] [--profile box] [--assumed box]
        [--noise 0.003] [--methods linear,cubic,spline,lanczos,d3gm,self-trained] [--weights FILE] [--samples 4] [--size N]
 
 Each head is thickened from feet to head by a slice profile, with Rician noise of a part of its 99th percentile, and brought
@@ -118,8 +118,8 @@ def main() -> None:
     parser.add_argument("heads", nargs="+", type=Path)
     parser.add_argument("--thickness", default="3,5,7")
     parser.add_argument("--gaps", default="0,1")
-    parser.add_argument("--profile", default="gaussian")
-    parser.add_argument("--assumed", default="gaussian")
+    parser.add_argument("--profile", default="box")
+    parser.add_argument("--assumed", help="as the profile if left out")
     parser.add_argument("--noise", type=float, default=0.003)
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--weights")
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=1.0, help="how many times d3gm's seconds the self-trained network has")
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
+    options.assumed = options.assumed or options.profile
     sizes = product(options.heads, *([float(one) for one in text.split(",")] for text in (options.thickness, options.gaps)))
     print(to_markdown([row for path, thickness, gap in sizes for row in rows_of(path, thickness, gap, options)]))
 

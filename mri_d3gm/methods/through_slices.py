@@ -82,13 +82,11 @@ def estimate(
     mean, squares = torch.zeros(*known.shape[:2], profile.shape[1]), torch.zeros(())
     residuals: list[float] = []
     for draw in range(draws_of(settings)):
-        volume = torch.zeros(())
-        for view in range(VIEWS):
-            turned = known.transpose(0, view)
-            image, missed = plane_estimates(turned, planes, draw, VIEWS * frame + view, tell)
-            volume = volume + image.transpose(0, view) / VIEWS
-            residuals += missed
-        volume = agreed(volume, known, planes, signed)[..., : planes.cols]
+        (volume, missed), (other, more) = (
+            plane_estimates(known.transpose(0, view), planes, draw, VIEWS * frame + view, tell) for view in range(VIEWS)
+        )
+        residuals += missed + more
+        volume = agreed(volume.add_(other.transpose(0, 1)).div_(VIEWS), known, planes, signed)[..., : planes.cols]
         away = volume - mean
         mean = mean + away / (draw + 1)
         squares = squares + away * (volume - mean)

@@ -15,7 +15,7 @@ from mri_d3gm.physics.interpolation import slice_weights
 from mri_d3gm.physics.slice_stack import fine_count, slice_profiles
 from mri_d3gm.settings import SuperResolve
 
-FEWEST, CLEARLY = 4, 1.1  # slices; times the side of a voxel that they are apart
+FEWEST, CLEARLY, MOST = 4, 1.1, 20  # slices; times the side of a voxel that they are apart, at least and at most
 
 
 class Stack(NamedTuple):
@@ -59,6 +59,9 @@ def stack_of(source: Image, settings: SuperResolve) -> Stack:
     if sizes[axis] < CLEARLY * voxel:
         text = f"{name}: slices are {sizes[axis]:.3g} mm apart and voxels {voxel:.3g} mm wide: isotropic already"
         raise InputError(f"{text}; leave --isotropic out, or give another --slice-axis")
+    if sizes[axis] > MOST * voxel:
+        text = f"{name}: slices are {sizes[axis]:.3g} mm apart and voxels {voxel:.3g} mm wide: more than {MOST} times"
+        raise InputError(f"{text}; give thinner slices, or larger voxels")
     thickness, origin = settings.thickness, "given"
     if thickness is None:
         thickness, origin = thickness_of(source), "header"

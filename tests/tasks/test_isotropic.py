@@ -121,6 +121,13 @@ def test_frames_negatives_and_empty_borders(weights: str) -> None:
     assert result.record["PerSlice"][31]["Flags"] == ["empty"]
 
 
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (2, 3)])
+def test_narrow_stacks(shape: tuple[int, int], weights: str) -> None:
+    volume = thick((14, 14), 5, 4.0, 4.0)[2 : 2 + shape[0], 3 : 3 + shape[1]]
+    result = superresolve(volume, np.diag([1, 1, 4, 1.0]), weights=weights, samples=2, slice_axis=2)
+    assert result.volume.shape == (*shape, 20) and np.isfinite(result.volume).all()
+
+
 def test_progress_ends_at_all(weights: str) -> None:
     source = make_image("a", thick((12, 10), 5, 3.0, 3.0), np.diag([1, 1, 3, 1.0]), ())
     told: list[tuple[int, int]] = []
@@ -164,6 +171,8 @@ def test_options_that_do_not_go_together(options: dict, message: str) -> None:
 def test_what_cannot_become_isotropic_is_one_line() -> None:
     with pytest.raises(InputError, match="3 slices are too few"):
         superresolve(np.ones((10, 10, 3)), np.diag([1, 1, 5, 1.0]), method="cubic")
+    with pytest.raises(InputError, match="more than 20 times"):
+        superresolve(np.ones((10, 10, 5)), np.diag([1, 1, 21, 1.0]), method="cubic")
     with pytest.raises(InputError, match="isotropic already"):
         superresolve(np.ones((10, 10, 9)), np.diag([1, 1, 1.05, 1.0]), method="cubic")
 
