@@ -23,6 +23,9 @@ LEARNED = ("d3gm", "regression")  # methods that use the network
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
 TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 DICOM = ("classic", "enhanced")
+THROUGH = "thickness", "profile"  # options of super-resolution through the slices, and those that it cannot have
+IN_PLANE = "scale", "operator", "slices", "degrade", "noise"
+PROFILES = ("box", "gaussian")
 SIBLINGS = ("zero-filled", "sense")
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "fast"},
@@ -206,7 +209,7 @@ class Recon(VolumeSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolve(VolumeSettings):
-    """Super-resolution in plane. Of steps and samples, what is None is as `quality` says."""
+    """Super-resolution in plane, or through the slices. Of steps and samples, what is None is as `quality` says."""
 
     bundle: ClassVar[str] = "super_resolution"
 
@@ -223,6 +226,13 @@ class SuperResolve(VolumeSettings):
     series: str | None = option(None, "Number, UID or description of one DICOM series.")
     slice_axis: int | None = option(None, "Axis across slices; found from the spacing if left out.", choices=(0, 1, 2))
     slices: str | None = option(None, "a:b, a:b:c or one number.")
+    isotropic: bool = option(False, "Through the slices instead of in plane: voxels as high as they are wide.")
+    thickness: float | None = option(
+        None, "Of a slice in mm, with isotropic; as the header says, else their distance, if left out.", least=0.01
+    )
+    profile: str = option(
+        "box", "Of a slice, with isotropic; gaussian: as wide as it is thick where half as high.", choices=PROFILES
+    )
     degrade: str | None = option(
         None, "Make the input smaller first, to score against it.", choices=("truncation", "kernel"), shown=False
     )
@@ -231,6 +241,14 @@ class SuperResolve(VolumeSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.fill(SR_QUALITIES[self.quality])
+        for entry in fields(self):
+            given = getattr(self, entry.name) != entry.default
+            if entry.name in THROUGH and given and not self.isotropic:
+                raise InputError(f"{flag_of(entry)}: is of the slices' profile; give --isotropic too")
+            if entry.name in IN_PLANE and given and self.isotropic:
+                raise InputError(f"{flag_of(entry)}: is not for --isotropic; leave one of them out")
+        if self.isotropic and self.method == "sinc":
+            raise InputError("--method sinc: is not for --isotropic; take cubic, or d3gm")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.methods import METHODS
 from mri_d3gm.physics.interpolation import INTERPOLATIONS
 from mri_d3gm.physics.masks import MASKS
+from mri_d3gm.physics.slice_stack import PROFILES
 from mri_d3gm.runs import record
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.samplers import SOLVERS
@@ -37,6 +38,7 @@ def test_choices_are_what_is_registered() -> None:
         assert choices(task, "method") == tuple(METHODS[task])
     assert set(choices(Settings, "solver")) == set(SOLVERS)
     assert choices(Recon, "mask_kind") == MASKS
+    assert choices(SuperResolve, "profile") == PROFILES
     assert set(INTERPOLATIONS) <= set(choices(SuperResolve, "method"))
     assert LEARNED == record.LEARNED
 

@@ -29,6 +29,6 @@ COMMAND = over_files(
     sr,
     "VOLUME...",
     options_of(SuperResolve),
-    "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix, std map, sidecar and preview. VOLUME: NIfTI, NRRD or "
-    "DICOM (a folder, a zip or one file of a series), folders of NIfTI and NRRD, or globs.",
+    "Low-resolution volume to NIfTI of 2 or 4 times the in-plane matrix, or of isotropic voxels, std map, sidecar and preview. "
+    "VOLUME: NIfTI, NRRD or DICOM (a folder, a zip or one file of a series), folders of NIfTI and NRRD, or globs.",
 )

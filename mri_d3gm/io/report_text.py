@@ -84,7 +84,8 @@ def kind(record: Record) -> str:
     made = f"AI ({record['Method']})" if record["Weights"] else f"{record['Method']}, no AI"
     if "Sampling" in record:
         return f"Reconstruction by {made} · R = {record['Sampling']['AccelerationAchieved']:.3g}"
-    return f"Super-resolution by {made} · {record['Options']['scale']} × in plane"
+    how = "through the slices" if "Stack" in record else f"{record['Options']['scale']} × in plane"
+    return f"Super-resolution by {made} · {how}"
 
 
 def names(record: Record) -> dict[str, str]:
@@ -123,9 +124,12 @@ def _made(record: Record) -> str:
             )
         return f"This image was made without AI from {share} of a full scan."
     made = "A neural network" if record["Weights"] else "Interpolation, without AI,"
-    return f"{made} made this image {record['Options']['scale']} times finer in plane than it was measured." + (
-        " The added detail was not measured." if record["Weights"] else ""
-    )
+    if "Stack" in record:
+        stack = record["Stack"]
+        finer = f"of slices {stack['ThicknessMillimetres']:.3g} mm thick, {stack['SpacingMillimetres']:.3g} mm apart."
+    else:
+        finer = f"{record['Options']['scale']} times finer in plane than it was measured."
+    return f"{made} made this image {finer}" + (" The added detail was not measured." if record["Weights"] else "")
 
 
 def _bounded(bound: Record) -> str:

@@ -5,7 +5,13 @@ A new measurement is one file and one line here.
 
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.slice_stack import SliceStack
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
 
-MEASUREMENTS: dict[str, type[Measurement]] = {"cartesian": Cartesian, "truncation": Truncation, "unknown": Unknown}
+MEASUREMENTS: dict[str, type[Measurement]] = {
+    "cartesian": Cartesian,
+    "truncation": Truncation,
+    "slice-stack": SliceStack,
+    "unknown": Unknown,
+}

@@ -14,7 +14,7 @@ from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.files import weights_files
 from mri_d3gm.runs.names import Outputs, check_writable, whole
-from mri_d3gm.settings import LEARNED, Restore, Settings
+from mri_d3gm.settings import LEARNED, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 
 FILES = ("coil_maps", "target")  # options that name a file
@@ -32,7 +32,8 @@ class Unfinished(Taken):
 
 def weights_file(settings: Settings) -> str:
     """The weights that settings name, else the shipped ones."""
-    name = settings.task if isinstance(settings, Restore) else "model"
+    through = isinstance(settings, SuperResolve) and settings.isotropic
+    name = settings.task if isinstance(settings, Restore) else "isotropic" if through else "model"
     return settings.weights or str(shipped("pipelines", settings.bundle, "models", f"{name}.safetensors"))
 
 

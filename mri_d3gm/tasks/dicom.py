@@ -65,6 +65,8 @@ def write_dicom(folder: Path, volume: Volume, settings: Recon | SuperResolve, ow
     own: the study of the input itself; record: that of the sidecar. InputError where it cannot be written.
     """
     planes = planes_of(record["Input"]["File"], volume.array, volume.affine, volume.axis)
+    if isinstance(settings, SuperResolve) and settings.isotropic:
+        own = own._replace(attributes={name: text for name, text in own.attributes.items() if name != "SliceThickness"})
     study, made = study_for(settings, own, record), made_of(settings, record, volume.part)
     if series_uid(study, made) in study.series:
         raise InputError(f"{settings.template}: holds this very series already, written by other software; choose another")
@@ -120,7 +122,7 @@ def made_of(settings: Recon | SuperResolve, record: Mapping[str, Any], part: str
     method = sibling or record["Method"]
     learned = method in LEARNED
     if isinstance(settings, SuperResolve):
-        task, size = "SUPERRES", f"x{settings.scale}"
+        task, size = "SUPERRES", "isotropic" if settings.isotropic else f"x{settings.scale}"
     else:
         task, size = "RECON", f"R{record['Sampling']['AccelerationAchieved']:g}"
     title = " ".join(filter(None, [method, size, part, "AI" if learned else ""]))
@@ -138,7 +140,11 @@ def made_of(settings: Recon | SuperResolve, record: Mapping[str, Any], part: str
 
 def derivation(settings: Recon | SuperResolve, record: Mapping[str, Any], method: str) -> str:
     """What was done to the data, in one line."""
-    if isinstance(settings, SuperResolve):
+    if isinstance(settings, SuperResolve) and settings.isotropic:
+        stack, side = record["Stack"], min(record["VoxelMillimetres"])
+        thick, apart = stack["ThicknessMillimetres"], stack["SpacingMillimetres"]
+        said = [f"Slices of {thick:.3g} mm, {apart:.3g} mm apart, to {side:.3g} mm by {method}, profile {settings.profile}"]
+    elif isinstance(settings, SuperResolve):
         said = [f"In-plane matrix times {settings.scale} by {method}, operator {settings.operator}"]
     else:
         accel = record["Sampling"]["AccelerationAchieved"]

@@ -29,6 +29,7 @@ from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
+from mri_d3gm.tasks import isotropic
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 
 SCORED = 7  # voxels that a side needs for SSIM's window
@@ -61,15 +62,17 @@ class Slice(NamedTuple):
 def superresolve(
     source: Image, settings: SuperResolve, *, network: Denoiser | None = None, progress: Progress | None = None
 ) -> SuperResolution:
-    """Super-resolve an image in plane, as many slices at once as settings.threads says.
+    """Super-resolve an image in plane or through the slices, as many slices at once as settings.threads says.
 
     network: loaded already. progress(done, total) counts evaluations. settings.degrade makes the input smaller first, so that
     the result can be scored against it. InputError for what cannot be used.
     """
     started = time.monotonic()
+    network = load(settings) if network is None and settings.method in LEARNED else network
+    if settings.isotropic:
+        return through_slices(source, settings, network, progress)
     axis, chosen, count = jobs_of(source, settings)
     frames = source.array if source.array.ndim == 4 else source.array[..., None]
-    network = load(settings) if network is None and settings.method in LEARNED else network
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
@@ -82,6 +85,29 @@ def superresolve(
         return superresolve_slice(plane, settings, network, job[1], number, signed=signed, **parallel)
 
     return assemble(source, settings, each(one, jobs, threads, progress), time.monotonic() - started)
+
+
+def through_slices(
+    source: Image, settings: SuperResolve, network: Denoiser | None, progress: Progress | None
+) -> SuperResolution:
+    """An image super-resolved through the slices, and its record."""
+    started, stack = time.monotonic(), isotropic.stack_of(source, settings)
+    made = isotropic.isotropic(source, settings, network if settings.method in LEARNED else None, progress)
+    frames = np.moveaxis(made.volume if made.volume.ndim == 4 else made.volume[..., None], (3, stack.axis), (0, 1))
+    flags = [[[] if plane.any() else ["empty"] for plane in frame] for frame in frames]
+    numbered = [(frame, index) for frame in range(len(frames)) for index in range(frames.shape[1])]
+    record = described(source, settings, made.volume, made.affine, stack.axis) | {
+        "Stack": isotropic.described(stack, settings),
+        "Slices": frames.shape[0] * frames.shape[1],
+        "Evaluations": made.evaluations,
+        "PerSlice": [
+            ({"Frame": t} if len(frames) > 1 else {}) | {"Slice": index, "Flags": flags[t][index]} for t, index in numbered
+        ],
+        "DataResidual": {"BeforeLastConsistency": made.residual if made.evaluations else None},
+        "Warnings": isotropic.warnings(stack),
+        "Seconds": round(time.monotonic() - started, 2),
+    }
+    return SuperResolution(made.volume, made.std, None, made.affine, record)
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
@@ -173,6 +199,17 @@ def describe(
     """The sidecar: provenance, grid, residual, warnings."""
     axis = jobs_of(source, settings)[0]
     residuals = [one.residual for one in slices if one.residual is not None]
+    return described(source, settings, volume, affine, axis) | {
+        "Slices": len(slices),
+        "Evaluations": max(one.evaluations for one in slices),
+        "PerSlice": per_slice(source, settings, slices),
+        "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
+        "Warnings": [] if settings.degrade else interpolated(source, axis),
+    }
+
+
+def described(source: Image, settings: SuperResolve, volume: np.ndarray, affine: np.ndarray, axis: int) -> dict[str, Any]:
+    """What the sidecar says of an image and its grid."""
     made = provenance(settings, source.files)
     name = source.files[0].resolve().name if source.files else "volume"
     return {
@@ -184,13 +221,8 @@ def describe(
         "Matrix": list(volume.shape),
         "VoxelMillimetres": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
         "TimeStepSeconds": source.time_step,
-        "Slices": len(slices),
-        "Evaluations": max(one.evaluations for one in slices),
         "Draws": settings.samples if settings.method == "d3gm" else 1,
-        "PerSlice": per_slice(source, settings, slices),
-        "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [] if settings.degrade else interpolated(source, axis),
     }
 
 
@@ -252,8 +284,8 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
     """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds."""
     own = study_of_source(source.source)
     record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
-    axis, scale = record["SliceAxis"], settings.scale
-    description = f"mri-d3gm {record['Method']} x{scale}"
+    axis = record["SliceAxis"]
+    description = f"mri-d3gm {record['Method']} {'isotropic' if settings.isotropic else f'x{settings.scale}'}"
     # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
     code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
@@ -261,30 +293,42 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
         save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
     if names.dicom is not None and settings.dicom is not None:
         write_dicom(names.dicom, Volume(result.volume, result.std, result.affine, axis, code == 1), settings, own, record)
-    middle = result.volume.shape[axis] // 2
-
-    def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
-        return np.take(array[..., 0] if array.ndim == 4 else array, index, axis=axis)
-
-    panels = {record["Method"]: plane(result.volume)}
-    if result.reference is None:
-        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle])
-        panels = {"input": low.repeat(scale, 0).repeat(scale, 1)} | panels
-    if result.std is not None:
-        panels["std"] = plane(result.std)
-    if result.reference is not None:
-        panels["reference"] = plane(result.reference)
-        panels["error"] = np.abs(panels["reference"] - panels[record["Method"]])
-    shown, spacing = upright(panels, np.delete(result.affine[:3, :3], axis, axis=1))
+    panels, across = panels_of(result, source, settings)
+    shown, spacing = upright(panels, np.delete(result.affine[:3, :3], across, axis=1))
     if names.preview is not None:
         write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
     if names.report is not None and settings.report:
-        plain = superresolve(source, replace(settings, method="sinc")).volume
+        plain = superresolve(source, replace(settings, method="cubic" if settings.isotropic else "sinc")).volume
         arrays = {"result": result.volume, "plain": plain, "reference": result.reference, "std": result.std}
         known = {role: array for role, array in arrays.items() if array is not None}
         write_report(names.report, record, known, result.affine, axis=axis, sides_known=code != 2)
     write_sidecar(names.sidecar, record)
     return record
+
+
+def panels_of(result: SuperResolution, source: Image, settings: SuperResolve) -> tuple[dict[str, np.ndarray], int]:
+    """Panels of the preview by their label, and the axis that they are planes across: that of the slices, or where there are
+    more slices than before the first other one.
+    """
+    axis, method = result.record["SliceAxis"], result.record["Method"]
+    across = (0 if axis else 1) if settings.isotropic else axis
+    middle = result.volume.shape[across] // 2
+
+    def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
+        return np.take(array[..., 0] if array.ndim == 4 else array, index, axis=across)
+
+    panels = {method: plane(result.volume)}
+    if settings.isotropic:
+        panels = {"input": plane(superresolve(source, replace(settings, method="nearest")).volume)} | panels
+    elif result.reference is None:
+        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle])
+        panels = {"input": low.repeat(settings.scale, 0).repeat(settings.scale, 1)} | panels
+    if result.std is not None:
+        panels["std"] = plane(result.std)
+    if result.reference is not None:
+        panels["reference"] = plane(result.reference)
+        panels["error"] = np.abs(panels["reference"] - panels[method])
+    return panels, across
 
 
 def names_of(path: str | Path, output: str | Path) -> Outputs:

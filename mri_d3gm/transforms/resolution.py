@@ -15,6 +15,7 @@ import torch
 from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
@@ -51,6 +52,8 @@ def cached_volume(path: str, series: str | None = None) -> Image:
 
 def volume_items(path: str, settings: SuperResolve) -> list[dict[str, Any]]:
     """One {path, slice, frame, index} for each chosen slice of each frame of a volume."""
+    if settings.isotropic:
+        raise InputError("isotropic: is of whole volumes, not of slices one by one; use mri-d3gm sr or mri_d3gm.superresolve")
     source = cached_volume(path, settings.series)
     axis, chosen, frames = jobs_of(source, settings)
     total = source.array.shape[axis]

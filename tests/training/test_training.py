@@ -13,7 +13,7 @@ from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import load_weights, save_weights
-from mri_d3gm.physics import Truncation, Unknown
+from mri_d3gm.physics import SliceStack, Truncation, Unknown
 from mri_d3gm.training.anatomy import augment
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
@@ -22,6 +22,7 @@ from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_we
 from mri_d3gm.training.optimisers import optimisers
 from mri_d3gm.training.simulate import simulate
 from mri_d3gm.training.simulate_resolution import simulate_resolution
+from mri_d3gm.training.simulate_slices import simulate_slices
 from mri_d3gm.training.sources import Example, limit_band, load_slices
 
 SLICES = [Example(torch.from_numpy(image).float() / 3, 1.0, str(index)) for index, image in enumerate(phantom(3, 80, 70))]
@@ -108,6 +109,19 @@ def test_low_resolution_cases_follow_from_the_seed_and_hold_the_measurement(fact
         kinds.add(type(case.measurement))
         torch.testing.assert_close(case.measurement.agree(case.mu), case.mu, atol=1e-4, rtol=1e-3)
     assert kinds == {Truncation, Unknown}
+
+
+def test_cases_of_slices_follow_from_the_seed_and_hold_the_measurement() -> None:
+    shapes = set()
+    for seed in range(12):
+        case, again = (simulate_slices(SLICES, seed, crop=48) for _ in range(2))
+        assert torch.equal(case.mu, again.mu) and torch.equal(case.image, again.image)
+        assert isinstance(case.measurement, SliceStack) and case.mu.shape == case.image.shape
+        assert float(case.mu.abs()[0].flatten().quantile(0.99)) == pytest.approx(1, rel=1e-3)
+        before, after = (case.measurement.residual(image) for image in (case.image, case.measurement.agree(case.image)))
+        assert bool((after < 0.1 * before).all()) and float(before.max()) < 0.2
+        shapes.add((*case.measurement.data.shape[-2:], case.image.shape[-1]))
+    assert len(shapes) > 8
 
 
 def test_resolution_training_runs_in_the_same_trainer(tmp_path) -> None:
