@@ -139,7 +139,7 @@ def made_of(settings: Recon | SuperResolve, record: Mapping[str, Any], part: str
 def derivation(settings: Recon | SuperResolve, record: Mapping[str, Any], method: str) -> str:
     """What was done to the data, in one line."""
     if isinstance(settings, SuperResolve):
-        said = [f"In-plane matrix times {settings.scale} by {method}, operator {settings.operator}"]
+        said = [f"In-plane matrix times {settings.scale} by {method}, operator {record['Operator']['Chosen']}"]
     else:
         accel = record["Sampling"]["AccelerationAchieved"]
         said = [f"Reconstructed from k-space by {method}, R {accel:g}, {100 / accel:.3g} % of k-space measured"]
