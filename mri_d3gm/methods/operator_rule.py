@@ -8,6 +8,7 @@ from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
 SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
+SUBSAMPLED, APART = 0.75, 4.5  # least share where the background is that much quieter on voxels; truncated ones: 2.6 at most
 RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # by scripts/operator_rule.py; last the constant
 
 
@@ -41,9 +42,18 @@ def features(held: HeldOut) -> np.ndarray:
     return np.array([excess, *np.diff(density)[:3].clip(-5, 1), *rings, np.clip(along / (energy + TINY), -1, 3)])
 
 
+def quiet_voxels(held: HeldOut) -> bool:
+    """Whether the background is quieter on voxels than between them, as sampling of what rings nowhere leaves it, and no
+    truncation does.
+    """
+    between, on = held.background / held.slices + 1e-6
+    return bool(between > APART * on)
+
+
 def unknown_share(held: HeldOut) -> float:
     """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1]."""
-    return float(1 / (1 + np.exp(-features(held) @ RULE[:-1] - RULE[-1])))
+    share = float(1 / (1 + np.exp(-features(held) @ RULE[:-1] - RULE[-1])))
+    return max(share, SUBSAMPLED) if quiet_voxels(held) else share
 
 
 def helped(held: HeldOut, operator: str) -> float:

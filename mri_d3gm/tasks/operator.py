@@ -71,7 +71,9 @@ def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scal
         images = resampled(images, size)
     if choice.weight < 1:
         sharp = choice.rest == "sinc"
-        plain = resampled(image, size).real if sharp else torch.from_numpy(interpolate(image.numpy(), scale, choice.rest))
+        plain = (
+            resampled(image, size).real if sharp else torch.from_numpy(interpolate(image.numpy(), scale, choice.rest).copy())
+        )
         images = choice.weight * images + (1 - choice.weight) / unit * plain.to(images.device)
     return draws._replace(images=images)
 

@@ -179,6 +179,7 @@ def describe(
     rows, cols = (n // (settings.scale if settings.degrade else 1) for n in np.delete(source.array.shape[:3], axis).tolist())
     residuals = [one.residual for one in slices if one.residual is not None]
     made = provenance(settings, source.files)
+    looked_for = settings.operator == "auto" and settings.method in LEARNED  # and left out where it was found
     name = source.files[0].resolve().name if source.files else "volume"
     return {
         "Method": settings.method,
@@ -196,7 +197,7 @@ def describe(
         "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [] if settings.degrade or choice.matrix is not None else interpolated(source, axis),
+        "Warnings": [] if settings.degrade or looked_for else interpolated(source, axis),
     }
 
 
