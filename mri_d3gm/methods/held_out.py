@@ -25,13 +25,14 @@ DARK = 0.05  # of the 99th percentile is background
 class HeldOut(NamedTuple):
     """Sums over slices: power (2, rings) of k-space as it was predicted and as it was measured, of samples (rings,); background
     (2,), mean squares between and on voxels; gain (2, 2), of each operator (truncation, unknown) Re<p - i, y - i> and
-    |p - i|^2 of prediction p, interpolation i and image y.
+    |p - i|^2 of prediction p, interpolation i and image y; the square of the largest voxel; how many slices.
     """
 
     power: np.ndarray
     samples: np.ndarray
     background: np.ndarray
     gain: np.ndarray
+    peak: float = 1.0
     slices: int = 1
 
     def plus(self, other: "HeldOut") -> "HeldOut":
@@ -51,7 +52,7 @@ def held_out(image: Tensor, network: Denoiser) -> HeldOut:
     told, guessed = (_predicted(one, network) for one in (kept, blind))
     power, samples = _sums(fft2c(told + 0j), fft2c(even + 0j))
     gains = [_gain(p, one.prior_mean()[0].real.cpu(), even) for p, one in ((told, kept), (guessed, blind))]
-    return HeldOut(power, samples, background(even), np.array(gains))
+    return HeldOut(power, samples, background(even), np.array(gains), float(even.square().max()))
 
 
 def _predicted(measurement: Measurement, network: Denoiser) -> Tensor:

@@ -8,6 +8,8 @@ from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
 SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
+EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
+NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
 SUBSAMPLED, APART = 0.75, 4.5  # least share where the background is that much quieter on voxels; truncated ones: 2.6 at most
 RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # by scripts/operator_rule.py; last the constant
 
@@ -25,7 +27,7 @@ class Choice(NamedTuple):
     @property
     def rest(self) -> str:
         """The interpolation that stands beside the network's image."""
-        return "sinc" if self.operator == "truncation" else "cubic"
+        return "sinc" if self.operator == "truncation" and not self.doubt else "cubic"
 
 
 def features(held: HeldOut) -> np.ndarray:
@@ -50,6 +52,13 @@ def quiet_voxels(held: HeldOut) -> bool:
     return bool(between > APART * on)
 
 
+def missing(held: HeldOut) -> float:
+    """Mean square of what truncation left out, over that of the largest voxel, if k-space goes on as in the last of its rings:
+    within 4 dB of the error of zero-filling.
+    """
+    return float(held.power[1, -1] / max(held.samples[-1], 1) / (held.peak / held.slices + TINY))
+
+
 def unknown_share(held: HeldOut) -> float:
     """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1]."""
     share = float(1 / (1 + np.exp(-features(held) @ RULE[:-1] - RULE[-1])))
@@ -69,6 +78,10 @@ def chosen(held: HeldOut, several: bool) -> Choice:
     share = unknown_share(held)
     operator = "truncation" if share < HALF else "unknown"
     weight = helped(held, operator)
+    if operator == "truncation" and missing(held) < NOTHING:
+        return Choice(operator, 0.0, 0.0)
+    if operator == "truncation" and several and share >= SURE:
+        return Choice(operator, FEW if share < EVEN else MANY, weight * MIXED)
     if operator == "truncation":
-        return Choice(operator, share if several and share >= SURE else 0.0, weight)
+        return Choice(operator, 0.0, weight)
     return Choice(operator, 0.0, weight * (share if share < 0.9 else 1.0))

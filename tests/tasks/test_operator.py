@@ -1,5 +1,6 @@
 """`--operator auto`: what is taken for known of a volume follows from its own k-space, and the result is no worse for it."""
 
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mri_d3gm.methods.operator_rule import HALF, SURE, Choice, chosen
 from mri_d3gm.metrics import score
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.occupied import resampled
+from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.sr import names_of
@@ -107,7 +109,8 @@ def test_odd_volumes_are_done(name: str, scale: int) -> None:
     ("share", "several", "expected"),
     [
         (0.05, True, Choice("truncation")),
-        (0.3, True, Choice("truncation", 0.3)),
+        (0.2, True, Choice("truncation", 0.25, 0.75)),
+        (0.3, True, Choice("truncation", 0.5, 0.75)),
         (0.3, False, Choice("truncation")),
         (0.7, True, Choice("unknown", 0.0, 0.7)),
         (0.95, True, Choice("unknown")),
@@ -119,7 +122,21 @@ def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expecte
     assert 0 < SURE < HALF < 1
     monkeypatch.setattr(operator_rule, "unknown_share", lambda held: share)
     monkeypatch.setattr(operator_rule, "helped", lambda held, operator: 1.0)
+    monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-3)
     assert chosen(None, several) == expected  # type: ignore[arg-type]
+    monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-5)
+    interpolation = Choice("truncation", 0.0, 0.0)
+    assert chosen(None, several) == (interpolation if expected.operator == "truncation" else expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("doubt", "draws", "known"), [(0.0, 4, 4), (0.3, 4, 3), (0.5, 4, 2), (0.15, 2, 2), (0.4, 2, 1), (1.0, 4, 0)]
+)
+def test_draws_that_doubt_assume_nothing(doubt: float, draws: int, known: int) -> None:
+    measurement = replace(Truncation.of(torch.rand(1, 8, 10), 2), doubt=doubt)
+    assumed = [measurement.assumed(draw, draws) for draw in range(draws)]
+    assert [isinstance(one, Truncation) for one in assumed] == [True] * known + [False] * (draws - known)
+    assert all(torch.equal(one.prior_mean(), measurement.prior_mean()) for one in assumed)
 
 
 def test_the_bundle_chooses_as_the_command_does(tmp_path) -> None:
