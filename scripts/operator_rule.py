@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 
 from mri_d3gm import pipeline
 from mri_d3gm.methods.held_out import held_out
-from mri_d3gm.methods.operator_rule import HALF, SURE, features
+from mri_d3gm.methods.operator_rule import HALF, SURE, features, unknown_share
 from mri_d3gm.metrics import score
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
@@ -127,7 +127,7 @@ def table(rows: list[Row], rule: np.ndarray) -> str:
     lines = ["| made smaller by | scale | volumes | truncation | in doubt | unknown |", "|---|---|---|---|---|---|"]
     for kind, scale in product(("truncation", "kernel"), (4, 2)):
         some = [row for row in rows if (row["kind"], row["scale"]) == (kind, scale)]
-        share = np.array([1 / (1 + np.exp(-np.array([*row["features"], 1.0]) @ rule)) for row in some])
+        share = np.array([unknown_share(np.array(row["features"]), rule) for row in some])
         counts = (share < SURE).sum(), ((share >= SURE) & (share < HALF)).sum(), (share >= HALF).sum()
         lines.append(f"| {kind} | {scale} | {len(some)} | " + " | ".join(map(str, counts)) + " |")
     return "\n".join(lines)

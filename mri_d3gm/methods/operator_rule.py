@@ -8,6 +8,7 @@ from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
 SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
+BLIND = 0.8  # share from which on interpolation has no part
 EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
 SUBSAMPLED, APART = 0.75, 4.5  # least share where the background is that much quieter on voxels; truncated ones: 2.6 at most
@@ -44,14 +45,6 @@ def features(held: HeldOut) -> np.ndarray:
     return np.array([excess, *np.diff(density)[:3].clip(-5, 1), *rings, np.clip(along / (energy + TINY), -1, 3)])
 
 
-def quiet_voxels(held: HeldOut) -> bool:
-    """Whether the background is quieter on voxels than between them, as sampling of what rings nowhere leaves it, and no
-    truncation does.
-    """
-    between, on = held.background / held.slices + 1e-6
-    return bool(between > APART * on)
-
-
 def missing(held: HeldOut) -> float:
     """Mean square of what truncation left out, over that of the largest voxel, if k-space goes on as in the last of its rings:
     within 4 dB of the error of zero-filling.
@@ -59,10 +52,12 @@ def missing(held: HeldOut) -> float:
     return float(held.power[1, -1] / max(held.samples[-1], 1) / (held.peak / held.slices + TINY))
 
 
-def unknown_share(held: HeldOut) -> float:
-    """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1]."""
-    share = float(1 / (1 + np.exp(-features(held) @ RULE[:-1] - RULE[-1])))
-    return max(share, SUBSAMPLED) if quiet_voxels(held) else share
+def unknown_share(values: np.ndarray, rule: np.ndarray = RULE) -> float:
+    """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
+    `features`. A background quieter on voxels than between them is left by sampling what rings nowhere, and by no truncation.
+    """
+    share = float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
+    return max(share, SUBSAMPLED) if values[4] > np.log(APART) else share
 
 
 def helped(held: HeldOut, operator: str) -> float:
@@ -75,7 +70,7 @@ def helped(held: HeldOut, operator: str) -> float:
 
 def chosen(held: HeldOut, several: bool) -> Choice:
     """The choice for a volume; several: whether there are draws to be shared."""
-    share = unknown_share(held)
+    share = unknown_share(features(held))
     operator = "truncation" if share < HALF else "unknown"
     weight = helped(held, operator)
     if operator == "truncation" and missing(held) < NOTHING:
@@ -84,4 +79,4 @@ def chosen(held: HeldOut, several: bool) -> Choice:
         return Choice(operator, FEW if share < EVEN else MANY, weight * MIXED)
     if operator == "truncation":
         return Choice(operator, 0.0, weight)
-    return Choice(operator, 0.0, weight * (share if share < 0.9 else 1.0))
+    return Choice(operator, 0.0, weight * (share if share < BLIND else 1.0))
