@@ -23,9 +23,9 @@ DARK = 0.05  # of the 99th percentile is background
 
 
 class HeldOut(NamedTuple):
-    """Sums over slices: power (2, rings) of k-space as it was predicted and as it was measured, of samples (rings,); background
-    (2,), mean squares between and on voxels; gain (2, 2), of each operator (truncation, unknown) Re<p - i, y - i> and
-    |p - i|^2 of prediction p, interpolation i and image y; the square of the largest voxel; how many slices.
+    """Sums over slices: power (2, rings) of k-space as it was predicted and as it was measured, of samples (rings,);
+    `background`; gain (2, 2), of each operator (truncation, unknown) Re<p - i, y - i> and |p - i|^2 of prediction p,
+    interpolation i and image y; peak, the square of the largest voxel; how many slices.
     """
 
     power: np.ndarray
@@ -73,13 +73,14 @@ def _sums(predicted: Tensor, measured: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def background(image: Tensor) -> np.ndarray:
-    """Mean squares (2,) in the background of a normalised image (rows, cols): of its band-limited interpolation between
-    voxels, and on voxels. Truncation rings on both alike, subsampling between them alone.
+    """Mean squares and squared medians, (2, 2), in the background of a normalised image (rows, cols): of its band-limited
+    interpolation between voxels, and on voxels. Truncation rings on both alike, subsampling between them alone.
     """
     rows, cols = image.shape
     mean = torch.nn.functional.avg_pool2d(image.abs()[None, None], 7, 1, 3, count_include_pad=False)[0, 0]
     dark = mean < DARK
     if int(dark.sum()) < 32:
-        return np.zeros(2)
+        return np.zeros((2, 2))
     between = resampled(image, (2 * rows, 2 * cols)).real[1::2, 1::2]
-    return np.array([float(one.double()[dark].square().mean()) for one in (between, image)])
+    found = [one.double()[dark] for one in (between, image)]
+    return np.array([[float(one.square().mean()) for one in found], [float(one.abs().median()) ** 2 for one in found]])

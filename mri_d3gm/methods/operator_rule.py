@@ -11,7 +11,9 @@ SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, 
 BLIND = 0.8  # share from which on interpolation has no part
 EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
-SUBSAMPLED, APART = 0.75, 4.5  # least share where the background is that much quieter on voxels; truncated ones: 2.6 at most
+LIKELY = 0.4  # share below which it is likely truncation
+SUBSAMPLED, APART = 0.75, 3.3  # least share where the background is that much quieter on voxels; truncated ones: 2.7 at most
+NOISY = 7e-4  # mean square of a background, of the 99th percentile: draws that assume nothing take noise out
 RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # by scripts/operator_rule.py; last the constant
 
 
@@ -39,7 +41,7 @@ def features(held: HeldOut) -> np.ndarray:
     predicted, measured = held.power + TINY
     excess = np.log(measured / predicted)[2].clip(-2, 5)
     density = np.log(measured / held.samples.clip(1))
-    between, on = held.background / held.slices + 1e-6
+    between, on = held.background[0] / held.slices + 1e-6
     along, energy = held.gain[1]
     rings = np.log(between / on).clip(-1, 4), np.log(on) / 3
     return np.array([excess, *np.diff(density)[:3].clip(-5, 1), *rings, np.clip(along / (energy + TINY), -1, 3)])
@@ -54,10 +56,15 @@ def missing(held: HeldOut) -> float:
 
 def unknown_share(values: np.ndarray, rule: np.ndarray = RULE) -> float:
     """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
-    `features`. A background quieter on voxels than between them is left by sampling what rings nowhere, and by no truncation.
+    `features`.
     """
-    share = float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
-    return max(share, SUBSAMPLED) if values[4] > np.log(APART) else share
+    return float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
+
+
+def sampled(held: HeldOut) -> bool:
+    """Whether most of the background is quieter on voxels than between them, as sampling leaves it, and no truncation."""
+    between, on = held.background[1] / held.slices + 1e-6
+    return bool(between > APART * on)
 
 
 def helped(held: HeldOut, operator: str) -> float:
@@ -70,13 +77,14 @@ def helped(held: HeldOut, operator: str) -> float:
 
 def chosen(held: HeldOut, several: bool) -> Choice:
     """The choice for a volume; several: whether there are draws to be shared."""
-    share = unknown_share(features(held))
+    share = max(unknown_share(features(held)), SUBSAMPLED if sampled(held) else 0.0)
     operator = "truncation" if share < HALF else "unknown"
     weight = helped(held, operator)
-    if operator == "truncation" and missing(held) < NOTHING:
+    if share < LIKELY and missing(held) < NOTHING:
         return Choice(operator, 0.0, 0.0)
     if operator == "truncation" and several and share >= SURE:
         return Choice(operator, FEW if share < EVEN else MANY, weight * MIXED)
     if operator == "truncation":
-        return Choice(operator, 0.0, weight)
+        noisy = several and held.background[0, 1] > NOISY * held.slices
+        return Choice(operator, FEW if noisy else 0.0, weight)
     return Choice(operator, 0.0, weight * (share if share < BLIND else 1.0))

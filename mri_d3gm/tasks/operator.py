@@ -31,7 +31,8 @@ def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tup
 
 def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> Choice:
     """What is taken for known of a whole volume: what settings.operator says, and for auto what slices around the middle of
-    its first frame show, whichever slices were asked for. Truncation where too little is there to tell.
+    its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and of images that are no
+    magnitudes.
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
@@ -45,7 +46,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
         own = (images[0].shape[0], images[0].shape[1])
         matrix = occupied(np.stack([image.numpy() for image in images]))
         cut = None if matrix == own else matrix
-        if min(matrix) < LEAST:
+        if min(matrix) < LEAST or (source.array < 0).any():
             return Choice("truncation", matrix=cut)
         few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
         held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]
