@@ -22,7 +22,7 @@ import torch
 from scipy.optimize import minimize
 
 from mri_d3gm import pipeline
-from mri_d3gm.methods.held_out import held_out
+from mri_d3gm.methods.held_out import held_out, total
 from mri_d3gm.methods.operator_rule import HALF, SURE, features, unknown_share
 from mri_d3gm.metrics import score
 from mri_d3gm.networks.denoiser import Denoiser
@@ -70,9 +70,7 @@ def solved(low: torch.Tensor, network: Denoiser, method: str, operator: str, sca
 def measured(images: list[torch.Tensor], network: Denoiser, kind: str, scale: int, noise: float, seed: int) -> Row:
     """Features of a made volume, the share of `unknown` that suits its middle slice best, and figures of both and of half."""
     lows = [degraded(image, kind, scale, noise=noise, seed=seed) for image in images]
-    held = held_out(lows[0], network)
-    for low in lows[1:]:
-        held = held.plus(held_out(low, network))
+    held = total([held_out(low, network) for low in lows])
     reference, low = images[len(images) // 2].numpy(), lows[len(images) // 2]
     told, blind = (solved(low, network, "regression", operator, scale) for operator in ("truncation", "unknown"))
     plain = {method: solved(low, network, method, "truncation", scale) for method in PLAIN}

@@ -1,6 +1,7 @@
 """What a low-resolution image says of how it was made: the outer half of its own k-space, held out and predicted."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +36,10 @@ class HeldOut(NamedTuple):
     peak: float = 1.0
     slices: int = 1
 
-    def plus(self, other: "HeldOut") -> "HeldOut":
-        """Of the slices of both."""
-        return HeldOut(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+def total(parts: Sequence[HeldOut]) -> HeldOut:
+    """Of all slices together."""
+    return HeldOut(*map(sum, zip(*parts, strict=True)))  # type: ignore[arg-type]
 
 
 @torch.no_grad()

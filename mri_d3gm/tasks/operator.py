@@ -8,7 +8,7 @@ import torch
 from mri_d3gm.compute import one_thread
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.methods.draws import Draws
-from mri_d3gm.methods.held_out import LEAST, held_out
+from mri_d3gm.methods.held_out import LEAST, held_out, total
 from mri_d3gm.methods.operator_rule import Choice, chosen
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
@@ -31,8 +31,8 @@ def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tup
 
 def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> Choice:
     """What is taken for known of a whole volume: what settings.operator says, and for auto what slices around the middle of
-    its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and of images that are no
-    magnitudes.
+    its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and where values are
+    negative, which no magnitudes are.
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
@@ -50,11 +50,8 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
             return Choice("truncation", matrix=cut)
         few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
         held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]
-    total = held[0]
-    for one in held[1:]:
-        total = total.plus(one)
     several = settings.method == "d3gm" and settings.samples > 1
-    return chosen(total, several)._replace(matrix=cut)
+    return chosen(total(held), several)._replace(matrix=cut)
 
 
 def central(count: int) -> list[int]:
