@@ -23,9 +23,10 @@ from mri_d3gm.pipeline import Prepared
 from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
 from mri_d3gm.tasks import recon, restore, sr
+from mri_d3gm.tasks.operator import settled
 from mri_d3gm.transforms.kspace import scan_of
 from mri_d3gm.transforms.pictures import cached_picture
-from mri_d3gm.transforms.resolution import cached_volume
+from mri_d3gm.transforms.resolution import cached_choice, cached_volume
 
 Batch = dict[str, Any]
 
@@ -35,7 +36,7 @@ def measurement_of(batch: Batch) -> Measurement:
     if "kspace" not in batch:
         return Unknown(batch["zero_filled"], without_phase=batch["zero_filled"].is_complex())
     if "low_resolution" in batch:
-        return Truncation(batch["kspace"], batch["mask"])
+        return Truncation(batch["kspace"], batch["mask"], float(batch["doubt"][0]))
     weights = [weight_of(source) for source in batch["coil_map_source"]]
     maps, outside = batch.get("coil_maps"), batch.get("outside")
     sigma = batch["noise"]["sigma"].float() if "noise" in batch else 0.0
@@ -154,14 +155,19 @@ class SuperResolveGatherer(Gatherer):
     def add(self, batch: Batch, draws: Draws) -> None:
         reference, image = _reference(batch), batch["image"][0]
         signed = bool((self.source().array < 0).any())
-        empty = None if image.any() else sr.empty_slice(image, self.settings.scale, reference)
-        self.slices.append(empty or sr.finished_slice(batch["scale"].numpy(), draws, reference, signed))
+        if not image.any():
+            self.slices.append(sr.empty_slice(image, self.settings.scale, reference))
+            return
+        choice = cached_choice(self.path, self.settings)
+        draws = settled(draws, image, choice, float(batch["scale"][0]), self.settings.scale)
+        self.slices.append(sr.finished_slice(batch["scale"].numpy(), draws, reference, signed))
 
     def source(self) -> Image:
         return cached_volume(self.path, self.settings.series)
 
     def assembled(self, source: Image) -> sr.SuperResolution:
-        result = sr.assemble(source, self.settings, self.slices, self.seconds())
+        choice = cached_choice(self.path, self.settings)
+        result = sr.assemble(source, self.settings, self.slices, self.seconds(), choice)
         result.record["Input"]["File"] = Path(self.path).resolve().name
         return result
 

@@ -8,6 +8,7 @@ One after the other:
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from mri_d3gm.io.sampling import mean_accel
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.methods import METHODS, classical
 from mri_d3gm.methods.draws import Draws
+from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian, measured, weight_of
@@ -31,9 +33,12 @@ from mri_d3gm.physics.masks import make_mask
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.noise import NoiseEstimate, estimate_noise
 from mri_d3gm.physics.normalise import image_scale, normalised_kspace
+from mri_d3gm.physics.occupied import within
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.settings import Recon, Settings, SuperResolve, entries, flag_of
+
+FURTHEST = 4  # times what was measured that the network was trained for
 
 
 def sampling(scan: Scan, settings: Recon, index: int | None = None) -> tuple[np.ndarray, list[str]]:
@@ -166,12 +171,24 @@ def _stacked(maps: Iterable[Tensor | None]) -> Tensor | None:
     return None if like is None else torch.stack([torch.zeros_like(like) if one is None else one for one in every])
 
 
-def prepare_low_resolution(images: Tensor, settings: SuperResolve) -> Prepared:
-    """The measurement that real low-resolution images (batch, rows, cols) are, on a grid of settings.scale times the matrix."""
+def prepare_low_resolution(images: Tensor, settings: SuperResolve, choice: Choice | None = None) -> Prepared:
+    """The measurement that real low-resolution images (batch, rows, cols) are, on a grid of settings.scale times the matrix, or
+    of 4 times what was measured where that is less.
+
+    choice: what is taken for known; without, what settings.operator says, and truncation for auto.
+    """
+    choice = choice or Choice("unknown" if settings.operator == "unknown" else "truncation")
     scales = [image_scale(image, settings.scale) for image in images]
     normalised = torch.stack([image / peak / level for image, (peak, level) in zip(images, scales, strict=True)])
-    truncation = Truncation.of(normalised, settings.scale)
-    known = truncation if settings.operator == "truncation" else Unknown(truncation.prior_mean(), without_phase=True)
+    if choice.matrix is None:
+        truncation = Truncation.of(normalised, settings.scale)
+    else:
+        size = [settings.scale * n for n in images.shape[-2:]]
+        part = min(1.0, FURTHEST * max(few / n for few, n in zip(choice.matrix, size, strict=True)))
+        truncation = within(normalised, choice.matrix, (round(part * size[0]), round(part * size[1])))
+    known: Measurement = replace(truncation, doubt=choice.doubt)
+    if choice.operator == "unknown":
+        known = Unknown(truncation.prior_mean(), without_phase=True)
     return Prepared(known, np.array([peak * level for peak, level in scales]), [], [])
 
 

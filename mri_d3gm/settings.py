@@ -215,9 +215,9 @@ class SuperResolve(VolumeSettings):
 
     scale: int = option(4, "How many times the in-plane matrix.", choices=(2, 4))
     operator: str = option(
-        "truncation",
-        "truncation: voxels are k-space's centre, kept exactly; unknown: nothing is assumed.",
-        choices=("truncation", "unknown"),
+        "auto",
+        "truncation: voxels are k-space's centre, kept exactly; unknown: nothing is assumed; auto: what k-space shows.",
+        choices=("auto", "truncation", "unknown"),
     )
     method: str = option("d3gm", "How it is done.", choices=SR_METHODS)
     quality: str = option("default", "Sets steps and samples.", choices=tuple(SR_QUALITIES), decides=False)

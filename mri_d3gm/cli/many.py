@@ -88,6 +88,8 @@ def run_all(
         elif record.get("PositionKnown") is False:
             said = "position and left/right are not in the file; orientation follows fastMRI's convention"
             print(f"{file}: {said}", file=sys.stderr)
+        if "Operator" in record and not before:
+            print(f"{file}: operator {record['Operator']['Asked']}: {record['Operator']['Said']}", file=sys.stderr)
         for warning in record.get("Warnings") or []:
             print(f"{file}: warning: {warning}", file=sys.stderr)
         if as_json:

@@ -128,11 +128,11 @@ def draw_tasks(
     run: Map = map,
 ) -> list[Callable[[], Drawn]]:
     """The draws of a batch, each a call; tell is called after each evaluation."""
-    mu = measurement.prior_mean()
+    mu, draws = measurement.prior_mean(), settings.samples or 1
     return [
         partial(
             one_draw,
-            measurement,
+            measurement.assumed(number, draws),
             network,
             settings,
             mu,
@@ -141,7 +141,7 @@ def draw_tasks(
             progress=tell,
             run=run,
         )
-        for number in range(settings.samples or 1)
+        for number in range(draws)
     ]
 
 
@@ -155,7 +155,7 @@ def one_draw(
     *,
     seeds: Sequence[int],
     progress: Progress,
-    run: Map,
+    run: Map = map,
 ) -> Drawn:
     """A draw of each of the batch, which the network sees mirrored along `axes`; progress is told after each evaluation."""
     seen = mirror(mu, axes)
@@ -212,9 +212,10 @@ def _done(run: Map, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _together(draws: Sequence[Drawn]) -> Drawn:
-    """All draws of a batch: images (batch, draws, ...), residual and error their mean."""
+    """All draws of a batch: images (batch, draws, ...), residual and error the mean of those there are."""
     residual, error = ([getattr(draw, name) for draw in draws] for name in ("residual", "error"))
-    means = (None if None in found else torch.stack(found).mean(0) for found in (residual, error))
+    told = [[one for one in found if one is not None] for found in (residual, error)]
+    means = (torch.stack(found).mean(0) if found else None for found in told)
     return Drawn(torch.stack([draw.images for draw in draws], 1), *means)
 
 

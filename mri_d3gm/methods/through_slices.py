@@ -21,7 +21,7 @@ from mri_d3gm.physics.normalise import PERCENTILE
 from mri_d3gm.physics.slice_stack import SliceStack
 from mri_d3gm.settings import SuperResolve
 
-PIXEL_BYTES = 15000  # that a plane takes for each pixel of the result: attention looks along both axes
+PIXEL_BYTES = 1100  # that a plane takes for each pixel of the result: measured
 DARK = 0.1  # of the volume's level is the least that a plane is divided by
 TOGETHER = 32  # planes in one step that takes little memory
 VIEWS = 2
@@ -52,7 +52,7 @@ class Planes(NamedTuple):
 
 def draws_of(settings: SuperResolve) -> int:
     """How many volumes are drawn."""
-    return settings.samples if settings.method == "d3gm" else 1
+    return (settings.samples or 1) if settings.method == "d3gm" else 1
 
 
 def evaluations(shape: tuple[int, int], cols: int, settings: SuperResolve) -> int:
@@ -62,7 +62,7 @@ def evaluations(shape: tuple[int, int], cols: int, settings: SuperResolve) -> in
 
 
 def _steps(settings: SuperResolve) -> int:
-    return settings.steps if settings.method == "d3gm" else 1
+    return (settings.steps or 1) if settings.method == "d3gm" else 1
 
 
 def estimate(

@@ -113,6 +113,10 @@ class Measurement(ABC):
         """Share of the centre's energy that each set of coil maps explains, of a batch of one; empty without maps."""
         return []
 
+    def assumed(self, draw: int, draws: int) -> "Measurement":
+        """What the draw of this number, of so many, takes for known; all the same unless it is in doubt how it was measured."""
+        return self
+
     def mirrored(self, axes: tuple[int, ...]) -> Self:
         """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""
         return self

@@ -11,16 +11,19 @@ from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.operators import adjoint, forward
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase
 from mri_d3gm.physics.resolution import centre_mask, embed
+from mri_d3gm.physics.unknown import Unknown
 
 
 @dataclass(frozen=True)
 class Truncation(Measurement):
     """kspace (batch, 1, rows, cols) complex: of the low-resolution image on the high-resolution grid (`resolution.embed`); mask
-    (batch, rows, cols): the lines that its voxels determine alone. The images are real.
+    (batch, rows, cols): the lines that its voxels determine alone. The images are real. doubt: share of the draws that take
+    nothing for known.
     """
 
     kspace: Tensor
     mask: Tensor
+    doubt: float = 0.0
 
     @classmethod
     def of(cls, image: Tensor, factor: int) -> "Truncation":
@@ -58,6 +61,10 @@ class Truncation(Measurement):
 
     def residual(self, estimate: Tensor) -> Tensor:
         return data_residual(estimate, self.kspace, self.mask)
+
+    def assumed(self, draw: int, draws: int) -> Measurement:
+        known = draw < draws - round(draws * self.doubt)
+        return self if known else Unknown(self.prior_mean(), without_phase=True)
 
     @property
     def real(self) -> bool:

@@ -22,14 +22,14 @@ from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
+from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
 from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
-from mri_d3gm.tasks import isotropic
+from mri_d3gm.tasks import isotropic, operator
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 
 SCORED = 7  # voxels that a side needs for SSIM's window
@@ -77,14 +77,14 @@ def superresolve(
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
-    signed = bool((source.array < 0).any())
+    signed, choice = bool((source.array < 0).any()), operator.choose(source, settings, network)
 
     def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
         number = job[0] * frames.shape[axis] + job[1]
-        return superresolve_slice(plane, settings, network, job[1], number, signed=signed, **parallel)
+        return superresolve_slice(plane, settings, network, job[1], number, choice=choice, signed=signed, **parallel)
 
-    return assemble(source, settings, each(one, jobs, threads, progress), time.monotonic() - started)
+    return assemble(source, settings, each(one, jobs, threads, progress), time.monotonic() - started, choice)
 
 
 def through_slices(
@@ -110,7 +110,7 @@ def through_slices(
     return SuperResolution(made.volume, made.std, None, made.affine, record)
 
 
-def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float) -> SuperResolution:
+def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float, choice: Choice) -> SuperResolution:
     """The volume of all slices of all frames in their order (`jobs_of`), scored where it was degraded, and its record."""
     axis, chosen, frames = jobs_of(source, settings)
 
@@ -126,7 +126,7 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
     volume, std, reference = (assembled([getattr(s, name) for s in slices]) for name in ("image", "std", "reference"))
     assert volume is not None
     affine = grid(slices_of(source.affine, chosen, axis), axis, 1 if settings.degrade else settings.scale)
-    record = describe(source, settings, slices, volume, affine) | {"Seconds": round(seconds, 2)}
+    record = describe(source, settings, slices, volume, affine, choice) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record["Metrics"] = scores(reference, volume, axis)
     return SuperResolution(volume, std, reference, affine, record)
@@ -150,27 +150,25 @@ def superresolve_slice(
     place: int,
     number: int,
     *,
+    choice: Choice | None = None,
     signed: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Slice:
     """One slice (rows, cols), its draws `threads` at a time; an empty one stays empty.
 
-    place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on; signed:
-    the volume has negative values, which are kept.
+    place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on;
+    choice: that of its volume (`operator.choose`); signed: the volume has negative values, which are kept.
     """
-    image, reference = torch.from_numpy(np.ascontiguousarray(plane)), None
-    if settings.degrade is not None:
-        image = image[tuple(slice(n - n % settings.scale) for n in image.shape)]
-        reference, seed = image.numpy(), settings.seed * 2**20 + place
-        image = degraded(image, settings.degrade, settings.scale, noise=settings.noise, seed=seed)
+    image, reference = operator.low_resolution(plane, settings, place)
     if not image.any():
         return empty_slice(image, settings.scale, reference)
-    prepared = pipeline.prepare_low_resolution(image[None], settings)
+    prepared = pipeline.prepare_low_resolution(image[None], settings, choice)
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = pipeline.solve(
         measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
+    draws = draws if choice is None else operator.settled(draws, image, choice, float(prepared.scale[0]), settings.scale)
     return finished_slice(prepared.scale, draws, reference, signed)
 
 
@@ -194,17 +192,25 @@ def grid(affine: np.ndarray, axis: int, scale: float) -> np.ndarray:
 
 
 def describe(
-    source: Image, settings: SuperResolve, slices: Sequence[Slice], volume: np.ndarray, affine: np.ndarray
+    source: Image,
+    settings: SuperResolve,
+    slices: Sequence[Slice],
+    volume: np.ndarray,
+    affine: np.ndarray,
+    choice: Choice,
 ) -> dict[str, Any]:
     """The sidecar: provenance, grid, residual, warnings."""
     axis = jobs_of(source, settings)[0]
+    rows, cols = (n // (settings.scale if settings.degrade else 1) for n in np.delete(source.array.shape[:3], axis).tolist())
     residuals = [one.residual for one in slices if one.residual is not None]
+    looked_for = settings.operator == "auto" and settings.method in LEARNED  # and left out where it was found
     return described(source, settings, volume, affine, axis) | {
         "Slices": len(slices),
+        "Operator": operator.described(choice, settings, (rows, cols)),
         "Evaluations": max(one.evaluations for one in slices),
         "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
-        "Warnings": [] if settings.degrade else interpolated(source, axis),
+        "Warnings": [] if settings.degrade or looked_for else interpolated(source, axis),
     }
 
 

@@ -19,12 +19,15 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
+from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.physics.degrade import blurred, degraded, rician
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.pipeline import prepare_low_resolution
-from mri_d3gm.settings import SuperResolve
+from mri_d3gm.runs.model import load
+from mri_d3gm.settings import LEARNED, SuperResolve
+from mri_d3gm.tasks.operator import choose
 from mri_d3gm.tasks.sr import jobs_of
 from mri_d3gm.transforms.keys import Data, each_key
 
@@ -48,6 +51,16 @@ def cached_volume(path: str, series: str | None = None) -> Image:
         _read.cache_clear()
         image, _ = _read(path, series)
     return image
+
+
+@lru_cache(maxsize=2)
+def _choose(path: str, settings: SuperResolve, _: Any) -> Choice:
+    return choose(cached_volume(path, settings.series), settings, load(settings) if settings.method in LEARNED else None)
+
+
+def cached_choice(path: str, settings: SuperResolve) -> Choice:
+    """What is taken for known of the volume of a path, found once while its files stay as they are."""
+    return _choose(path, settings, stamps(_watched(path, cached_volume(path, settings.series))))
 
 
 def volume_items(path: str, settings: SuperResolve) -> list[dict[str, Any]]:
@@ -129,19 +142,23 @@ class Degraded(Transform):
 
 
 class FourierGridd(Transform):
-    """image to zero_filled on the grid of `factor` times the matrix, and, for operator truncation, kspace and mask.
+    """image to zero_filled on the grid of `factor` times the matrix, and, for operator truncation, kspace, mask and doubt.
 
-    scale: the 99th percentile of the zero-filled magnitude, which all are divided by.
+    scale: the 99th percentile of the zero-filled magnitude, which all are divided by. settings: of the whole run, with which
+    operator auto chooses for the volume that `path` names.
     """
 
-    def __init__(self, factor: int = 4, operator: str = "truncation") -> None:
-        self.settings = SuperResolve(scale=factor, operator=operator)
+    def __init__(self, factor: int = 4, operator: str = "truncation", settings: SuperResolve | None = None) -> None:
+        self.settings = SuperResolve(scale=factor, operator=operator) if settings is None else settings
+        self.whole = settings is not None
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
+        choice = cached_choice(str(data["path"]), self.settings) if self.whole else None
         with one_thread():
-            prepared = prepare_low_resolution(data["image"][None], self.settings)
+            prepared = prepare_low_resolution(data["image"][None], self.settings, choice)
             measurement = prepared.measurement
             d = dict(data) | {"zero_filled": measurement.prior_mean()[0], "scale": float(prepared.scale[0])}
         if isinstance(measurement, Truncation):
             d |= {"kspace": measurement.kspace[0], "mask": measurement.mask[0], "low_resolution": True}
+            d["doubt"] = measurement.doubt
         return d

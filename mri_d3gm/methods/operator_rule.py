@@ -1,0 +1,90 @@
+"""What super-resolution takes for known of a volume, by a rule on what its held-out k-space says (`held_out`)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mri_d3gm.methods.held_out import HeldOut
+
+TINY = 1e-12
+SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
+BLIND = 0.8  # share from which on interpolation has no part
+EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
+NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
+LIKELY = 0.4  # share below which it is likely truncation
+SUBSAMPLED, APART = 0.75, 3.3  # least share where the background is that much quieter on voxels; truncated ones: 2.7 at most
+NOISY = 7e-4  # mean square of a background, of the 99th percentile: draws that assume nothing take noise out
+RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # by scripts/operator_rule.py; last the constant
+
+
+class Choice(NamedTuple):
+    """truncation or unknown, with the share of draws that doubt truncation; weight of the network's image, beside which the
+    best interpolation of that operator stands; the in-plane matrix that was measured, None if it is the image's own.
+    """
+
+    operator: str
+    doubt: float = 0.0
+    weight: float = 1.0
+    matrix: tuple[int, int] | None = None
+
+    @property
+    def rest(self) -> str:
+        """The interpolation that stands beside the network's image."""
+        return "sinc" if self.operator == "truncation" and not self.doubt else "cubic"
+
+
+def features(held: HeldOut) -> np.ndarray:
+    """(7,) of order one: how much more k-space there is than was predicted from 0.65 to 0.8 of the way to its border; how its
+    power falls from ring to ring, three times; the background between voxels over that on them; the background, which is noise
+    and ringing; how much of a blind sharpening of the image made smaller was right.
+    """
+    predicted, measured = held.power + TINY
+    excess = np.log(measured / predicted)[2].clip(-2, 5)
+    density = np.log(measured / held.samples.clip(1))
+    between, on = held.background[0] / held.slices + 1e-6
+    along, energy = held.gain[1]
+    rings = np.log(between / on).clip(-1, 4), np.log(on) / 3
+    return np.array([excess, *np.diff(density)[:3].clip(-5, 1), *rings, np.clip(along / (energy + TINY), -1, 3)])
+
+
+def missing(held: HeldOut) -> float:
+    """Mean square of what truncation left out, over that of the largest voxel, if k-space goes on as in the last of its rings:
+    within 4 dB of the error of zero-filling.
+    """
+    return float(held.power[1, -1] / max(held.samples[-1], 1) / (held.peak / held.slices + TINY))
+
+
+def unknown_share(values: np.ndarray, rule: np.ndarray = RULE) -> float:
+    """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
+    `features`.
+    """
+    return float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
+
+
+def sampled(held: HeldOut) -> bool:
+    """Whether most of the background is quieter on voxels than between them, as sampling leaves it, and no truncation."""
+    between, on = held.background[1] / held.slices + 1e-6
+    return bool(between > APART * on)
+
+
+def helped(held: HeldOut, operator: str) -> float:
+    """Weight in [0, 1] of the network's image, by what it made of the image made smaller once more: 1 where it is nearer to the
+    image than interpolation is, as `trust.weights_of_bands` has it.
+    """
+    along, energy = held.gain[("truncation", "unknown").index(operator)]
+    return float(np.clip(2 * along / energy, 0, 1) ** 2) if energy > 0 else 1.0
+
+
+def chosen(held: HeldOut, several: bool) -> Choice:
+    """The choice for a volume; several: whether there are draws to be shared."""
+    share = max(unknown_share(features(held)), SUBSAMPLED if sampled(held) else 0.0)
+    operator = "truncation" if share < HALF else "unknown"
+    weight = helped(held, operator)
+    if share < LIKELY and missing(held) < NOTHING:
+        return Choice(operator, 0.0, 0.0)
+    if operator == "truncation" and several and share >= SURE:
+        return Choice(operator, FEW if share < EVEN else MANY, weight * MIXED)
+    if operator == "truncation":
+        noisy = several and held.background[0, 1] > NOISY * held.slices
+        return Choice(operator, FEW if noisy else 0.0, weight)
+    return Choice(operator, 0.0, weight * (share if share < BLIND else 1.0))

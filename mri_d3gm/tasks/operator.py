@@ -1,0 +1,98 @@
+"""How a volume came to be of low resolution: `--operator auto`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from mri_d3gm.compute import one_thread
+from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.methods.draws import Draws
+from mri_d3gm.methods.held_out import LEAST, held_out, total
+from mri_d3gm.methods.operator_rule import Choice, chosen
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.degrade import degraded
+from mri_d3gm.physics.interpolation import interpolate
+from mri_d3gm.physics.occupied import occupied, resampled
+from mri_d3gm.settings import SuperResolve
+
+LOOKED_AT, JUDGED = 9, 3  # slices whose spectrum is taken, and of these slices that are predicted
+
+
+def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tuple[torch.Tensor, np.ndarray | None]:
+    """A slice (rows, cols) as the method sees it, and as it was where settings.degrade makes it smaller; place: its index."""
+    image = torch.from_numpy(np.ascontiguousarray(plane))
+    if settings.degrade is None:
+        return image, None
+    image = image[tuple(slice(n - n % settings.scale) for n in image.shape)]
+    seed = settings.seed * 2**20 + place
+    return degraded(image, settings.degrade, settings.scale, noise=settings.noise, seed=seed), image.numpy()
+
+
+def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> Choice:
+    """What is taken for known of a whole volume: what settings.operator says, and for auto what slices around the middle of
+    its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and where values are
+    negative, which no magnitudes are.
+    """
+    if settings.operator != "auto" or network is None:
+        return Choice("truncation" if settings.operator == "auto" else settings.operator)
+    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
+    frame = source.array[..., 0] if source.array.ndim == 4 else source.array
+    with one_thread(), torch.no_grad():
+        images = [low_resolution(np.take(frame, k, axis=axis), settings, k)[0] for k in central(frame.shape[axis])]
+        images = [image.float() for image in images if image.any()]
+        if not images:
+            return Choice("truncation")
+        own = (images[0].shape[0], images[0].shape[1])
+        matrix = occupied(np.stack([image.numpy() for image in images]))
+        cut = None if matrix == own else matrix
+        if min(matrix) < LEAST or (source.array < 0).any():
+            return Choice("truncation", matrix=cut)
+        few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
+        held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]
+    several = settings.method == "d3gm" and (settings.samples or 1) > 1
+    return chosen(total(held), several)._replace(matrix=cut)
+
+
+def central(count: int) -> list[int]:
+    """Up to LOOKED_AT slices of the middle half."""
+    return sorted(set(np.linspace(count // 4, (3 * count - 1) // 4, LOOKED_AT).round().astype(int).tolist()))
+
+
+def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scale: int) -> Draws:
+    """Draws (1, draws, rows, cols) of an image (rows, cols) in data units on the grid of `scale` times its matrix, with the
+    interpolation beside them that the choice leaves room for.
+    """
+    size = (scale * image.shape[0], scale * image.shape[1])
+    images = draws.images
+    if images.shape[-2:] != size:
+        images = resampled(images, size)
+    if choice.weight < 1:
+        sharp = choice.rest == "sinc"
+        plain = (
+            resampled(image, size).real if sharp else torch.from_numpy(interpolate(image.numpy(), scale, choice.rest).copy())
+        )
+        images = choice.weight * images + (1 - choice.weight) / unit * plain.to(images.device)
+    return draws._replace(images=images)
+
+
+def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) -> dict[str, Any]:
+    """What the sidecar says of it; shape: in-plane matrix of the volume."""
+    matrix = choice.matrix or shape
+    said = "truncation" if choice.operator == "truncation" else "unknown blur"
+    if choice.doubt:
+        said = (
+            f"truncation, in doubt: {round((settings.samples or 1) * choice.doubt)} of {settings.samples} draws assume nothing"
+        )
+    if choice.matrix is not None:
+        said += f"; interpolated before from {matrix[0]} x {matrix[1]} to {shape[0]} x {shape[1]}, which is left out"
+    if choice.weight < 1:
+        said += f"; {1 - choice.weight:.0%} {choice.rest} interpolation"
+    return {
+        "Asked": settings.operator,
+        "Chosen": choice.operator,
+        "Doubt": round(choice.doubt, 4),
+        "Weight": round(choice.weight, 4),
+        "MeasuredMatrix": list(matrix),
+        "Said": said,
+    }
