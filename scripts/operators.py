@@ -74,7 +74,7 @@ def table(rows: list[Row]) -> str:
         told = [one["Chosen"] == "truncation" for one in chosen]
         doubt = [one["Doubt"] > 0 for one in chosen]
         cut = ["interpolated before" in one["Said"] for one in chosen]
-        mean, least, below = gain.mean(0), gain.min(0), (gain < 0).any(1).sum()
+        mean, least, below = gain.mean(0), gain.min(0), (gain < -1e-4).any(1).sum()
         figures = f"{mean[0]:.2f} | {least[0]:.2f} | {mean[1]:.4f} | {least[1]:.4f} | {below}"
         counts = f"{sum(told) - sum(doubt)} | {sum(doubt)} | {len(told) - sum(told)} | {sum(cut)}"
         lines.append(f"| {way} | {scale} | {noise:g} | {len(some)} | {figures} | {counts} |")
