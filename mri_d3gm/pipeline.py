@@ -133,7 +133,7 @@ class Mapped(NamedTuple):
 
 
 def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, calibration: Tensor | None = None) -> Mapped:
-    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 12 coils become virtual ones.
+    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 14 coils become virtual ones.
 
     calibration: likewise, lines to estimate from in place of those of kspace.
     """

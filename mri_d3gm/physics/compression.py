@@ -8,7 +8,7 @@ from torch import Tensor
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import rss
 
-VIRTUAL = 12
+VIRTUAL = 14
 
 
 class Compressed(NamedTuple):
@@ -22,7 +22,7 @@ class Compressed(NamedTuple):
 
 
 def compressed(kspace: Tensor) -> Compressed | None:
-    """K-space (coils, rows, cols), zero where not measured, as 12 virtual coils; None where there are no more than that.
+    """K-space (coils, rows, cols), zero where not measured, as VIRTUAL virtual coils; None where there are no more than that.
 
     The principal components over all samples (Huang et al., Magn Reson Imaging 2008). White noise stays white.
     """
