@@ -80,6 +80,7 @@ def made(
 
 def show(folder: Path, name: str, volumes: dict[str, np.ndarray]) -> None:
     """Pictures in three planes through the middle of what every method made."""
+    folder.mkdir(parents=True, exist_ok=True)
     for axis, plane in enumerate(("sagittal", "coronal", "axial")):
         panels = {label: np.take(volume, volume.shape[axis] // 2, axis).T for label, volume in volumes.items()}
         write_preview(folder / f"{name}-{plane}.png", panels, f"{name}  {plane}")
