@@ -1,5 +1,6 @@
 """Low-resolution images as the centre of k-space: what super-resolution knows."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,7 @@ class Truncation(Measurement):
         return data_residual(estimate, self.kspace, self.mask)
 
     def assumed(self, draw: int, draws: int) -> Measurement:
-        known = draw < draws - round(draws * self.doubt)
+        known = draw < draws - math.ceil(draws * self.doubt)
         return self if known else Unknown(self.prior_mean(), without_phase=True)
 
     @property

@@ -1,5 +1,6 @@
 """How a volume came to be of low resolution: `--operator auto`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,9 +82,8 @@ def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) ->
     matrix = choice.matrix or shape
     said = "truncation" if choice.operator == "truncation" else "unknown blur"
     if choice.doubt:
-        said = (
-            f"truncation, in doubt: {round((settings.samples or 1) * choice.doubt)} of {settings.samples} draws assume nothing"
-        )
+        doubting = math.ceil((settings.samples or 1) * choice.doubt)
+        said = f"truncation, in doubt: {doubting} of {settings.samples} draws assume nothing"
     if choice.matrix is not None:
         said += f"; interpolated before from {matrix[0]} x {matrix[1]} to {shape[0]} x {shape[1]}, which is left out"
     if choice.weight < 1:
