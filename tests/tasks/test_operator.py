@@ -133,7 +133,7 @@ def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expecte
 
 
 @pytest.mark.parametrize(
-    ("doubt", "draws", "known"), [(0.0, 4, 4), (0.3, 4, 3), (0.5, 4, 2), (0.15, 2, 2), (0.4, 2, 1), (1.0, 4, 0)]
+    ("doubt", "draws", "known"), [(0.0, 4, 4), (0.25, 4, 3), (0.5, 4, 2), (0.25, 2, 1), (0.25, 8, 6), (1.0, 4, 0)]
 )
 def test_draws_that_doubt_assume_nothing(doubt: float, draws: int, known: int) -> None:
     measurement = replace(Truncation.of(torch.rand(1, 8, 10), 2), doubt=doubt)
