@@ -3,16 +3,27 @@
 In plane the volume is sharp: patches of its slices are thickened along one axis by the slice profile, and a small network of
 wide residual blocks learns what that took away (Zhao et al., IEEE Trans Med Imaging 2021; Remedios et al., SASHIMI 2023).
 It is then applied along the slices in both views, which are averaged. `scripts/isotropic.py` measures it.
+
+Usage: python scripts/self_trained.py SLICES.nii.gz OUT.nii.gz [--thickness MM] [--profile box] [--seconds 120]
+
+The axis through the slices is found from the spacing; voxels become as high as the narrower in-plane side.
 """
 
+import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.save_image import save_image
 from mri_d3gm.physics.interpolation import slice_weights
-from mri_d3gm.physics.slice_stack import fine_count, slice_profiles
+from mri_d3gm.physics.slice_stack import PROFILES, fine_count, slice_profiles
+from mri_d3gm.settings import SuperResolve
+from mri_d3gm.tasks.isotropic import grid, stack_of
 
 FEATURES, BLOCKS, WIDER = 32, 4, 4
 PATCH, BATCH, RATE = 48, 4, 3e-3  # more at a time learns less in equal time
@@ -105,3 +116,25 @@ def self_trained(slices: np.ndarray, spacing: float, thickness: float, kind: str
     with torch.no_grad():
         views = [torch.cat([rival(part) for part in view.split(APPLIED)]) for view in (known, known.transpose(0, 1))]
     return ((views[0] + views[1].transpose(0, 1)) / 2).clamp_min(0).numpy() * scale, steps
+
+
+def main() -> None:
+    """One volume."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slices", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--thickness", type=float)
+    parser.add_argument("--profile", choices=PROFILES, default="box")
+    parser.add_argument("--seconds", type=float, default=120, help="of CPU, training and all")
+    given = parser.parse_args()
+    image = open_image(given.slices)
+    stack = stack_of(image, SuperResolve(isotropic=True, thickness=given.thickness))
+    _, spacing, thickness = stack.in_voxels
+    volume, steps = self_trained(np.moveaxis(image.array, stack.axis, -1), spacing, thickness, given.profile, given.seconds)
+    finer = replace(image, array=np.moveaxis(volume, -1, stack.axis), affine=grid(image.affine, stack))
+    save_image(given.output, finer, 1, f"self-trained, {steps} steps")
+    print(f"{given.output}: {volume.shape[-1]} voxels of {stack.slices} slices, {steps} steps")
+
+
+if __name__ == "__main__":
+    main()
