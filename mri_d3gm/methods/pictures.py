@@ -31,12 +31,13 @@ def tiled(
     Draw i of index n depends on (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
     """
     mu = measurement.prior_mean()
+    side = max(mu.shape[-2:]) if getattr(network.net, "whole", False) else settings.tile
     evaluations = 1 if settings.method == "regression" else settings.steps * settings.samples
     evaluated = 0
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         nonlocal evaluated
-        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(settings.tile, settings.tile), progress=tell)
+        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(side, side), progress=tell)
         evaluated += 1
         return estimate
 

@@ -15,6 +15,7 @@ from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.nafnet import NAFNet
 from mri_d3gm.networks.peers import FastMRIUNet, FastMRIVarNet
 from mri_d3gm.networks.precondition import precondition
+from mri_d3gm.networks.scattering import Scattering
 from mri_d3gm.networks.unet import UNet
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.unknown import Unknown
@@ -23,6 +24,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "consistent": ConsistentNet,
     "unet": UNet,
     "nafnet": NAFNet,
+    "scattering": Scattering,
     "fastmri-unet": FastMRIUNet,
     "fastmri-varnet": FastMRIVarNet,
 }

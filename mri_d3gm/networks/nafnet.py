@@ -61,11 +61,51 @@ class NAFBlock(nn.Module):
         return x + self.out(simple_gate(self.feed(self.norm2(x))))
 
 
-class NAFNet(nn.Module):
-    """Encoder and decoder of NAF blocks over `levels` resolutions; no physics.
+class NAFTrunk(nn.Module):
+    """Encoder and decoder of NAF blocks over `levels` resolutions, from `inputs` channels to `outputs`, which start at zero.
 
-    channels: 2 for complex images, 3 for colour; reach: pixels on each side that squeeze-and-excitation looks at;
-    unshuffle: resolution of the first level is lower by it.
+    reach: pixels on each side that squeeze-and-excitation looks at; unshuffle: resolution of the first level is lower by it.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, features: int, *, levels: int, blocks: int, embedding: int, reach: int, unshuffle: int
+    ) -> None:
+        super().__init__()
+        self.unshuffle = unshuffle
+        widths = [features * 2**level for level in range(levels)]
+        self.time = TimeEmbedding(embedding)
+        self.first = nn.Conv2d(inputs * unshuffle**2, features, 3, padding=1)
+        reaches = [reach // unshuffle // 2**level for level in range(levels)]
+        stages = list(zip(widths, reaches, strict=True))
+        self.encode = nn.ModuleList(nn.ModuleList(NAFBlock(w, embedding, r) for _ in range(blocks)) for w, r in stages)
+        self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
+        self.up = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1) for w in widths[:-1])
+        self.decode = nn.ModuleList(NAFBlock(w, embedding, r) for w, r in stages[:-1])
+        self.last = zeroed(nn.Conv2d(features, outputs * unshuffle**2, 3, padding=1))
+
+    def through(self, h: Tensor, log_snr: Tensor) -> Tensor:
+        """(batch, inputs, rows, cols) to (batch, outputs, rows, cols); log_snr (batch,)."""
+        rows, cols = h.shape[-2:]
+        multiple = self.unshuffle * 2 ** len(self.down)
+        h = functional.pad(h, (0, -cols % multiple, 0, -rows % multiple))
+        h = self.first(functional.pixel_unshuffle(h, self.unshuffle))
+        embedding = self.time(log_snr)
+        skips = []
+        for level, stage in enumerate(self.encode):
+            for block in stage:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+            if level < len(self.down):
+                skips.append(h)
+                h = self.down[level](h)
+        for level in reversed(range(len(self.up))):
+            h = self.decode[level](skips[level] + functional.pixel_shuffle(self.up[level](h), 2), embedding)
+        return functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float()
+
+
+class NAFNet(NAFTrunk):
+    """The residual straight from the trunk; no physics.
+
+    channels: 2 for complex images, 3 for colour; the rest as in `NAFTrunk`.
     """
 
     def __init__(
@@ -79,35 +119,10 @@ class NAFNet(nn.Module):
         reach: int = 64,
         unshuffle: int = 1,
     ) -> None:
-        super().__init__()
-        self.unshuffle = unshuffle
-        widths = [features * 2**level for level in range(levels)]
-        self.time = TimeEmbedding(embedding)
-        self.first = nn.Conv2d(3 * channels * unshuffle**2, features, 3, padding=1)
-        reaches = [reach // unshuffle // 2**level for level in range(levels)]
-        stages = list(zip(widths, reaches, strict=True))
-        self.encode = nn.ModuleList(nn.ModuleList(NAFBlock(w, embedding, r) for _ in range(blocks)) for w, r in stages)
-        self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
-        self.up = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1) for w in widths[:-1])
-        self.decode = nn.ModuleList(NAFBlock(w, embedding, r) for w, r in stages[:-1])
-        self.last = zeroed(nn.Conv2d(features, channels * unshuffle**2, 3, padding=1))
+        sizes = {"levels": levels, "blocks": blocks, "embedding": embedding, "reach": reach, "unshuffle": unshuffle}
+        super().__init__(3 * channels, channels, features, **sizes)
 
     def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
         """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, the measurement unused."""
-        rows, cols = mu.shape[-2:]
-        multiple = self.unshuffle * 2 ** len(self.down)
-        h = torch.cat([to_channels(image) for image in (start, mu, noisy)], 1)
-        h = functional.pad(h, (0, -cols % multiple, 0, -rows % multiple))
-        h = self.first(functional.pixel_unshuffle(h, self.unshuffle))
-        embedding = self.time(log_snr)
-        skips = []
-        for level, stage in enumerate(self.encode):
-            for block in stage:  # type: ignore[attr-defined]
-                h = block(h, embedding)
-            if level < len(self.down):
-                skips.append(h)
-                h = self.down[level](h)
-        for level in reversed(range(len(self.up))):
-            h = self.decode[level](skips[level] + functional.pixel_shuffle(self.up[level](h), 2), embedding)
-        residual = from_channels(functional.pixel_shuffle(self.last(h), self.unshuffle)[..., :rows, :cols].float(), mu)
-        return Estimates([start + gain * residual])
+        residual = self.through(torch.cat([to_channels(image) for image in (start, mu, noisy)], 1), log_snr)
+        return Estimates([start + gain * from_channels(residual, mu)])

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -45,13 +48,27 @@ def lattice(image: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(panes, 1 - uniform(0.1, 0.9, generator) * (1 - image), uniform(0.2, 1, generator) * image)
 
 
+def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture (3, rows, cols) in [0, 1] with noise in three draws of ten, and compressed as JPEG in others."""
+    kind = uniform(0, 1, generator)
+    if kind < 0.3:
+        return (image + uniform(0, 0.02, generator) * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    if kind > 0.7:
+        coded = BytesIO()
+        levels = (255 * image.clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
+        Image.fromarray(levels).save(coded, "JPEG", quality=int(uniform(40, 95, generator)))
+        return torch.from_numpy(np.array(Image.open(coded))).permute(2, 0, 1).float() / 255
+    return image
+
+
 def simulate_restoration(
     slices: Sequence[Example], seed: int, *, task: str, batch: int = 4, crop: int = 128, heavy: float = 0.6
 ) -> Case:
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 
     derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L; many are mosaics or get a lattice,
-    so that fine structure is not taken for streaks. dehaze: scattering model.
+    so that fine structure is not taken for streaks. dehaze: scattering model, then noise or compression in some; more of the
+    pictures are dark.
     A tenth of the pictures is left as it is, so that clean ones are not changed. Brightness and colours vary. Pictures that
     come with a degraded counterpart are only cropped.
     """
@@ -68,7 +85,7 @@ def simulate_restoration(
         image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
         if task == "derain" and uniform(0, 1, generator) < 0.15:
             image = lattice(image, generator)
-        image = image ** math.exp(uniform(-0.3, 0.3, generator))
+        image = image ** math.exp(uniform(-0.3, 0.3 if task == "derain" else 0.8, generator))
         if uniform(0, 1, generator) < 0.5:
             image = image[torch.randperm(3, generator=generator)]
         clean.append(image)
@@ -77,6 +94,6 @@ def simulate_restoration(
         elif task == "derain":
             degraded.append(add_rain(image, generator, uniform(0, 1, generator) < heavy))
         else:
-            degraded.append(add_haze(image, generator)[0])
+            degraded.append(as_a_camera(add_haze(image, generator)[0].clamp(0, 1), generator))
     mu = torch.stack(degraded)
     return Case(torch.stack(clean), mu, Unknown(mu))

@@ -53,6 +53,28 @@ def guessed_depth(image: Tensor, generator: torch.Generator) -> Tensor:
     return _to_unit(guided_filter(grey(image), farthest_near, max(4, min(rows, cols) // 12), 1e-3))
 
 
+def room_depth(rows: int, cols: int, generator: torch.Generator) -> Tensor:
+    """Distance (rows, cols) from a camera inside a box to its walls, floor and ceiling; 0 to 1."""
+    reach = math.tan(math.radians(_uniform(25, 40, generator)))
+    y, x = torch.meshgrid(torch.linspace(-reach, reach, rows) * rows / cols, torch.linspace(-reach, reach, cols), indexing="ij")
+    yaw, pitch = math.radians(_uniform(-50, 50, generator)), math.radians(_uniform(-20, 10, generator))
+    y, z = y * math.cos(pitch) - math.sin(pitch), math.cos(pitch) + y * math.sin(pitch)
+    x, z = x * math.cos(yaw) + z * math.sin(yaw), z * math.cos(yaw) - x * math.sin(yaw)
+    bounds = (0.8, 4), (0.8, 4), (1.0, 1.8), (0.8, 2.0), (2, 8), (0.5, 4)
+    walls = [_uniform(low, high, generator) for low, high in bounds]
+    far = [axis.clamp_min(1e-3) / wall for axis, wall in zip((x, -x, y, -y, z, -z), walls, strict=True)]
+    return _to_unit((x.square() + y.square() + z.square()).sqrt() / torch.stack(far).amax(0))
+
+
+def with_pieces(depth: Tensor, image: Tensor, generator: torch.Generator) -> Tensor:
+    """Depth (rows, cols) whose parts, bounded mostly by edges of the picture (3, rows, cols), stand nearer or farther."""
+    rows, cols = depth.shape
+    field = smooth_depth(rows, cols, generator) + _uniform(0.3, 1.5, generator) * grey(image)
+    labels = (_to_unit(field) * (_uniform(3, 12, generator) - 1e-3)).long()
+    factors = torch.exp(-0.3 + 0.4 * torch.randn(12, generator=generator).clamp(-2, 2))
+    return guided_filter(grey(image), depth * factors[labels], max(2, min(rows, cols) // 40), 1e-3).clamp_min(0)
+
+
 def _to_unit(depth: Tensor) -> Tensor:
     return (depth - depth.amin()) / (depth.amax() - depth.amin()).clamp_min(1e-6)
 
@@ -69,26 +91,35 @@ def _beta(depth: Tensor, mean_transmission: float) -> float:
     return math.exp(low)
 
 
+def draw_depth(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Depth (rows, cols) for a picture (3, rows, cols): a room, a ramp, smooth fields or guessed from the picture, in half of
+    the draws in pieces; the nearest is not at 0.
+    """
+    rows, cols = image.shape[-2:]
+    kind = _uniform(0, 1, generator)
+    if kind < 0.35:
+        depth = room_depth(rows, cols, generator)
+    elif kind < 0.55:
+        depth = ramp_depth(rows, cols, generator)
+    elif kind < 0.7:
+        depth = smooth_depth(rows, cols, generator)
+    else:
+        depth = guessed_depth(image, generator)
+    depth = depth + _uniform(0.05, 0.8, generator)
+    return with_pieces(depth, image, generator) if _uniform(0, 1, generator) < 0.5 else depth
+
+
 def add_haze(image: Tensor, generator: torch.Generator, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Hazy picture and its transmission (rows, cols) from a clean one (3, rows, cols) in [0, 1].
 
-    depth: (rows, cols), at least 0, any unit; drawn if None: a ramp, smooth fields or guessed from the picture, the
-    nearest not at 0. Mean transmission 0.15 to 0.9, airlight 0.6 to 1 with slight colour. Equal generator states, equal haze.
+    depth: (rows, cols), at least 0, any unit; drawn if None. Mean transmission 0.15 to 0.97, airlight 0.6 to 1 with slight
+    colour. Equal generator states, equal haze.
     """
-    rows, cols = image.shape[-2:]
-    if depth is None:
-        kind = _uniform(0, 1, generator)
-        if kind < 0.3:
-            depth = ramp_depth(rows, cols, generator)
-        elif kind < 0.5:
-            depth = smooth_depth(rows, cols, generator)
-        else:
-            depth = guessed_depth(image, generator)
-        depth = depth + _uniform(0.05, 0.8, generator)
+    depth = draw_depth(image, generator) if depth is None else depth
     depth = depth / depth.mean().clamp_min(1e-12)
-    beta = _beta(depth, _uniform(0.15, 0.9, generator))
+    beta = _beta(depth, _uniform(0.15, 0.97, generator))
     transmission = (-beta * depth).exp()
-    tint = 0.02 * torch.randn(3, generator=generator).clamp(-2, 2)
+    tint = 0.05 * _uniform(0, 1, generator) ** 2 * torch.randn(3, generator=generator).clamp(-2, 2)
     airlight = (_uniform(0.6, 1.0, generator) + tint - tint.mean()).clamp(0.6, 1)[:, None, None]
     return image * transmission + airlight * (1 - transmission), transmission
 

@@ -13,7 +13,9 @@ from mri_d3gm.weather.haze import (
     dark_channel_prior,
     guessed_depth,
     ramp_depth,
+    room_depth,
     smooth_depth,
+    with_pieces,
 )
 
 
@@ -43,16 +45,16 @@ def test_the_scattering_model_holds_with_one_nearly_grey_airlight(seed: int, siz
     assert hazy.shape == clean.shape and transmission.shape == clean.shape[1:]
     assert hazy.min() >= 0 and hazy.max() <= 1
     assert transmission.min() > 0 and transmission.max() <= 1
-    assert 0.149 < transmission.mean() < 0.901
+    assert 0.149 < transmission.mean() < 0.971
     airlight = (hazy - clean * transmission) / (1 - transmission)
     means = airlight.flatten(1).mean(1)
     assert torch.allclose(airlight, means[:, None, None].expand_as(airlight), atol=1e-3)
-    assert means.min() > 0.599 and means.max() < 1.001 and means.max() - means.min() < 0.12
+    assert means.min() > 0.599 and means.max() < 1.001 and means.max() - means.min() < 0.21
 
 
 def test_mean_transmission_spans_thin_and_thick() -> None:
     means = [float(add_haze(scene(24, 24), seeded(seed))[1].mean()) for seed in range(60)]
-    assert min(means) < 0.25 and max(means) > 0.8
+    assert min(means) < 0.25 and max(means) > 0.9
 
 
 def test_a_given_depth_sets_the_transmission_whatever_its_unit() -> None:
@@ -73,7 +75,8 @@ def test_no_depth_at_all_gives_no_haze() -> None:
 def test_depths_are_between_0_and_1_and_grow_upwards(seed: int) -> None:
     ramp, field = ramp_depth(40, 60, seeded(seed)), smooth_depth(40, 60, seeded(seed))
     guess = guessed_depth(scene(40, 60), seeded(seed))
-    for depth in (ramp, field, guess):
+    room = room_depth(40, 60, seeded(seed))
+    for depth in (ramp, field, guess, room):
         assert depth.shape == (40, 60) and depth.min() >= 0 and depth.max() <= 1
     assert bool((ramp.diff(dim=0) <= 1e-6).all()) and ramp[0].mean() > ramp[-1].mean() + 0.2
     assert field.diff(dim=0).abs().max() < 0.3
@@ -86,6 +89,15 @@ def test_brighter_and_greyer_is_guessed_farther() -> None:
     for seed in range(5):
         depth = guessed_depth(image, seeded(seed))
         assert float((depth[:, 44:] - depth[:, :20]).min()) > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_stand_apart_where_the_picture_has_edges(seed: int) -> None:
+    image = torch.zeros(3, 64, 64)
+    image[:, :, 32:] = 0.9
+    pieces = with_pieces(torch.ones(64, 64), image, seeded(seed))
+    steps = pieces.diff(dim=1).abs().mean(0)
+    assert pieces.min() >= 0 and steps.argmax() == 31
 
 
 def psnr(clean: Tensor, image: Tensor) -> float:
