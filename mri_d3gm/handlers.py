@@ -160,7 +160,7 @@ class SuperResolveGatherer(Gatherer):
             return
         choice = cached_choice(self.path, self.settings)
         draws = settled(draws, image, choice, float(batch["scale"][0]), self.settings.scale)
-        self.slices.append(sr.finished_slice(batch["scale"].numpy(), draws, reference, signed))
+        self.slices.append(sr.finished_slice(draws, batch["scale"].numpy(), self.settings, choice, reference, signed))
 
     def source(self) -> Image:
         return cached_volume(self.path, self.settings.series)

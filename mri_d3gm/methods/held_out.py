@@ -25,7 +25,7 @@ DARK = 0.05  # of the 99th percentile is background
 
 class HeldOut(NamedTuple):
     """Sums over slices: power (2, rings) of k-space as it was predicted and as it was measured, of samples (rings,);
-    `background`; gain (2, 2), of each operator (truncation, unknown) Re<p - i, y - i> and |p - i|^2 of prediction p,
+    `background`; gain (2, 3), of each operator (truncation, unknown) Re<p - i, y - i>, |p - i|^2 and |y - i|^2 of prediction p,
     interpolation i and image y; peak, the square of the largest voxel; how many slices.
     """
 
@@ -62,8 +62,8 @@ def _predicted(measurement: Measurement, network: Denoiser) -> Tensor:
 
 
 def _gain(predicted: Tensor, interpolated: Tensor, image: Tensor) -> list[float]:
-    added = (predicted - interpolated).double()
-    return [float((added * (image - interpolated)).sum()), float(added.square().sum())]
+    added, missing = (predicted - interpolated).double(), (image - interpolated).double()
+    return [float((added * missing).sum()), float(added.square().sum()), float(missing.square().sum())]
 
 
 def _sums(predicted: Tensor, measured: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
+OPERATORS = ("truncation", "unknown")  # in the order of `HeldOut.gain`
 SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
 BLIND = 0.8  # share from which on interpolation has no part
 EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
@@ -19,13 +20,15 @@ RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # 
 
 class Choice(NamedTuple):
     """truncation or unknown, with the share of draws that doubt truncation; weight of the network's image, beside which the
-    best interpolation of that operator stands; the in-plane matrix that was measured, None if it is the image's own.
+    best interpolation of that operator stands; the in-plane matrix that was measured, None if it is the image's own;
+    `withheld_error`, None where nothing was tested.
     """
 
     operator: str
     doubt: float = 0.0
     weight: float = 1.0
     matrix: tuple[int, int] | None = None
+    withheld: float | None = None
 
     @property
     def rest(self) -> str:
@@ -42,7 +45,7 @@ def features(held: HeldOut) -> np.ndarray:
     excess = np.log(measured / predicted)[2].clip(-2, 5)
     density = np.log(measured / held.samples.clip(1))
     between, on = held.background[0] / held.slices + 1e-6
-    along, energy = held.gain[1]
+    along, energy, _ = held.gain[1]
     rings = np.log(between / on).clip(-1, 4), np.log(on) / 3
     return np.array([excess, *np.diff(density)[:3].clip(-5, 1), *rings, np.clip(along / (energy + TINY), -1, 3)])
 
@@ -71,8 +74,16 @@ def helped(held: HeldOut, operator: str) -> float:
     """Weight in [0, 1] of the network's image, by what it made of the image made smaller once more: 1 where it is nearer to the
     image than interpolation is, as `trust.weights_of_bands` has it.
     """
-    along, energy = held.gain[("truncation", "unknown").index(operator)]
+    along, energy, _ = held.gain[OPERATORS.index(operator)]
     return float(np.clip(2 * along / energy, 0, 1) ** 2) if energy > 0 else 1.0
+
+
+def withheld_error(held: HeldOut, operator: str) -> float | None:
+    """What the network missed of the image made smaller once more, over what interpolation missed: squares of the errors. 0 is
+    perfect, 1 no better than interpolation; None where interpolation missed nothing.
+    """
+    along, energy, missed = held.gain[OPERATORS.index(operator)]
+    return float((missed - 2 * along + energy) / missed) if missed > 0 else None
 
 
 def chosen(held: HeldOut, several: bool) -> Choice:
@@ -80,11 +91,12 @@ def chosen(held: HeldOut, several: bool) -> Choice:
     share = max(unknown_share(features(held)), SUBSAMPLED if sampled(held) else 0.0)
     operator = "truncation" if share < HALF else "unknown"
     weight = helped(held, operator)
+    found = Choice(operator, 0.0, weight, withheld=withheld_error(held, operator))
     if share < LIKELY and missing(held) < NOTHING:
-        return Choice(operator, 0.0, 0.0)
-    if operator == "truncation" and several and share >= SURE:
-        return Choice(operator, FEW if share < EVEN else MANY, weight * MIXED)
-    if operator == "truncation":
-        noisy = several and held.background[0, 1] > NOISY * held.slices
-        return Choice(operator, FEW if noisy else 0.0, weight)
-    return Choice(operator, 0.0, weight * (share if share < BLIND else 1.0))
+        return found._replace(weight=0.0)
+    if operator == "unknown":
+        return found._replace(weight=weight * (share if share < BLIND else 1.0))
+    if several and share >= SURE:
+        return found._replace(doubt=FEW if share < EVEN else MANY, weight=weight * MIXED)
+    noisy = several and held.background[0, 1] > NOISY * held.slices
+    return found._replace(doubt=FEW if noisy else 0.0)

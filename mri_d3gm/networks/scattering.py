@@ -10,7 +10,7 @@ from mri_d3gm.networks.nafnet import NAFTrunk
 from mri_d3gm.weather.guided_filter import box_mean
 
 PATCHES = (3, 7, 15)
-LEAST = 0.05
+LEAST = 0.1
 
 
 def least_within(image: Tensor, patch: int) -> Tensor:
@@ -77,10 +77,10 @@ class Scattering(NAFTrunk):
         airlight = brightest_haze(small[1], dark[-1]).clamp(0.1, 1)
         prior = 1 - least_within((small[1] / airlight).amin(1, keepdim=True), PATCHES[1])
         given = torch.cat([*small, *dark, airlight.expand_as(small[1]), prior], 1)
-        answer = self.through(given, log_snr)
-        clear = 1.02 * torch.sigmoid(torch.logit(prior.clamp(LEAST, 0.95)) + 4 * answer[:, :1])
+        answer = 0.5 * self.through(given, log_snr)
+        clear = 1.02 * torch.sigmoid(torch.logit(prior.clamp(LEAST, 0.95)) + answer[:, :1])
         guides = [image.mean(1, keepdim=True) for image in (small[1], mu)]
         transmission = sharpened(clear, guides[0], guides[1]).clamp(LEAST, 1)
-        airlight = (airlight + answer[:, 1:].mean((-2, -1), keepdim=True)).clamp(0.1, 1.2)
+        airlight = (airlight + 0.1 * answer[:, 1:].mean((-2, -1), keepdim=True)).clamp(0.1, 1.2)
         clean = (mu - airlight) / transmission + airlight
         return Estimates([start + gain * (clean - mu)])

@@ -11,6 +11,7 @@ from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
 from mri_d3gm.methods.operator_rule import Choice, chosen
+from mri_d3gm.metrics.calibration import BLIND, DOUBTED, KNOWN
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
@@ -77,6 +78,13 @@ def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scal
     return draws._replace(images=images)
 
 
+def std_factors(choice: Choice | None, settings: SuperResolve) -> tuple[float, float, float]:
+    """Those of `detail_std` for draws that take for known what the choice says, or settings.operator without one."""
+    if choice is not None and choice.doubt:
+        return DOUBTED
+    return BLIND if (choice.operator if choice else settings.operator) == "unknown" else KNOWN
+
+
 def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) -> dict[str, Any]:
     """What the sidecar says of it; shape: in-plane matrix of the volume."""
     matrix = choice.matrix or shape
@@ -94,5 +102,6 @@ def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) ->
         "Doubt": round(choice.doubt, 4),
         "Weight": round(choice.weight, 4),
         "MeasuredMatrix": list(matrix),
+        "WithheldError": None if choice.withheld is None else round(choice.withheld, 4),
         "Said": said,
     }

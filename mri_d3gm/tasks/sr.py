@@ -23,6 +23,7 @@ from mri_d3gm.io.scan import slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.operator_rule import Choice
+from mri_d3gm.metrics.calibration import detail_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
@@ -169,7 +170,7 @@ def superresolve_slice(
         measurement, network, settings, [number], run=lambda f, items: in_parallel(f, items, threads), progress=progress
     )
     draws = draws if choice is None else operator.settled(draws, image, choice, float(prepared.scale[0]), settings.scale)
-    return finished_slice(prepared.scale, draws, reference, signed)
+    return finished_slice(draws, prepared.scale, settings, choice, reference, signed)
 
 
 def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -> Slice:
@@ -177,11 +178,22 @@ def empty_slice(image: torch.Tensor, scale: int, reference: np.ndarray | None) -
     return Slice(np.zeros([scale * n for n in image.shape], np.float32), None, reference, None, 0)
 
 
-def finished_slice(scale: np.ndarray, draws: Draws, reference: np.ndarray | None, signed: bool = False) -> Slice:
-    """A solved batch of one; scale as in `pipeline.Prepared`, signed as in `pipeline.finish`."""
-    images, std, _ = pipeline.finish(draws, scale, calibrate=None, signed=signed)
+def finished_slice(
+    draws: Draws,
+    scale: np.ndarray,
+    settings: SuperResolve,
+    choice: Choice | None,
+    reference: np.ndarray | None,
+    signed: bool = False,
+) -> Slice:
+    """A solved batch of one; scale as in `pipeline.Prepared`, signed as in `pipeline.finish`, choice that of its volume."""
+    images, stds, _ = pipeline.finish(draws, scale, calibrate=None, signed=signed)
     residual = None if draws.residual is None else float(draws.residual[0] * scale[0])
-    return Slice(images[0], None if std is None else std[0], reference, residual, draws.evaluations)
+    std, count = None if stds is None else stds[0], draws.images.shape[1]
+    if std is not None and count > 1:
+        sample = std * (count / (count - 1)) ** 0.5
+        std = detail_std(sample, images[0], float(scale[0]), settings.scale, operator.std_factors(choice, settings))
+    return Slice(images[0], std, reference, residual, draws.evaluations)
 
 
 def grid(affine: np.ndarray, axis: int, scale: float) -> np.ndarray:
@@ -296,7 +308,12 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
     code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
     if names.std is not None and result.std is not None:
-        save_image(names.std, replace(source, array=result.std, affine=result.affine), code, "std of draws; " + description)
+        save_image(
+            names.std,
+            replace(source, array=result.std, affine=result.affine),
+            code,
+            "std of the error to expect; " + description,
+        )
     if names.dicom is not None and settings.dicom is not None:
         write_dicom(names.dicom, Volume(result.volume, result.std, result.affine, axis, code == 1), settings, own, record)
     panels, across = panels_of(result, source, settings)

@@ -52,11 +52,11 @@ def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
     """A picture (3, rows, cols) in [0, 1] with noise in three draws of ten, and compressed as JPEG in others."""
     kind = uniform(0, 1, generator)
     if kind < 0.3:
-        return (image + uniform(0, 0.02, generator) * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+        return (image + uniform(0, 0.01, generator) * torch.randn(image.shape, generator=generator)).clamp(0, 1)
     if kind > 0.7:
         coded = BytesIO()
         levels = (255 * image.clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
-        Image.fromarray(levels).save(coded, "JPEG", quality=int(uniform(40, 95, generator)))
+        Image.fromarray(levels).save(coded, "JPEG", quality=int(uniform(70, 95, generator)))
         return torch.from_numpy(np.array(Image.open(coded))).permute(2, 0, 1).float() / 255
     return image
 

@@ -11,10 +11,10 @@ import torch
 from scans import phantom
 
 import mri_d3gm
-from mri_d3gm.cli.sr import sr
+from mri_d3gm.cli.sr import sr, summary, withheld
 from mri_d3gm.io.sidecar import read_sidecar
-from mri_d3gm.methods.held_out import HeldOut
-from mri_d3gm.methods.operator_rule import HALF, SURE, Choice, chosen
+from mri_d3gm.methods.held_out import HeldOut, _gain
+from mri_d3gm.methods.operator_rule import HALF, SURE, Choice, chosen, withheld_error
 from mri_d3gm.metrics import score
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.occupied import resampled
@@ -121,7 +121,7 @@ def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expecte
     from mri_d3gm.methods import operator_rule
 
     assert 0 < SURE < HALF < 1
-    quiet = HeldOut(np.zeros((2, 5)), np.zeros(5), np.zeros((2, 2)), np.zeros((2, 2)))
+    quiet = HeldOut(np.zeros((2, 5)), np.zeros(5), np.zeros((2, 2)), np.zeros((2, 3)))
     monkeypatch.setattr(operator_rule, "features", lambda held: None)
     monkeypatch.setattr(operator_rule, "unknown_share", lambda values: share)
     monkeypatch.setattr(operator_rule, "helped", lambda held, operator: 1.0)
@@ -159,3 +159,21 @@ def test_the_command_says_what_was_chosen(tmp_path, capsys) -> None:
     sr((str(path),), str(tmp_path), False, True, samples=1, scale=2, device="cpu")
     said, record = capsys.readouterr()[::-1][0], read_sidecar(names_of(path, tmp_path).sidecar)
     assert f"operator auto: {record['Operator']['Said']}" in said
+
+
+def test_what_the_image_made_smaller_says_is_the_share_of_the_error_that_is_left() -> None:
+    rng = np.random.default_rng(0)
+    image, interpolated, predicted = rng.normal(size=(3, 40, 40))
+    tensors = [torch.from_numpy(one) for one in (predicted, interpolated, image)]
+    held = HeldOut(np.zeros((2, 5)), np.zeros(5), np.zeros((2, 2)), np.array([_gain(*tensors), [0.0, 0.0, 0.0]]))
+    left = ((image - predicted) ** 2).sum() / ((image - interpolated) ** 2).sum()
+    assert withheld_error(held, "truncation") == pytest.approx(left)
+    assert withheld_error(held, "unknown") is None
+
+
+def test_the_sidecar_and_the_line_say_what_it_says() -> None:
+    record = superresolve(made("truncation"), AFFINE, slice_axis=2).record
+    assert record["Operator"]["WithheldError"] > 0
+    assert "test on itself made smaller" in summary("a", record)
+    assert "made smaller" not in summary("a", {**record, "Operator": {"WithheldError": None}})
+    assert withheld(1.2).endswith("no better than interpolation") and "42 %" in withheld(0.58)
