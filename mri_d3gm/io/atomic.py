@@ -14,6 +14,16 @@ from pathlib import Path
 from mri_d3gm.errors import InputError
 
 
+def _reason(error: OSError) -> str:
+    """In one line; a library may have put its own words around the system's, and a traceback behind them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return (str(error).strip().splitlines() or ["unknown"])[0]
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name next to `path`, with its ending, that becomes `path` if the block succeeds.
@@ -34,8 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _kept(temporary)
         temporary.replace(target)
     except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())
-        raise InputError(f"{target}: cannot be written: {reason}; choose another place") from error
+        raise InputError(f"{target}: cannot be written: {_reason(error)}; choose another place") from error
     finally:
         # where the folder itself cannot be used there is no temporary file either
         with suppress(OSError):
@@ -56,8 +65,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.rename(target)
     except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())
-        raise InputError(f"{target}: cannot be written: {reason}; choose another place") from error
+        raise InputError(f"{target}: cannot be written: {_reason(error)}; choose another place") from error
     finally:
         remove(temporary)
 

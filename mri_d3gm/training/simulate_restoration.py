@@ -48,6 +48,12 @@ def lattice(image: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(panes, 1 - uniform(0.1, 0.9, generator) * (1 - image), uniform(0.2, 1, generator) * image)
 
 
+def with_blacks(image: Tensor) -> Tensor:
+    """The picture (3, rows, cols) without the haze that it may hold already: its darkest hundredth in any channel is black."""
+    veil = image.amin(0).flatten().quantile(0.01).clamp_max(0.9)
+    return ((image - veil) / (1 - veil)).clamp_min(0)
+
+
 def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
     """A picture (3, rows, cols) in [0, 1] with noise in three draws of ten, and compressed as JPEG in others."""
     kind = uniform(0, 1, generator)
@@ -85,6 +91,8 @@ def simulate_restoration(
         image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
         if task == "derain" and uniform(0, 1, generator) < 0.15:
             image = lattice(image, generator)
+        if task == "dehaze" and uniform(0, 1, generator) < 0.8:
+            image = with_blacks(image)
         image = image ** math.exp(uniform(-0.3, 0.3 if task == "derain" else 0.8, generator))
         if uniform(0, 1, generator) < 0.5:
             image = image[torch.randperm(3, generator=generator)]

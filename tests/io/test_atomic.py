@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io import atomic
-from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.atomic import atomic_folder, atomic_path
 from mri_d3gm.io.image import make_image
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.save_image import save_image
@@ -63,6 +64,18 @@ def test_disk_full_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.txt: cannot be written: No space left on device"), atomic_path(target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", [atomic_path, atomic_folder])
+def test_what_libraries_put_around_the_systems_words_is_left_out(place: Callable[..., Any], tmp_path: Path) -> None:
+    """As pydicom does, with the traceback in its text."""
+    with pytest.raises(InputError) as found, place(tmp_path / "a"):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OSError(f"With tag got exception: {error}\nTraceback (most recent call last):\n  File") from error
+    assert str(found.value) == f"{tmp_path / 'a'}: cannot be written: No space left on device; choose another place"
+    assert not any(tmp_path.iterdir())
 
 
 def test_limit_of_file_size(tmp_path: Path) -> None:

@@ -346,6 +346,14 @@ def test_a_template(tmp_path: Path) -> None:
             check_same("a", study, own)
 
 
+def test_a_template_of_nobody_serves_who_is_known_in_its_own_study_alone() -> None:
+    nobody = Study({"StudyInstanceUID": "1.2", "PatientID": ""})
+    check_same("a", nobody, {"PatientID": "8", "StudyInstanceUID": "1.2"})
+    check_same("a", nobody, {"StudyInstanceUID": "1.3"})
+    with pytest.raises(InputError, match="another patient"):
+        check_same("a", nobody, {"PatientID": "8", "StudyInstanceUID": "1.3"})
+
+
 def test_templates_that_cannot_be(tmp_path: Path) -> None:
     write_series(tmp_path / "two", **IDENTITY)
     write_series(tmp_path / "two" / "b", **IDENTITY | {"PatientID": "8"})

@@ -145,7 +145,8 @@ def study_of_scan(scan: "Scan") -> Study:
 def check_same(template: str, study: Study, own: Mapping[str, str]) -> None:
     """InputError where a template's patient or position in the scanner is not that which the input itself names."""
     ours, theirs = (_somebody(values.get("PatientID", "")) for values in (own, study.attributes))
-    if ours and theirs and ours != theirs:
+    joined = own.get("StudyInstanceUID") == study.attributes.get("StudyInstanceUID")
+    if ours and ours != theirs and (theirs or not joined):
         raise InputError(f"{template}: the template is of another patient than the input; give a series of the same study")
     positions = own.get("PatientPosition", ""), study.attributes.get("PatientPosition", "")
     if all(positions) and positions[0] != positions[1]:
