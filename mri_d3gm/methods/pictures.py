@@ -15,6 +15,8 @@ from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import Restore
 
+FAINT = 0.01  # RMS of what is removed that a picture without rain or haze may lose: it comes back as it is
+
 
 @torch.no_grad()
 def tiled(
@@ -47,12 +49,18 @@ def tiled(
 
     if settings.method == "regression":
         t = torch.full((len(mu),), float(network.path.T), dtype=torch.float64)
-        return Draws(denoise(network.path.noise_free(mu), t)[:, None], 1)
+        return Draws(unless_faint(denoise(network.path.noise_free(mu), t), mu)[:, None], 1)
     mean = torch.zeros_like(mu)
     for draw in range(settings.samples):
         seeds = [draw_seed(settings.seed, index, draw) for index in indices]
         mean += sample(network.path, denoise, mu, SOLVERS[settings.solver], settings.steps, seeds)[0] / settings.samples
-    return Draws(mean[:, None], evaluations)
+    return Draws(unless_faint(mean, mu)[:, None], evaluations)
+
+
+def unless_faint(restored: Tensor, pictures: Tensor) -> Tensor:
+    """Restored pictures (batch, 3, rows, cols), but those in which next to nothing was found as they were."""
+    removed = (restored - pictures).square().mean((1, 2, 3), keepdim=True).sqrt()
+    return torch.where(removed < FAINT, pictures, restored)
 
 
 def dark_channel(measurement: Measurement, *_: Any, **__: Any) -> Draws:

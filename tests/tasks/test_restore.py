@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from bundles import checked
 from photographs import photograph
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images.pictures import read_picture
+from mri_d3gm.methods.pictures import FAINT, unless_faint
 from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.restore import names_of, restore_file
@@ -140,3 +142,19 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     assert [row["method"] for row in table] == ["identity", "d3gm"]
     assert table[0]["files"] == (5 if "haze" in protocol else 3)
     assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40
+
+
+@pytest.mark.parametrize("method", ["d3gm", "regression"])
+def test_a_picture_without_rain_comes_back_as_it_is(method: str, tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", (120, 160))
+    np.testing.assert_array_equal(restore(path, task="derain", method=method).image, read_picture(path).array)
+    assert "MetricsDegraded" in restore(path, task="derain", method=method, degrade="rain-light").record
+    assert not np.array_equal(restore(path, task="derain", method=method, degrade="rain-light").image, read_picture(path).array)
+
+
+def test_next_to_nothing_is_left_where_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(2, 3, 20, 30, generator=generator)
+    removed = torch.stack([torch.full((3, 20, 30), 0.9 * FAINT), torch.full((3, 20, 30), 1.1 * FAINT)])
+    found = unless_faint(pictures - removed, pictures)
+    assert torch.equal(found[0], pictures[0]) and torch.equal(found[1], (pictures - removed)[1])
