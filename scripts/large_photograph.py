@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from mri_d3gm.networks.tiles import starts
+from mri_d3gm.settings import Restore
 from mri_d3gm.weather.rain import add_rain
 
-SIZE, TILE, MARGIN = (4000, 3000), 512, 128
+SIZE, TILE, MARGIN = (4000, 3000), Restore().tile, 128
 
 
 def rainy(path: Path) -> Image.Image:

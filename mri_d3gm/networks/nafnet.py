@@ -23,8 +23,8 @@ class PixelNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels, 1, 1)), nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
-        return (x - mean) * (variance + 1e-6).rsqrt() * self.weight + self.bias
+        centred = x - x.mean(1, keepdim=True)
+        return centred * (centred.square().mean(1, keepdim=True) + 1e-6).rsqrt() * self.weight + self.bias
 
 
 def local_mean(x: Tensor, reach: int, cell: int = 8) -> Tensor:
@@ -88,7 +88,7 @@ class NAFTrunk(nn.Module):
         rows, cols = h.shape[-2:]
         multiple = self.unshuffle * 2 ** len(self.down)
         h = functional.pad(h, (0, -cols % multiple, 0, -rows % multiple))
-        h = self.first(functional.pixel_unshuffle(h, self.unshuffle))
+        h = self.first(functional.pixel_unshuffle(h, self.unshuffle)).contiguous(memory_format=torch.channels_last)
         embedding = self.time(log_snr)
         skips = []
         for level, stage in enumerate(self.encode):

@@ -112,12 +112,13 @@ def draw_depth(image: Tensor, generator: torch.Generator) -> Tensor:
 def add_haze(image: Tensor, generator: torch.Generator, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Hazy picture and its transmission (rows, cols) from a clean one (3, rows, cols) in [0, 1].
 
-    depth: (rows, cols), at least 0, any unit; drawn if None. Mean transmission 0.2 to 0.97, airlight 0.6 to 1 with slight
-    colour. Equal generator states, equal haze.
+    depth: (rows, cols), at least 0, any unit; drawn if None. Mean transmission 0.2 to 0.97, below 0.7 in three of
+    four draws, airlight 0.6 to 1 with slight colour. Equal generator states, equal haze.
     """
     depth = draw_depth(image, generator) if depth is None else depth
     depth = depth / depth.mean().clamp_min(1e-12)
-    beta = _beta(depth, _uniform(0.2, 0.97, generator))
+    bounds = (0.2, 0.7) if _uniform(0, 1, generator) < 0.75 else (0.7, 0.97)
+    beta = _beta(depth, _uniform(*bounds, generator))
     transmission = (-beta * depth).exp()
     tint = 0.05 * _uniform(0, 1, generator) ** 2 * torch.randn(3, generator=generator).clamp(-2, 2)
     airlight = (_uniform(0.6, 1.0, generator) + tint - tint.mean()).clamp(0.6, 1)[:, None, None]
