@@ -28,8 +28,8 @@ VIEWS = 2
 
 
 class Estimated(NamedTuple):
-    """Mean of the draws, their std where there are several, and the RMS of what the slices say otherwise than the network, in
-    the slices' units.
+    """Mean of the draws, their std, that of a sample, where there are several, and the RMS of what the slices say otherwise
+    than the network, in the slices' units.
     """
 
     mean: np.ndarray
@@ -90,7 +90,8 @@ def estimate(
         away = volume - mean
         mean = mean + away / (draw + 1)
         squares = squares + away * (volume - mean)
-    std = None if draws_of(settings) == 1 else (squares / draws_of(settings)).sqrt().numpy() * np.float32(unit)
+    free = draws_of(settings) - 1
+    std = (squares / free).sqrt().numpy() * np.float32(unit) if free else None
     return Estimated(mean.numpy() * np.float32(unit), std, unit * float(np.sqrt(np.mean(np.square(residuals or [0.0])))))
 
 

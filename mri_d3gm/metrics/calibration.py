@@ -1,10 +1,12 @@
 """How well a standard deviation map predicts the error."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 USUAL = 0.6
-# factors of `detail_std`: k-space's centre is known, nothing is, and some of the draws take it for known
-KNOWN, BLIND, DOUBTED = (7.3, 0.0, 0.0128), (2.4, 0.5, 0.028), (1.3, 0.28, 0.024)
+# factors of `detail_std`: k-space's centre is known, nothing is, some of the draws take it for known, thick slices are
+KNOWN, BLIND, DOUBTED, STACKED = (7.3, 0.0, 0.0128), (2.4, 0.5, 0.028), (1.3, 0.28, 0.024), (9.8, 0.97, 0.0071)
 
 
 def calibrated_std(
@@ -31,19 +33,26 @@ def calibrated_std(
     return np.sqrt(variance).astype(np.float32)
 
 
-def detail_std(std: np.ndarray, image: np.ndarray, unit: float, scale: int, factors: tuple[float, float, float]) -> np.ndarray:
-    """Standard deviation to expect of the error of a super-resolved image (rows, cols), from that of its draws.
+def detail_std(
+    std: np.ndarray,
+    image: np.ndarray,
+    unit: float,
+    fine: float | Sequence[float],
+    near: float | Sequence[float],
+    factors: tuple[float, float, float],
+) -> np.ndarray:
+    """Standard deviation to expect of the error of a super-resolved image or volume, from that of its draws.
 
-    The root of the squares added, in a neighbourhood as wide as a voxel before, of factors[0] x std and of factors[1] x what is
-    finer in the image than such a voxel, and of factors[2] x unit, which is the image's 99th percentile. std: of a sample, so
-    that it does not depend on how many were drawn. KNOWN, BLIND and DOUBTED were found on held-out training slices with the
-    shipped weights (docs/trials.md).
+    The root of the squares added, in a neighbourhood of Gaussian width `near` (along each axis, in voxels), of factors[0] x std
+    and of factors[1] x what is finer in the image than `fine`, and of factors[2] x unit, which is the image's 99th percentile.
+    std: of a sample, so that it does not depend on how many were drawn. The factors above were found with the shipped weights:
+    STACKED on three heads, the others on held-out training slices (docs/trials.md).
     """
     from scipy.ndimage import gaussian_filter
 
-    exact = image.astype(np.float64)
-    parts = std.astype(np.float64), exact - gaussian_filter(exact, scale)
-    local = sum((factor**2 * gaussian_filter(part**2, scale / 2) for factor, part in zip(factors, parts, strict=False)))
+    single = image.astype(np.float32)
+    parts = std.astype(np.float32), single - gaussian_filter(single, fine)
+    local = sum(factor**2 * gaussian_filter(part**2, near) for factor, part in zip(factors, parts, strict=False))
     return np.sqrt(local + (factors[2] * unit) ** 2).astype(np.float32)
 
 

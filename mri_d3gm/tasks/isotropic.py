@@ -10,8 +10,10 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis, spacing
 from mri_d3gm.methods import through_slices
 from mri_d3gm.methods.through_slices import Estimated
+from mri_d3gm.metrics.calibration import STACKED, detail_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.interpolation import slice_weights
+from mri_d3gm.physics.normalise import PERCENTILE
 from mri_d3gm.physics.slice_stack import fine_count, slice_profiles
 from mri_d3gm.settings import SuperResolve
 
@@ -94,7 +96,7 @@ def grid(affine: np.ndarray, stack: Stack) -> np.ndarray:
 def isotropic(
     source: Image, settings: SuperResolve, network: Denoiser | None = None, progress: Progress | None = None
 ) -> Isotropic:
-    """The volume frame by frame, and the std of draws where there are several; progress(done, all) counts evaluations.
+    """The volume frame by frame, and the std to expect where there are several draws; progress(done, all) counts evaluations.
 
     network: None for methods that have none.
     """
@@ -116,13 +118,21 @@ def isotropic(
             weights = slice_weights(stack.slices, stack.in_voxels[1], profile.shape[1], settings.method)
             found.append(Estimated(slices @ weights.T, None, 0.0))
         else:
-            found.append(through_slices.estimate(slices, profile, settings, network, frame, tell))
+            found.append(calibrated(through_slices.estimate(slices, profile, settings, network, frame, tell), stack))
     parts = [[each.mean for each in found], [each.std for each in found if each.std is not None]]
     volume, std = (assembled(part, stack, source) if part else None for part in parts)
     assert volume is not None
     residual = float(np.sqrt(np.mean([each.residual**2 for each in found])))
     used = 0 if network is None else through_slices.VIEWS * through_slices.evaluations((1, 0), profile.shape[1], settings)
     return Isotropic(volume, std, grid(source.affine, stack), residual, used)
+
+
+def calibrated(made: Estimated, stack: Stack) -> Estimated:
+    """The same with the standard deviation to expect of the error in place of that of the draws."""
+    if made.std is None:
+        return made
+    level, wide = float(np.percentile(np.abs(made.mean), PERCENTILE)), stack.in_voxels[1]
+    return made._replace(std=detail_std(made.std, made.mean, level, (0, 0, wide / 2), (1, 1, wide / 4), STACKED))
 
 
 def assembled(volumes: list[np.ndarray], stack: Stack, source: Image) -> np.ndarray:

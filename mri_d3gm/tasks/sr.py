@@ -192,7 +192,8 @@ def finished_slice(
     std, count = None if stds is None else stds[0], draws.images.shape[1]
     if std is not None and count > 1:
         sample = std * (count / (count - 1)) ** 0.5
-        std = detail_std(sample, images[0], float(scale[0]), settings.scale, operator.std_factors(choice, settings))
+        wide, factors = settings.scale, operator.std_factors(choice, settings)
+        std = detail_std(sample, images[0], float(scale[0]), wide, wide / 2, factors)
     return Slice(images[0], std, reference, residual, draws.evaluations)
 
 
