@@ -1,9 +1,9 @@
 """How far the std map of super-resolution can be believed: coverage, rank correlation, calibration error, inside the body.
 
-Usage: python scripts/sr_calibration.py VOLUME... [--slices 10:12] [--scales 2,4]
+Usage: python scripts/sr_calibration.py VOLUME... [--central 2] [--scales 2,4]
 
-Each volume is made smaller, by truncation and by a blur, and super-resolved by the default. Prints a Markdown table: the mean
-over slices, then the least and the greatest.
+Central slices of each volume are made smaller, by truncation and by a blur, and super-resolved by the default. Prints a
+Markdown table: the mean over slices, then the least and the greatest.
 """
 
 import argparse
@@ -23,10 +23,12 @@ from mri_d3gm.tasks.sr import superresolve
 NAMES = ("coverage_1std", "coverage_2std", "rank_correlation", "expected_calibration_error")
 
 
-def found(path: Path, settings: SuperResolve) -> list[list[float]]:
+def found(path: Path, kind: str, scale: int, central: int) -> list[list[float]]:
     """Of each slice the figures of NAMES, mean std and mean |error|, of the volume's maximum."""
     source = open_image(path)
-    result, axis = superresolve(source, settings), slice_axis(source)
+    axis = slice_axis(source)
+    first = max(0, (source.array.shape[axis] - central) // 2)
+    result = superresolve(source, SuperResolve(scale=scale, degrade=kind, slices=f"{first}:{first + central}"))
     assert result.reference is not None and result.std is not None
     peak, rows = float(result.reference.max()), []
     for image, std, reference in zip(
@@ -43,13 +45,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("volumes", type=Path, nargs="+")
-    parser.add_argument("--slices")
+    parser.add_argument("--central", type=int, default=2)
     parser.add_argument("--scales", default="2,4")
     arguments = parser.parse_args()
     lines = []
     for kind, scale in product(("truncation", "kernel"), map(int, arguments.scales.split(","))):
-        settings = SuperResolve(scale=scale, degrade=kind, slices=arguments.slices)
-        slices = np.array([row for path in arguments.volumes for row in found(path, settings)])
+        slices = np.array([row for path in arguments.volumes for row in found(path, kind, scale, arguments.central)])
         shown = [f"{v.mean():.3f} ({v.min():.3f} to {v.max():.3f})" for v in slices.T]
         lines.append(
             {"made smaller by": kind, "scale": scale, "slices": len(slices)}

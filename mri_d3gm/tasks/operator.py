@@ -11,7 +11,7 @@ from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
 from mri_d3gm.methods.operator_rule import Choice, chosen
-from mri_d3gm.metrics.calibration import BLIND, DOUBTED, KNOWN
+from mri_d3gm.metrics.calibration import BLIND, DOUBTED, INTERPOLATED, KNOWN
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
@@ -79,10 +79,14 @@ def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scal
 
 
 def std_factors(choice: Choice | None, settings: SuperResolve) -> tuple[float, float, float]:
-    """Those of `detail_std` for draws that take for known what the choice says, or settings.operator without one."""
-    if choice is not None and choice.doubt:
-        return DOUBTED
-    return BLIND if (choice.operator if choice else settings.operator) == "unknown" else KNOWN
+    """Those of `detail_std` for draws that take for known what the choice says, or settings.operator without one, and of which
+    the image has the part that it says.
+    """
+    choice = choice or Choice("unknown" if settings.operator == "unknown" else "truncation")
+    if not choice.weight:
+        return INTERPOLATED
+    spread, detail, floor = DOUBTED if choice.doubt else BLIND if choice.operator == "unknown" else KNOWN
+    return spread / choice.weight, detail, floor
 
 
 def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) -> dict[str, Any]:
