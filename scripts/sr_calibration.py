@@ -26,6 +26,8 @@ NAMES = ("coverage_1std", "coverage_2std", "rank_correlation", "expected_calibra
 def found(path: Path, kind: str, scale: int, central: int) -> list[list[float]]:
     """Of each slice the figures of NAMES, mean std and mean |error|, of the volume's maximum."""
     source = open_image(path)
+    if source.array.ndim == 4:
+        raise SystemExit(f"{path}: a series in time; give volumes")
     axis = slice_axis(source)
     first = max(0, (source.array.shape[axis] - central) // 2)
     result = superresolve(source, SuperResolve(scale=scale, degrade=kind, slices=f"{first}:{first + central}"))
@@ -56,7 +58,6 @@ def main() -> None:
             {"made smaller by": kind, "scale": scale, "slices": len(slices)}
             | dict(zip([*NAMES, "mean std", "mean |error|"], shown, strict=True))
         )
-        print(lines[-1], flush=True)
     print(to_markdown(lines))
 
 

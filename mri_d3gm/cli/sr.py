@@ -22,15 +22,16 @@ def sr(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **o
 def summary(name: str, record: dict[str, Any]) -> str:
     """One line: file, matrix before and after, and what the volume made smaller once more says."""
     before, after = ("x".join(map(str, record[key])) for key in ("MatrixBefore", "Matrix"))
-    text, error = f"{name}  {before} to {after}  {record['Seconds']:.1f} s", record.get("Operator", {}).get("WithheldError")
-    return text if error is None else f"{text}  {withheld(error)}"
+    text, operator = f"{name}  {before} to {after}  {record['Seconds']:.1f} s", record.get("Operator", {})
+    error = operator.get("WithheldError")
+    return text if error is None or not operator["Weight"] else f"{text}  {withheld(error)}"
 
 
 def withheld(error: float) -> str:
     """What it says, in words; error: of the network, 1 for no better than interpolation."""
     if error >= 1:
         return "test on itself made smaller: no better than interpolation"
-    return f"test on itself made smaller: {100 * (1 - error):.0f} % of what interpolation misses"
+    return f"test on itself made smaller: {100 * (1 - error):.0f} % of what interpolation misses is regained"
 
 
 COMMAND = over_files(

@@ -20,7 +20,7 @@ def _reason(error: OSError) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return (str(error).strip().splitlines() or ["unknown"])[0]
 
 

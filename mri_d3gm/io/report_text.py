@@ -92,8 +92,7 @@ def names(record: Record) -> dict[str, str]:
     """What the volumes are called, by role."""
     plain = "Zero-filled · no AI" if "Sampling" in record else "Interpolated · no AI"
     own = "AI" if record["Weights"] else f"{record['Method']} · no AI"
-    std = "Expected error (std)" if "Sampling" in record else "Spread of draws (std)"
-    return {"result": own, "plain": plain, "reference": "Reference", "std": std, "error": "Error"}
+    return {"result": own, "plain": plain, "reference": "Reference", "std": "Expected error (std)", "error": "Error"}
 
 
 def sentences(record: Record, sides_known: bool) -> tuple[list[str], list[str]]:

@@ -21,7 +21,7 @@ RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # 
 class Choice(NamedTuple):
     """truncation or unknown, with the share of draws that doubt truncation; weight of the network's image, beside which the
     best interpolation of that operator stands; the in-plane matrix that was measured, None if it is the image's own;
-    `withheld_error`, None where nothing was tested.
+    withheld, by `withheld_error`, None where nothing was tested.
     """
 
     operator: str

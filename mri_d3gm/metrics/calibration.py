@@ -6,7 +6,7 @@ import numpy as np
 
 USUAL = 0.6
 # factors of `detail_std`: k-space's centre is known, nothing is, some of the draws take it for known, thick slices are
-KNOWN, BLIND, DOUBTED, STACKED = (7.3, 0.0, 0.0128), (2.4, 0.5, 0.028), (1.3, 0.28, 0.024), (9.8, 0.97, 0.0071)
+KNOWN, UNASSUMED, DOUBTED, STACKED = (7.3, 0.0, 0.0128), (2.4, 0.5, 0.028), (1.3, 0.28, 0.024), (9.8, 0.97, 0.0071)
 INTERPOLATED = 0.0, 0.6, 0.0128  # of interpolation alone
 
 

@@ -43,8 +43,8 @@ class Scattering(NAFTrunk):
     """x0 = (mu - A) / t + A of colour pictures, t (one a pixel) and A (one colour a picture) from the trunk.
 
     The trunk sees the picture with a long side of `size` pixels, so that the scene is seen as a whole and the time does not
-    grow with the photograph. It corrects what the dark channel prior (He, Sun, Tang, CVPR 2009) says of t and A. InputError
-    for images other than of 3 channels.
+    grow with the photograph; `whole` keeps tiles away. It corrects what the dark channel prior (He, Sun, Tang, CVPR 2009) says
+    of t and A. InputError for images other than of 3 channels.
     """
 
     whole = True
@@ -66,7 +66,7 @@ class Scattering(NAFTrunk):
         super().__init__(3 * channels + len(PATCHES) + 4, 4, features, **sizes)
         self.size = size
 
-    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
+    def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, log_snr: Tensor, **_: object) -> Estimates:
         """One estimate of x0, of mu's shape (batch, 3, rows, cols); arguments as in `NAFNet`."""
         rows, cols = mu.shape[-2:]
         scale = min(1.0, self.size / max(rows, cols))
@@ -82,5 +82,4 @@ class Scattering(NAFTrunk):
         guides = [image.mean(1, keepdim=True) for image in (small[1], mu)]
         transmission = sharpened(clear, guides[0], guides[1]).clamp(LEAST, 1)
         airlight = (airlight + 0.1 * answer[:, 1:].mean((-2, -1), keepdim=True)).clamp(0.1, 1.2)
-        clean = (mu - airlight) / transmission + airlight
-        return Estimates([start + gain * (clean - mu)])
+        return Estimates([(mu - airlight) / transmission + airlight])

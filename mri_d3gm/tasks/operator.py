@@ -11,7 +11,7 @@ from mri_d3gm.io.image import Image, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
 from mri_d3gm.methods.operator_rule import Choice, chosen
-from mri_d3gm.metrics.calibration import BLIND, DOUBTED, INTERPOLATED, KNOWN
+from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
@@ -85,7 +85,7 @@ def std_factors(choice: Choice | None, settings: SuperResolve) -> tuple[float, f
     choice = choice or Choice("unknown" if settings.operator == "unknown" else "truncation")
     if not choice.weight:
         return INTERPOLATED
-    spread, detail, floor = DOUBTED if choice.doubt else BLIND if choice.operator == "unknown" else KNOWN
+    spread, detail, floor = DOUBTED if choice.doubt else UNASSUMED if choice.operator == "unknown" else KNOWN
     return spread / choice.weight, detail, floor
 
 

@@ -105,23 +105,23 @@ def draw_depth(image: Tensor, generator: torch.Generator) -> Tensor:
         depth = smooth_depth(rows, cols, generator)
     else:
         depth = guessed_depth(image, generator)
-    depth = depth + _uniform(0.05, 0.8, generator)
-    return with_pieces(depth, image, generator) if _uniform(0, 1, generator) < 0.5 else depth
+    depth = with_pieces(depth, image, generator) if _uniform(0, 1, generator) < 0.5 else depth
+    return depth + _uniform(0.05, 0.8, generator)
 
 
 def add_haze(image: Tensor, generator: torch.Generator, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Hazy picture and its transmission (rows, cols) from a clean one (3, rows, cols) in [0, 1].
 
-    depth: (rows, cols), at least 0, any unit; drawn if None. Mean transmission 0.2 to 0.97, below 0.7 in three of
-    four draws, airlight 0.6 to 1 with slight colour. Equal generator states, equal haze.
+    depth: (rows, cols), at least 0, any unit; drawn if None. Mean transmission 0.3 to 1, below 0.9 in four of five
+    draws, airlight 0.7 to 1, more often bright, with slight colour, no channel below 0.6. Equal generator states, equal haze.
     """
     depth = draw_depth(image, generator) if depth is None else depth
     depth = depth / depth.mean().clamp_min(1e-12)
-    bounds = (0.2, 0.7) if _uniform(0, 1, generator) < 0.75 else (0.7, 0.97)
+    bounds = (0.3, 0.9) if _uniform(0, 1, generator) < 0.8 else (0.9, 1.0)
     beta = _beta(depth, _uniform(*bounds, generator))
     transmission = (-beta * depth).exp()
     tint = 0.05 * _uniform(0, 1, generator) ** 2 * torch.randn(3, generator=generator).clamp(-2, 2)
-    airlight = (_uniform(0.6, 1.0, generator) + tint - tint.mean()).clamp(0.6, 1)[:, None, None]
+    airlight = (0.7 + 0.3 * _uniform(0, 1, generator) ** 0.5 + tint - tint.mean()).clamp(0.6, 1)[:, None, None]
     return image * transmission + airlight * (1 - transmission), transmission
 
 

@@ -350,7 +350,7 @@ def test_a_template_of_nobody_serves_who_is_known_in_its_own_study_alone() -> No
     nobody = Study({"StudyInstanceUID": "1.2", "PatientID": ""})
     check_same("a", nobody, {"PatientID": "8", "StudyInstanceUID": "1.2"})
     check_same("a", nobody, {"StudyInstanceUID": "1.3"})
-    with pytest.raises(InputError, match="another patient"):
+    with pytest.raises(InputError, match="names no patient and is of another study"):
         check_same("a", nobody, {"PatientID": "8", "StudyInstanceUID": "1.3"})
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.calibration import BLIND, DOUBTED, KNOWN, STACKED, calibrated_std, calibration, detail_std
+from mri_d3gm.metrics.calibration import DOUBTED, KNOWN, STACKED, UNASSUMED, calibrated_std, calibration, detail_std
 
 
 def test_bootstrap_agrees_with_the_normal_interval_of_a_large_sample():
@@ -101,7 +101,7 @@ def test_the_expected_std_adds_squares_and_grows_with_what_the_scan_contradicts(
 def test_the_std_of_a_super_resolved_image_is_of_its_units_and_grows_with_spread_and_detail() -> None:
     rng = np.random.default_rng(0)
     image, std = rng.random((24, 20)), rng.random((24, 20))
-    for factors in (KNOWN, BLIND, DOUBTED, STACKED):
+    for factors in (KNOWN, UNASSUMED, DOUBTED, STACKED):
         found = detail_std(std, image, 1.0, 2, 1, factors)
         np.testing.assert_allclose(detail_std(1e3 * std, 1e3 * image, 1e3, 2, 1, factors), 1e3 * found, rtol=1e-4)
         assert (detail_std(2 * std, image, 1.0, 2, 1, factors) > found).all() and (found > factors[2]).all()

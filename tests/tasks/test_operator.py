@@ -13,15 +13,19 @@ from scans import phantom
 import mri_d3gm
 from mri_d3gm.cli.sr import sr, summary, withheld
 from mri_d3gm.io.sidecar import read_sidecar
+from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import HeldOut, _gain
 from mri_d3gm.methods.operator_rule import HALF, SURE, Choice, chosen, withheld_error
 from mri_d3gm.metrics import score
+from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.occupied import resampled
 from mri_d3gm.physics.truncation import Truncation
+from mri_d3gm.settings import SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import open_bundle
-from mri_d3gm.tasks.sr import names_of
+from mri_d3gm.tasks.operator import std_factors
+from mri_d3gm.tasks.sr import finished_slice, names_of
 
 FAST = {"samples": 2, "scale": 2, "device": "cpu", "threads": 1}
 AFFINE = np.diag([1, 1, 5, 1.0])
@@ -175,5 +179,30 @@ def test_the_sidecar_and_the_line_say_what_it_says() -> None:
     record = superresolve(made("truncation"), AFFINE, slice_axis=2).record
     assert record["Operator"]["WithheldError"] > 0
     assert "test on itself made smaller" in summary("a", record)
-    assert "made smaller" not in summary("a", {**record, "Operator": {"WithheldError": None}})
+    assert "made smaller" not in summary("a", {**record, "Operator": {"WithheldError": None, "Weight": 1}})
+    assert "made smaller" not in summary("a", {**record, "Operator": {"WithheldError": 0.4, "Weight": 0}})
     assert withheld(1.2).endswith("no better than interpolation") and "42 %" in withheld(0.58)
+
+
+@pytest.mark.parametrize(
+    ("choice", "asked", "expected"),
+    [
+        (None, "truncation", KNOWN),
+        (None, "unknown", UNASSUMED),
+        (Choice("unknown"), "auto", UNASSUMED),
+        (Choice("truncation", 0.25), "auto", DOUBTED),
+        (Choice("truncation", 0.0, 0.0), "auto", INTERPOLATED),
+        (Choice("truncation", 0.0, 0.5), "auto", (2 * KNOWN[0], *KNOWN[1:])),
+    ],
+)
+def test_the_std_is_made_of_what_the_draws_assume_and_of_their_part(choice, asked: str, expected: tuple) -> None:
+    assert std_factors(choice, SuperResolve(operator=asked)) == expected
+
+
+def test_the_std_of_a_slice_is_in_its_units_and_that_of_a_sample() -> None:
+    images = torch.rand(1, 2, 20, 24, generator=torch.Generator().manual_seed(0)) + 0j
+    settings, choice = SuperResolve(scale=2), Choice("truncation")
+    made, larger = (finished_slice(Draws(images, 2), np.array([unit]), settings, choice, None).std for unit in (1.0, 300.0))
+    np.testing.assert_allclose(larger, 300 * made, rtol=1e-4)
+    more = finished_slice(Draws(images.repeat(1, 3, 1, 1), 6), np.array([1.0]), settings, choice, None).std
+    assert np.abs(more / made - (5 / 6 / (1 / 2)) ** -0.5).max() < 0.05

@@ -20,7 +20,7 @@ from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.restore import names_of, restore_file
 
-FAST = {"steps": 1, "tile": 128}
+FAST = {"steps": 1, "tile": 160}
 restore = partial(mri_d3gm.restore, device="cpu")
 
 

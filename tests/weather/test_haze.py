@@ -45,7 +45,7 @@ def test_the_scattering_model_holds_with_one_nearly_grey_airlight(seed: int, siz
     assert hazy.shape == clean.shape and transmission.shape == clean.shape[1:]
     assert hazy.min() >= 0 and hazy.max() <= 1
     assert transmission.min() > 0 and transmission.max() <= 1
-    assert 0.199 < transmission.mean() < 0.971
+    assert 0.299 < transmission.mean() <= 1
     airlight = (hazy - clean * transmission) / (1 - transmission)
     means = airlight.flatten(1).mean(1)
     assert torch.allclose(airlight, means[:, None, None].expand_as(airlight), atol=1e-3)
@@ -54,7 +54,7 @@ def test_the_scattering_model_holds_with_one_nearly_grey_airlight(seed: int, siz
 
 def test_mean_transmission_spans_thin_and_thick() -> None:
     means = [float(add_haze(scene(24, 24), seeded(seed))[1].mean()) for seed in range(60)]
-    assert min(means) < 0.3 and max(means) > 0.9
+    assert min(means) < 0.4 and max(means) > 0.95
 
 
 def test_a_given_depth_sets_the_transmission_whatever_its_unit() -> None:

@@ -143,11 +143,15 @@ def study_of_scan(scan: "Scan") -> Study:
 
 
 def check_same(template: str, study: Study, own: Mapping[str, str]) -> None:
-    """InputError where a template's patient or position in the scanner is not that which the input itself names."""
+    """InputError where a template's patient or position in the scanner is not that which the input itself names, or where it
+    names nobody and is of another study.
+    """
     ours, theirs = (_somebody(values.get("PatientID", "")) for values in (own, study.attributes))
     joined = own.get("StudyInstanceUID") == study.attributes.get("StudyInstanceUID")
-    if ours and ours != theirs and (theirs or not joined):
+    if ours and theirs and ours != theirs:
         raise InputError(f"{template}: the template is of another patient than the input; give a series of the same study")
+    if ours and not theirs and not joined:
+        raise InputError(f"{template}: the template names no patient and is of another study; give a series of the same study")
     positions = own.get("PatientPosition", ""), study.attributes.get("PatientPosition", "")
     if all(positions) and positions[0] != positions[1]:
         found = f"the patient lies {positions[1]} in the template and {positions[0]} in the input"
