@@ -15,7 +15,7 @@ from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import Restore
 
-FAINT = 0.01  # RMS of what is removed that a picture without rain or haze may lose: it comes back as it is
+FAINT = {"derain": 0.01, "dehaze": 0.03}  # RMS of what clear pictures lose: up to it they come back as they are
 
 
 @torch.no_grad()
@@ -49,18 +49,21 @@ def tiled(
 
     if settings.method == "regression":
         t = torch.full((len(mu),), float(network.path.T), dtype=torch.float64)
-        return Draws(unless_faint(denoise(network.path.noise_free(mu), t), mu)[:, None], 1)
+        return Draws(unless_faint(denoise(network.path.noise_free(mu), t), mu, FAINT[settings.task])[:, None], 1)
     mean = torch.zeros_like(mu)
     for draw in range(settings.samples):
         seeds = [draw_seed(settings.seed, index, draw) for index in indices]
         mean += sample(network.path, denoise, mu, SOLVERS[settings.solver], settings.steps, seeds)[0] / settings.samples
-    return Draws(unless_faint(mean, mu)[:, None], evaluations)
+    return Draws(unless_faint(mean, mu, FAINT[settings.task])[:, None], evaluations)
 
 
-def unless_faint(restored: Tensor, pictures: Tensor) -> Tensor:
-    """Restored pictures (batch, 3, rows, cols), but those in which next to nothing was found as they were."""
+def unless_faint(restored: Tensor, pictures: Tensor, faint: float) -> Tensor:
+    """Restored pictures (batch, 3, rows, cols), but those of which no more than faint (RMS) was removed as they were, and up to
+    twice as much in between.
+    """
     removed = (restored - pictures).square().mean((1, 2, 3), keepdim=True).sqrt()
-    return torch.where(removed < FAINT, pictures, restored)
+    part = (removed / faint - 1).clamp(0, 1)
+    return torch.where(part < 1, torch.lerp(pictures, restored, part), restored)
 
 
 def dark_channel(measurement: Measurement, *_: Any, **__: Any) -> Draws:
