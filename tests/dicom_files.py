@@ -23,6 +23,8 @@ OBLIQUE = ((0.8, 0.6, 0.0), (0.0, 0.0, -1.0))
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 ORIGIN = np.array([-10.0, 20.0, 30.0])  # LPS, of the first slice
 
+IDENTITY = {"PatientName": "ZZMARKED^NAME", "PatientID": "7", "StudyInstanceUID": "1.2.3.4", "FrameOfReferenceUID": "1.2.3.5"}
+
 
 def stack(slices: int = SLICES) -> np.ndarray:
     """(slices, rows, columns) uint16, texture below 100 and 900 at LANDMARK."""
