@@ -1,6 +1,6 @@
 """Compares `mri-d3gm recon` with BART on fully sampled scans of several coils, at low and at high acceleration.
 
-Usage: python scripts/many_coils.py FILES_OR_FOLDERS... [--accels 2,3,4,6,8] [--axes phase,readout] [--wrapped 0.7]
+Usage: python scripts/many_coils.py FILES_OR_FOLDERS... [--accels 2,3,4,6,8] [--axes phase,readout] [--wrapped 0.7[,0.6]]
            [--kernels 6,4,3] [--weights FILE] [--quality default] [-o OUT.md]
 
 Needs the program `bart` (the Debian package of that name). BART is `pics` with l1-wavelet on its own `ecalib` maps, of which
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -40,6 +40,8 @@ SETS = {"one set": 1, "two sets": 2}
 FIGURES = (("fastmri-volume", "psnr"), ("body", "ssim_body"), ("haarpsi", "haarpsi"))
 BEHIND = 0.2  # dB below the best of BART that is named
 
+AXES = {"phase": -1, "readout": -2}
+
 Figures = tuple[float, ...]
 
 
@@ -57,7 +59,7 @@ def wrapped(kspace: Tensor, axis: str, share: float) -> Tensor:
 
     An even number of lines goes, so that a matrix stays even.
     """
-    dim = {"phase": -1, "readout": -2}[axis]
+    dim = AXES[axis]
     lines = kspace.shape[dim]
     kept = lines - 2 * round(lines * (1 - share) / 2)
     places = (torch.arange(lines) - lines // 2 + kept // 2) % kept
@@ -66,14 +68,18 @@ def wrapped(kspace: Tensor, axis: str, share: float) -> Tensor:
     return fft1c(folded.movedim(0, dim), dim)
 
 
-def middle(path: Path, axis: str, share: float) -> tuple[Scan, int]:
-    """A scan and the number of its middle slice; the only slice where the field of view is made smaller."""
+def middle(path: Path, axis: str, shares: Sequence[float]) -> tuple[Scan, int]:
+    """A scan and the number of its middle slice; the only slice where the field of view is made smaller, along an axis and,
+    where there are two shares, along the other.
+    """
     scan = open_scan(path)
     index = scan.slices // 2
-    if share == 1:
+    if set(shares) == {1}:
         return scan, index
-    smaller = scan_of_array(wrapped(torch.from_numpy(scan.read(index)), axis, share).numpy()[None])
-    return replace(smaller, name=scan.name), 0
+    kspace = torch.from_numpy(scan.read(index))
+    for along, share in zip((axis, *(other for other in AXES if other != axis)), shares, strict=False):
+        kspace = wrapped(kspace, along, share)
+    return replace(scan_of_array(kspace.numpy()[None]), name=scan.name), 0
 
 
 def calibrated(folder: Path, kernel: int, sets: int) -> bool:
@@ -165,13 +171,18 @@ def usable(path: Path) -> bool:
     return not reason
 
 
+def shares(text: str) -> list[float]:
+    """Numbers between commas."""
+    return [float(share) for share in text.split(",")]
+
+
 def arguments() -> argparse.Namespace:
     """Of the command line, files in the order in which they were named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", type=Path, nargs="+", help="fully sampled .h5 files, or folders of them")
     parser.add_argument("--accels", default="2,3,4,6,8")
     parser.add_argument("--axes", default="phase,readout")
-    parser.add_argument("--wrapped", type=float, default=1.0, metavar="SHARE", help="of the field of view that is kept")
+    parser.add_argument("--wrapped", type=shares, default=[1.0], help="of the field of view, along the axis, and the other")
     parser.add_argument("--kernels", default="6,4,3", help="widths of ecalib's kernel, of which the best is taken")
     parser.add_argument("--weights")
     parser.add_argument("--quality", default="default", choices=QUALITIES)
@@ -179,8 +190,8 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if not shutil.which("bart"):
         parser.error("the program bart is not installed (the Debian package of that name)")
-    if not 0.5 <= given.wrapped <= 1:
-        parser.error(f"--wrapped {given.wrapped:g}: must lie between 0.5 and 1")
+    if len(given.wrapped) > 2 or not all(0.3 <= share <= 1 for share in given.wrapped):
+        parser.error("--wrapped: one or two numbers between 0.3 and 1")
     found = [file for path in given.inputs for file in (sorted(path.glob("*.h5")) if path.is_dir() else [path])]
     given.files = [file for file in found if usable(file)]
     return given

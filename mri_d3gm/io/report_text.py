@@ -11,6 +11,7 @@ FLAGS = {
     "Do not rely on fine detail here.",
     "poor-maps": "The receive coils do not fit this slice: a broken coil, motion, or coil maps of another scan.",
     "replaced-maps": "The coil maps contradicted the scan and were replaced by coarser ones.",
+    "without-maps": "No coil maps fit, as where more than two places share a pixel: each coil was reconstructed alone.",
     "wrapped": "Two places share a pixel: the field of view is smaller than the object.",
     "coarse-maps": "Too few lines in the centre for sharp coil maps: brightness may drift slowly across the image.",
     "noise-unknown": "The noise could not be measured.",
@@ -54,7 +55,7 @@ LANES = (
         " %",
         100,
         100,
-        ("poor-prediction", "replaced-maps"),
+        ("poor-prediction", "replaced-maps", "without-maps"),
     ),
     Lane(
         "ResidualRelativeToNoise",

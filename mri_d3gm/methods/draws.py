@@ -16,12 +16,12 @@ LARGEST, MARGIN = 576, 64  # pixels a side that one evaluation sees, and that ne
 
 
 class SecondLook(NamedTuple):
-    """What was done where withheld samples were missed: evaluations, 0 for nothing, and whether coil maps of low resolution
-    replaced those of the measurement.
+    """What was done where withheld samples were missed: evaluations, 0 for nothing, and what replaced the coil maps of the
+    measurement: low-resolution, or none where each coil was reconstructed alone.
     """
 
     evaluations: int
-    coarser: bool
+    instead: str = ""
 
 
 class Draws(NamedTuple):

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.compute import at_once, in_one_batch, in_parallel, resolve_device
-from mri_d3gm.methods.diffusion import one_draw, regression
+from mri_d3gm.methods.diffusion import regression
+from mri_d3gm.methods.drawing import one_draw
 from mri_d3gm.methods.draws import draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.fft import MIRRORS

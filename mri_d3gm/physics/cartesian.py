@@ -10,6 +10,7 @@ from mri_d3gm.physics.coil_maps import explained, low_resolution_maps, smooth_co
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
+from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint, combine, expand, forward, rss
 from mri_d3gm.physics.phase import data_residual, has_smooth_phase, low_resolution_phase
 from mri_d3gm.physics.withheld import withheld_samples
@@ -163,10 +164,24 @@ class Cartesian(Measurement):
         k-space the data support, of the mask's shape; 0 gives the zero-filled image.
         """
         kspace = torch.where(self.known.unsqueeze(-3), self.kspace, self.whole_kspace(estimate) * support)
-        coil_images = ifft2c(kspace)
+        return self.combined(ifft2c(kspace))
+
+    def combined(self, coil_images: Tensor) -> Tensor:
+        """The root of the sum of squares over coils, and the phase that the coil maps leave."""
         if self.coil_maps is None:
             return combine(coil_images, None)
         return torch.polar(self._magnitude(coil_images), combine(coil_images, self.coil_maps).angle())
+
+    def each_coil(self) -> tuple[tuple["Cartesian", ...], tuple[float, ...]] | None:
+        if self.kspace.shape[1] == 1:
+            return None
+        alone, scales = [], []
+        for coil in self.kspace[0].unsqueeze(-3):
+            normalised, scale = normalised_kspace(coil.cpu())
+            sigma = torch.as_tensor(self.sigma) / scale
+            alone.append(Cartesian(normalised[None].to(coil.device), self.mask, None, self.outside, sigma))
+            scales.append(scale if coil.any() else 0.0)
+        return tuple(alone), tuple(scales)
 
     def zero_filled(self) -> Tensor:
         """Root of the sum of squares of the zero-filled coils, (batch, rows, cols) real."""

@@ -125,6 +125,16 @@ class Measurement(ABC):
         """The same with coil maps of low resolution, which fewer lines suffice for; None where there are none but its own."""
         return None
 
+    def each_coil(self) -> tuple[tuple["Measurement", ...], tuple[float, ...]] | None:
+        """Each coil of a batch of one as a batch of its own, normalised, and the factors that undo that, 0 where it has no
+        signal; None of one coil.
+        """
+        return None
+
+    def combined(self, coil_images: Tensor) -> Tensor:
+        """The image (batch, rows, cols) of coil images (batch, coils, rows, cols), where there are coils."""
+        raise NotImplementedError
+
     def turned(self) -> Self:
         """The measurement of the transposed image."""
         return self

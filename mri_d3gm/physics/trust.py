@@ -34,6 +34,14 @@ def total(parts: Iterable[Support | None]) -> Support | None:
     return Support(*map(sum, zip(*known, strict=True))) if known else None  # type: ignore[arg-type]
 
 
+def scaled(part: Support | None, factor: float) -> Support | None:
+    """The same of k-space times a factor."""
+    if part is None:
+        return None
+    cross, predicted, measured, samples = part
+    return Support(factor**2 * cross, factor**2 * predicted, factor**2 * measured, samples)
+
+
 def radius(mask: Tensor) -> Tensor:
     """Distance from the edge of the centre, 0, to the end of k-space, 1, for every sample of one mask (rows | 1, cols | 1)."""
     array = mask.cpu().numpy()

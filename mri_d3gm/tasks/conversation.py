@@ -36,7 +36,7 @@ class Conversation:
         self.told: set[str] = set()
         self.given, self.waiting, self.count, self.change = 0, 0, 0, Condition()  # bytes and groups that the thread has
         self.queue = SimpleQueue[tuple[Key, Group, float] | None]()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.thread = Thread(target=self._work, daemon=True)
         self.thread.start()
 
@@ -163,7 +163,7 @@ def converse(incoming: Incoming, conversation: Conversation) -> None:
         whole = True
         if not incoming.closed:
             conversation.say("the stream ended without a close")
-    except KeyboardInterrupt:
-        conversation.error = InputError("interrupted")
+    except KeyboardInterrupt as interrupt:
+        conversation.error = interrupt
     finally:
         conversation.finish(whole=whole)

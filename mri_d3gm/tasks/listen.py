@@ -178,5 +178,8 @@ def piped(source: BinaryIO, out: BinaryIO, model: Model, limits: Limits, say: Sa
     except (InputError, EOFError) as error:
         answers.send(f"ERR {error}")
         raise InputError(f"stdin: {error}") from error
+    except KeyboardInterrupt:
+        answers.send("ERR interrupted")
+        raise
     finally:
         answers.close()

@@ -53,7 +53,8 @@ def _flags(fact: dict[str, Any], missed: float | None, explained: float | None) 
     found = {
         "poor-prediction": missed is not None and missed > POOR_FIT,
         "poor-maps": explained is not None and explained < POOR_MAPS,
-        "replaced-maps": " in place of " in fact["coil_maps"],
+        "replaced-maps": fact["coil_maps"].startswith("low-resolution in place of "),
+        "without-maps": fact["coil_maps"].startswith("none in place of "),
         "coarse-maps": fact["coil_maps"] == "low-resolution",
         "wrapped": len(fact["explained"]) > 1,
         "noise-unknown": fact["noise"].source == "floor",

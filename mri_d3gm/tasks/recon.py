@@ -229,15 +229,17 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
     """A solved batch of one, cropped, and what the sidecar tells of it; noise and residual in the data's units."""
     images, std, phases = pipeline.finish(draws, prepared.scale, prepared.noise)
     scale, measurement, maps = float(prepared.scale[0]), prepared.measurement, prepared.map_sources[0]
-    second = draws.second[0] if draws.second else SecondLook(0, False)
-    if second.coarser:
-        measurement, maps = measurement.coarser() or measurement, f"low-resolution in place of {maps}"
+    second = draws.second[0] if draws.second else SecondLook(0)
+    if second.instead:
+        maps = f"{second.instead} in place of {maps}"
+    if second.instead == "low-resolution":
+        measurement = measurement.coarser() or measurement
     facts = {
         "evaluations": draws.evaluations + second.evaluations,
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
         "coil_maps": maps,
-        "explained": measurement.explained(),
+        "explained": [] if second.instead == "none" else measurement.explained(),
         "second_look": second.evaluations > 0,
         "smooth": bool(measurement.smooth_phase().all()),
         "noise": prepared.noise[0],

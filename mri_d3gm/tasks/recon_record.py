@@ -18,6 +18,7 @@ from mri_d3gm.settings import Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, bounded, per_slice
 
 Facts = dict[str, Any]
+INSTEAD = {"low-resolution": "maps of low resolution replace them", "none": "each coil was reconstructed alone"}
 
 
 def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dict[str, Any]:
@@ -105,8 +106,9 @@ def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust
     if "low-resolution" in maps:
         found.append("too few centre lines for ESPIRiT: coil maps are of low resolution")
     for source in maps:
-        if " in place of " in source:
-            found.append(f"withheld lines contradict coil maps ({source.split()[-1]}): maps of low resolution replace them")
+        chosen, _, own = source.partition(" in place of ")
+        if own:
+            found.append(f"withheld lines contradict coil maps ({own}): {INSTEAD[chosen]}")
     wrapped = next((shares for shares in fit if len(shares) > 1), None)
     if wrapped is not None:
         found.append(

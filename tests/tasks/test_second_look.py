@@ -56,7 +56,7 @@ def test_one_of_a_batch_has_a_second_look_of_its_own() -> None:
         return pipeline.solve(measurement, network, settings, range(3)[which])
 
     every = solved(slice(None))
-    assert [look.coarser for look in every.second] == [False, True, False]
+    assert [look.instead for look in every.second] == ["", "low-resolution", ""]
     assert every.second[1].evaluations > 1
     for index in range(3):
         alone = solved(slice(index, index + 1))

@@ -11,9 +11,11 @@ import torch
 from scans import header, phantom, write_scan
 
 from mri_d3gm import reconstruct
+from mri_d3gm.methods.drawing import Drawn
+from mri_d3gm.methods.second_look import Look, Way, shown
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.coil_maps import smooth_coil_maps
-from mri_d3gm.physics.fft import fft2c
+from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import expand, rss
 from mri_d3gm.physics.withheld import withheld_samples
@@ -55,6 +57,39 @@ def test_a_field_of_view_that_wraps_around_is_noticed_said_and_unfolded(axis: st
     assert sum(record["CentreExplained"]) > record["CentreExplained"][0] + 0.005
     assert any("field of view" in warning for warning in record["Warnings"])
     assert gain(record) > 10
+
+
+@pytest.mark.parametrize("axis", ["phase", "readout"])
+def test_where_no_two_sets_fit_each_coil_is_reconstructed_alone(axis: str, tmp_path) -> None:
+    """Three places in a pixel."""
+    scan = scan_of(tmp_path, 40, axis)
+    options = {"accel": 2, "axis": axis, "center_fraction": 0.3} | FAST
+    believed, doubted = (reconstruct(scan, trust=trust, **options) for trust in ("off", "fast"))
+    assert doubted.record["CoilMaps"] == ["none in place of espirit"]
+    assert any("each coil was reconstructed alone" in warning for warning in doubted.record["Warnings"])
+    flags = doubted.record["PerSlice"][0]["Flags"]
+    assert "without-maps" in flags and not {"poor-maps", "wrapped"} & set(flags) and doubted.record["CoilMapSets"] == 0
+    assert gain(doubted.record) > max(gain(believed.record), 0) + 1
+    assert doubted.record["Evaluations"] > 4 * 8 and doubted.phase.any() and (doubted.std > 0).any()
+
+
+def test_coils_alone_are_the_scan() -> None:
+    """Normalised each, with its share of the noise; put together, with what compression left, they are the image of all."""
+    generator = torch.Generator().manual_seed(3)
+    maps = smooth_coil_maps(draw_coils(5, generator)[None], 32, 24)
+    sizes = torch.tensor([1, 0.1, 1e-3, 0, 1])[:, None, None]
+    kspace = torch.randn(1, 5, 32, 24, dtype=torch.complex64, generator=generator) * sizes
+    rest = torch.rand(1, 32, 24, generator=generator)
+    whole = Cartesian(kspace, torch.ones(1, 1, 24, dtype=torch.bool), maps, sigma=0.1, rest=rest)
+    parts, scales = whole.each_coil()
+    assert scales[3] == 0 and all(scales[place] > 0 for place in (0, 1, 2, 4))
+    assert float(parts[0].sigma) == pytest.approx(0.1 / scales[0]) and parts[0].each_coil() is None
+    draws = [Drawn(part.agree(torch.ones(1, 32, 24) + 0j)[:, None], torch.ones(1), torch.ones(1, 32, 24)) for part in parts]
+    image, residual, error = shown(Look(Way(parts, scales), draws, []), whole)
+    torch.testing.assert_close(image[:, 0], whole.shown(torch.zeros(1, 32, 24) + 0j), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(image[:, 0].abs().square(), rss(ifft2c(kspace)).square() + rest)
+    assert float(residual) == pytest.approx(np.sqrt(np.mean(np.square(scales))), rel=1e-5)
+    assert (error > 0).all() and float(error.max()) <= np.linalg.norm(scales) * 1.001
 
 
 def test_a_field_of_view_that_does_not_wrap_needs_one_set(tmp_path) -> None:

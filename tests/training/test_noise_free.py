@@ -7,7 +7,7 @@ import torch
 from scans import phantom
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
-from mri_d3gm.methods.diffusion import fold_support
+from mri_d3gm.methods.drawing import fold_support
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.physics import Cartesian, Unknown

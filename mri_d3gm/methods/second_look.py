@@ -1,0 +1,130 @@
+"""A second look at a slice whose withheld samples were missed: with coil maps of low resolution, or each of its coils alone."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from mri_d3gm.compute import Map
+from mri_d3gm.methods.drawing import Drawn, all_draws, draw_tasks, fold_support, run_all
+from mri_d3gm.methods.draws import SecondLook
+from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.cartesian import FOLDS_OF_MANY
+from mri_d3gm.physics.measurement import MEASURED, Measurement
+from mri_d3gm.physics.trust import Support, band_weights, scaled, total
+from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
+
+CLEARLY, BY_FAR = 0.9, 0.75  # of an error is an error that is clearly less; as much as coils alone must win by
+MISSED, MOST = 0.3, 0.6  # of the withheld energy is much, and so much that no coil maps may fit
+COILS = 2**20  # numbers of slices, between those of one's coils
+
+
+class Way(NamedTuple):
+    """How a slice is reconstructed: of itself or of each of its coils, batches of one, whose images times scales are its own.
+
+    instead: what stands in place of its coil maps, "" for nothing; needed: what its error over that with them must not exceed;
+    folds: how many there are of its samples, as `Measurement.withhold` has it.
+    """
+
+    parts: tuple[Measurement, ...]
+    scales: tuple[float, ...] = (1.0,)
+    instead: str = ""
+    needed: float = 1.0
+    folds: int | None = None
+
+
+class Look(NamedTuple):
+    """A slice: the way it is reconstructed, the draws of each part, (1, draws, rows, cols), what each fold says of all parts
+    together, and its second look.
+    """
+
+    way: Way
+    drawn: list[Drawn]
+    folds: list[Support]
+    second: SecondLook = SecondLook(0)
+
+
+def other_ways(measurement: Measurement, missed: float) -> list[Way]:
+    """What may stand in place of the coil maps of a batch of one whose withheld samples were missed by this much."""
+    coarse, coils = measurement.coarser(), measurement.each_coil() if missed > MOST else None
+    ways = [] if coarse is None else [Way((coarse,), instead="low-resolution", needed=CLEARLY)]
+    return ways if coils is None else [*ways, Way(*coils, "none", BY_FAR, FOLDS_OF_MANY)]
+
+
+def second_look(
+    look: Look, network: Denoiser, settings: Recon | SuperResolve, index: int, run: Map, tell: Callable[..., None]
+) -> Look:
+    """The same where withheld samples were predicted, else the way that more folds speak for.
+
+    Where another way predicts the first fold clearly better, all folds of both decide, and it replaces the own if they still
+    do; new draws are made. Where zero predicts the samples better, all folds of the own way are made.
+    """
+    first = total(look.folds)
+    if first is None or first.error() <= MISSED:
+        return look
+    judge = partial(judged, network=network, run=run, tell=tell)
+    tried = [(way, folds) for way in other_ways(look.way.parts[0], first.error()) if (folds := judge(way, range(1)))]
+    used, most = sum(len(way.parts) for way, _ in tried), TRUST_FOLDS["full"]
+    rivals = [(way, folds) for way, folds in tried if folds[0].error() <= way.needed * look.folds[0].error()]
+    if not rivals and first.error() <= 1:
+        return look._replace(second=SecondLook(used))
+    own = look.folds + judge(look.way, range(len(look.folds), most))
+    used += len(own) - len(look.folds)
+    for way, folds in sorted(rivals, key=lambda one: one[1][0].error() / one[0].needed):
+        theirs = folds + judge(way, range(1, most))
+        used += (len(theirs) - 1) * len(way.parts)
+        if total(theirs).error() <= way.needed * total(own).error():  # type: ignore[union-attr]
+            drawn = drawn_again(way, network, settings, index, run, tell)
+            used += len(way.parts) * (settings.samples or 1) * (settings.steps or 1)
+            return Look(way, drawn, theirs, SecondLook(used, way.instead))
+    return look._replace(folds=own, second=SecondLook(used))
+
+
+def judged(way: Way, numbers: range, network: Denoiser, run: Map, tell: Callable[..., None]) -> list[Support]:
+    """What the folds of these numbers say of the parts of a way together."""
+    tasks = [partial(fold_support, network, part, number, tell, folds=way.folds) for number in numbers for part in way.parts]
+    found = [None if each is None else each[0] for each in run_all(run, tasks)]
+    folds = [found[start : start + len(way.parts)] for start in range(0, len(found), len(way.parts))]
+    whole = [total(scaled(each, scale) for each, scale in zip(fold, way.scales, strict=True)) for fold in folds]
+    return [fold for fold in whole if fold is not None]
+
+
+def drawn_again(
+    way: Way, network: Denoiser, settings: Recon | SuperResolve, index: int, run: Map, tell: Callable[..., None]
+) -> list[Drawn]:
+    """New draws of every part; the noise of one coil is not that of another."""
+    tasks = [draw_tasks(part, network, settings, [index + COILS * place], tell) for place, part in enumerate(way.parts)]
+    every = run_all(run, [task for part in tasks for task in part])
+    count = len(tasks[0])
+    return [all_draws(every[start : start + count]) for start in range(0, len(every), count)]
+
+
+@torch.no_grad()
+def shown(look: Look, whole: Measurement) -> Drawn:
+    """The draws of a slice as they are shown, of a batch of one: what was not measured as far as the folds support it, coils
+    put together.
+
+    whole: the slice as it was measured.
+    """
+    way, found, support = look.way, total(look.folds), torch.ones(())
+    if found is not None:
+        support = band_weights(found, whole.sampled()[0] == MEASURED).to(look.drawn[0].images.real.dtype)
+    parts = [
+        torch.cat([part.shown(image[None], support) for image in one.images[0]])
+        for part, one in zip(way.parts, look.drawn, strict=True)
+    ]
+    if len(parts) == 1:
+        return look.drawn[0]._replace(images=parts[0][None])
+    scales = torch.tensor(way.scales, device=parts[0].device)
+    coils = torch.stack(parts, 1) * scales[:, None, None]
+    images = torch.cat([whole.combined(each[None]) for each in coils])
+    residuals = [one.residual for one in look.drawn if one.residual is not None]
+    errors = [one.error for one in look.drawn if one.error is not None]
+    residual = (torch.cat(residuals) * scales).square().mean().sqrt()[None] if residuals else None
+    error = None
+    if errors:  # of the root of the sum of squares, as all coils err together
+        own = torch.cat(errors) * scales[:, None, None]
+        size = images.abs().mean(0).clamp_min(torch.finfo(own.dtype).tiny)
+        error = ((coils.abs().mean(0) * own).sum(0) / size)[None]
+    return Drawn(images[None], residual, error)
