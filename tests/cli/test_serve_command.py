@@ -33,6 +33,22 @@ def test_a_signal_ends_the_server_in_peace(number: int, tmp_path: Path) -> None:
         client.socket.close()
 
 
+def test_an_interrupted_stream_says_so_through_its_pipe(tmp_path: Path) -> None:
+    xml, readouts = readouts_of(write_ismrmrd(tmp_path / "scan.h5", [Blob((10, -5, 1), 40.0)], MADE))
+    command = [sys.executable, "-m", "mri_d3gm", "stream", "--method", "zero-filled", "--device", "cpu"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as client:
+        assert client.stdin is not None and client.stdout is not None and client.stderr is not None
+        client.stdin.write(b"".join([text(2, "{}"), text(3, xml), *readouts[:5]]))
+        client.stdin.flush()
+        assert b"zero-filled" in client.stderr.readline()
+        client.send_signal(signal.SIGINT)
+        said, rest = client.stdout.read(), client.stderr.read()
+        client.stdin.close()
+        assert client.wait(20) == 130 and b"ERR interrupted" in said
+    assert rest.splitlines()[-1].endswith(b"no half-written file is left") and b"Traceback" not in rest
+
+
 def test_a_port_in_use_and_a_wrong_option_are_one_line(mri: Any) -> None:
     with listen.listening("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
