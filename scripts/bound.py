@@ -2,10 +2,12 @@
 
 Usage: python scripts/bound.py rows FOLDER ROWS.jsonl           (hours; goes on where it was stopped)
        python scripts/bound.py fit ROWS.jsonl SUBJECTS.tsv BOUND.json
+       python scripts/bound.py cover ROWS.jsonl SUBJECTS.tsv BOUND.json
 
-FOLDER holds fully sampled .h5 files. Each is reconstructed at two accelerations that its name draws. SUBJECTS.tsv has the
-columns prefix (of file names), subject, organ, role: `calibrate`, `test`, or `outside` for what training never saw. Bounds are
-fitted to the first and measured on the others; all tables are Markdown.
+FOLDER holds fully sampled .h5 files (scripts/bound_cases.py). Each is reconstructed at two accelerations that its name draws.
+SUBJECTS.tsv has the columns prefix (of file names), subject, organ, role: `calibrate`, `test`, `outside` for organs that
+training never saw, `trained` for people that it saw, who are left out. `fit` finds bounds on the first; `cover` measures
+those of a file on the second and third, as Markdown.
 """
 
 import argparse
@@ -102,10 +104,6 @@ def coil_kind(row: Row) -> str:
     return "one" if row["coils"] == 1 else "several"
 
 
-def both_of(rows: list[Row]) -> Bounds:
-    return {"slice": fitted(rows), "scan": fitted(volumes(rows))}
-
-
 def fitted(rows: list[Row]) -> Bound:
     evidence = np.array([evidence_of(row) for row in rows])
     errors = np.array([row["error"] / row["reference"] for row in rows])
@@ -121,26 +119,28 @@ def covered(rows: list[Row], bounds: Bounds) -> Row:
     spread = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
     return {
         "subjects": len(each),
-        "slices": len(rows),
+        "images": len(rows),
         "covered": round(float(inside.mean()), 3),
-        "mean of subjects": f"{each.mean():.3f} +- {spread:.3f}",
-        "bound over error (median)": round(float(np.median(ratio)), 2),
+        "mean of subjects": f"{each.mean():.3f} ± {spread:.3f}",
+        "bound over error, median": round(float(np.median(ratio)), 2),
     }
 
 
 GROUPS: dict[str, Callable[[Row], str]] = {
-    "organ": lambda row: row["organ"],
+    "": lambda row: row["organ"],
     "R": lambda row: "2 to 4" if row["accel"] <= 4 else "6 and 8" if row["accel"] <= 8 else "12 and 16",
     "coils": lambda row: "one" if row["coils"] == 1 else "2 to 8" if row["coils"] <= 8 else "more",
     "phase": lambda row: "smooth" if row["smooth"] else "rough",
 }
 
 
-def coverage(rows: list[Row], bounds: Bounds) -> list[Row]:
-    table = [{"group": "all", "of": ""} | covered(rows, bounds)]
+def coverage(kind: str, rows: list[Row], bounds: Bounds) -> list[Row]:
+    """A line for all rows, and for each group of them."""
+    table = [{"of": kind, "group": "all"} | covered(rows, bounds)]
     for name, of in GROUPS.items():
         for value in sorted({of(row) for row in rows}):
-            table.append({"group": name, "of": value} | covered([row for row in rows if of(row) == value], bounds))
+            group = f"{name} {value}".strip()
+            table.append({"of": kind, "group": group} | covered([row for row in rows if of(row) == value], bounds))
     return table
 
 
@@ -159,34 +159,45 @@ def confusion(rows: list[Row], bounds: Bounds) -> list[Row]:
         counts = {colour: lights.count(colour) for colour in ("green", "amber", "red")}
         new = sum(not known_kind(bounds[coil_kind(row)], evidence_of(row)) for row in some)
         greatest = round(max(found), 3) if found else None
-        table.append({"slices": name, "of": len(some), **counts, "greatest error in green": greatest, "new": new})
+        table.append({"slices": name, "of": len(some), **counts, "greatest error in green": greatest, "evidence is new": new})
     return table
 
 
+def fitted_bounds(rows: list[Row]) -> dict[str, Any]:
+    """What ships: bounds of scans of one coil and of several, found on the subjects to calibrate, and of which weights."""
+    found: dict[str, Any] = {"weights": [files_hash([file]) for file in weights_files(weights_file(Recon()))]}
+    for kind in ("one", "several"):
+        own = [row for row in rows if row["role"] == "calibrate" and coil_kind(row) == kind]
+        found[kind] = {"slice": fitted(own)._asdict(), "scan": fitted(volumes(own))._asdict()}
+    return found
+
+
+def tables(rows: list[Row], stored: dict[str, Any]) -> str:
+    """How often the bounds of a file hold, and the lights."""
+    slices, scans = ({kind: Bound(**stored[kind][of]) for kind in ("one", "several")} for of in ("slice", "scan"))
+    tested, outside = ([row for row in rows if row["role"] == role] for role in ("test", "outside"))
+    lines = coverage("slices", tested, slices)
+    lines += [{"of": "volumes", "group": "all"} | covered(volumes(tested), scans)]
+    lines += coverage("slices, outside", outside, slices) if outside else []
+    return to_markdown(lines) + "\n" + to_markdown(confusion(tested + outside, slices))
+
+
 def main() -> None:
-    """Rows, or bound and tables."""
+    """Rows, a bound, or what it covers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("rows", "fit"))
+    parser.add_argument("what", choices=("rows", "fit", "cover"))
     parser.add_argument("source", type=Path)
     parser.add_argument("second", type=Path)
-    parser.add_argument("target", type=Path, nargs="?")
+    parser.add_argument("bound", type=Path, nargs="?")
     arguments = parser.parse_args()
     if arguments.what == "rows":
         collect(arguments.source, arguments.second)
         return
     rows = known_of(read_rows(arguments.source), arguments.second)
-    bounds = {
-        of: both_of([row for row in rows if row["role"] == "calibrate" and coil_kind(row) == of]) for of in ("one", "several")
-    }
-    record = {"weights": [files_hash([file]) for file in weights_files(weights_file(Recon()))]}
-    written = {of: {name: bound._asdict() for name, bound in both.items()} for of, both in bounds.items()}
-    arguments.target.write_text(json.dumps(record | written, indent=1) + "\n")
-    slices, scans = ({of: both[name] for of, both in bounds.items()} for name in ("slice", "scan"))
-    tested, outside = ([row for row in rows if row["role"] == role] for role in ("test", "outside"))
-    print(to_markdown(coverage(tested, slices)))
-    print(to_markdown(coverage(volumes(tested), scans)))
-    print(to_markdown(coverage(outside, slices)))
-    print(to_markdown(confusion(tested + outside, slices)))
+    if arguments.what == "fit":
+        arguments.bound.write_text(json.dumps(fitted_bounds(rows), indent=1) + "\n")
+    else:
+        print(tables(rows, json.loads(arguments.bound.read_text())))
 
 
 if __name__ == "__main__":

@@ -134,3 +134,24 @@ def test_a_real_pacs_holds_what_was_sent(tmp_path, monkeypatch, capsys) -> None:
         assert f"holds 1 study, 3 series, {count} instances" in part
     for text in ("refused the association: Called AE title not recognised", "cannot be reached: Connection refused"):
         assert said.count(text) >= 2
+
+
+def test_a_bound_is_found_on_some_subjects_and_measured_on_others(tmp_path, monkeypatch, capsys) -> None:
+    """The error is the withheld error times a number that is between 1 and 1.2; whom training saw is left out."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(240):
+        missed, part = float(rng.uniform(0.05, 0.5)), ("fitted", "tested", "seen")[number % 3]
+        known = {"file": f"{part}{number % 72:02d}_a.h5", "accel": 4.0, "slice": number, "coils": 1 + number // 3 % 2}
+        error = (100 if part == "seen" else 1) * missed * float(rng.uniform(1, 1.2))
+        evidence = {"foretold": missed, "std": 0.1, "noise": 0.01}
+        rows.append(known | {"smooth": True, "error": error, "reference": 1.0, "image": 1.0} | evidence)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    roles = {"fitted": "calibrate", "tested": "test", "seen": "trained"}
+    lines = [f"{part}{number:02d}\t{part}{number}\tbrain\t{role}" for part, role in roles.items() for number in range(72)]
+    (tmp_path / "subjects.tsv").write_text("\n".join(["prefix\tsubject\torgan\trole", *lines]) + "\n")
+    files = [tmp_path / name for name in ("rows.jsonl", "subjects.tsv", "bound.json")]
+    run("bound.py", "fit", *files, monkeypatch=monkeypatch)
+    run("bound.py", "cover", *files, monkeypatch=monkeypatch)
+    first = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| slices | all"))
+    _, _, _, subjects, images, share, *_ = (part.strip() for part in first.split("|"))
+    assert (subjects, images) == ("24", "80") and 0.8 <= float(share) <= 1
