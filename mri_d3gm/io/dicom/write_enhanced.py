@@ -68,7 +68,7 @@ def write_enhanced(folder: Path, planes: Planes, scale: Scale, study: Study, mad
         dimensions = uid_of("dimensions", item.SOPInstanceUID)
         add(item, PerFrameFunctionalGroupsSequence=[frame(planes, *index) for index in np.ndindex(*values.shape[:2])])
         add(item, DimensionOrganizationSequence=[record(DimensionOrganizationUID=dimensions)])
-        pointers = [("ImagePositionPatient", "PlanePositionSequence"), ("TemporalPositionIndex", "FrameContentSequence")]
+        pointers = [("TemporalPositionIndex", "FrameContentSequence"), ("InStackPositionNumber", "FrameContentSequence")]
         add(item, DimensionIndexSequence=[dimension(dimensions, *pointer) for pointer in pointers])
         item.save_as(folder / "0001.dcm", enforce_file_format=True)
     return [item]
@@ -103,7 +103,7 @@ def frame(planes: Planes, volume: int, index: int) -> "Dataset":
     """Functional groups of one frame: its time and its place."""
     content = record(
         TemporalPositionIndex=volume + 1,
-        DimensionIndexValues=[index + 1, volume + 1],
+        DimensionIndexValues=[volume + 1, index + 1],
         StackID="1",
         InStackPositionNumber=index + 1,
     )
