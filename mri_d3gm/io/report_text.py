@@ -16,7 +16,7 @@ FLAGS = {
     "coarse-maps": "Too few lines in the centre for sharp coil maps: brightness may drift slowly across the image.",
     "noise-unknown": "The noise could not be measured.",
     "noise-unsure": "Two estimates of the noise differ by more than three times.",
-    "second-look": "Withheld lines were missed at first: the slice was reconstructed again, with more of them withheld.",
+    "second-look": "Withheld lines were missed at first: more of them were withheld, and other coil maps tried.",
     "empty": "No signal was measured.",
 }
 NOTES = ("second-look", "empty")  # worth knowing, no reason to doubt

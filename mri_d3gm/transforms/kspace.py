@@ -128,7 +128,7 @@ class NoiseEstimated(Transform):
 class CoilMapsd(Transform):
     """kspace and mask to coil_maps: those of `file` (dataset coil_maps, (coils, rows, cols) or per slice), those of the scan's
     own file, or estimated, from calibration where there is one. They come with second_maps, zeros where one set explains the
-    scan. More than 12 coils become virtual ones and what these leave, rest.
+    scan. More than 14 coils become virtual ones and what these leave, rest.
     """
 
     def __init__(self, file: str | None = None, how: Reading = PLAIN) -> None:
