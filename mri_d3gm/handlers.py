@@ -19,6 +19,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
 from mri_d3gm.physics.cartesian import weight_of
 from mri_d3gm.physics.noise import NoiseEstimate
+from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.pipeline import Prepared
 from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
@@ -154,7 +155,7 @@ class SuperResolveGatherer(Gatherer):
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference, image = _reference(batch), batch["image"][0]
-        signed = bool((self.source().array < 0).any())
+        signed = is_signed(self.source().array)
         if not image.any():
             self.slices.append(sr.empty_slice(image, self.settings.scale, reference))
             return

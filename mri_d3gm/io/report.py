@@ -66,7 +66,7 @@ def write_report(
     frames are left out evenly. The page says so. One slice is the least. InputError where it cannot be written.
     """
     volumes = _volumes(arrays, affine, axis)
-    parts = _parts(record, volumes, sides_known)
+    parts = {name: _printable(text) for name, text in _parts(record, volumes, sides_known).items()}
     parts["facts"] = embedded_json(_facts(record, volumes, _whole(volumes), sides_known))
     budget = limit - MARGIN - sum(len(text.encode()) for text in parts.values())
     kept = _fitting(volumes, budget)
@@ -105,6 +105,11 @@ def _volumes(arrays: dict[str, np.ndarray], affine: np.ndarray, axis: int) -> Vo
         moved["error"] = np.abs(moved["result"] - moved["reference"])
     roles = ("result", "plain", "std", "reference", "error")
     return Volumes({role: moved[role] for role in roles if role in moved}, affine[:, [*order, 3]])
+
+
+def _printable(text: str) -> str:
+    """The same with what is no UTF-8 in the name of a file as a code."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _parts(record: dict[str, Any], volumes: Volumes, sides_known: bool) -> dict[str, str]:

@@ -18,7 +18,7 @@ from mri_d3gm.methods.drawing import one_draw
 from mri_d3gm.methods.draws import draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.fft import MIRRORS
-from mri_d3gm.physics.normalise import PERCENTILE
+from mri_d3gm.physics.normalise import PERCENTILE, is_signed
 from mri_d3gm.physics.slice_stack import SliceStack
 from mri_d3gm.settings import SuperResolve
 
@@ -62,6 +62,11 @@ def evaluations(shape: tuple[int, int], cols: int, settings: SuperResolve) -> in
     return draws_of(settings) * batches * _steps(settings)
 
 
+def seen(settings: SuperResolve) -> int:
+    """How often the network sees each voxel."""
+    return VIEWS * draws_of(settings) * _steps(settings)
+
+
 def _steps(settings: SuperResolve) -> int:
     return (settings.steps or 1) if settings.method == "d3gm" else 1
 
@@ -75,7 +80,7 @@ def estimate(
     """
     unit = float(np.abs(slices).max()) or 1.0
     known = torch.from_numpy(np.ascontiguousarray(slices / np.float32(unit)))
-    signed, level = bool((known < 0).any()), float(np.percentile(known.abs().numpy(), PERCENTILE))
+    signed, level = is_signed(known.numpy()), float(np.percentile(known.abs().numpy(), PERCENTILE))
     odd = torch.nn.functional.pad(profile, (0, 1 - profile.shape[1] % 2))  # mirrored voxels of even sizes change ends
     bytes_each = max(known.shape[:2]) * profile.shape[1] * PIXEL_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), bytes_each)

@@ -51,10 +51,11 @@ def detail_std(
     """
     from scipy.ndimage import gaussian_filter
 
-    single = image.astype(np.float32)
-    parts = std.astype(np.float32), single - gaussian_filter(single, fine)
+    size = 2.0 ** np.floor(np.log2(unit)) if unit > 0 else 1.0  # so that no square is too large or too small
+    single, unit = (image / size).astype(np.float32), unit / size
+    parts = (std / size).astype(np.float32), single - gaussian_filter(single, fine)
     local = sum(factor**2 * gaussian_filter(part**2, near) for factor, part in zip(factors, parts, strict=False))
-    return np.sqrt(local + (factors[2] * unit) ** 2).astype(np.float32)
+    return (size * np.sqrt(local + (factors[2] * unit) ** 2)).astype(np.float32)
 
 
 def calibration(error: np.ndarray, std: np.ndarray, bins: int = 10) -> dict[str, float]:

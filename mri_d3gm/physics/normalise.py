@@ -9,6 +9,7 @@ from mri_d3gm.physics.operators import rss
 from mri_d3gm.physics.resolution import embed
 
 PERCENTILE = 99.0
+ROUNDING = 1e-3  # of the percentile: what is no further below zero is no sign that values are signed
 
 
 def normalised_kspace(kspace: Tensor, percentile: float = PERCENTILE) -> tuple[Tensor, float]:
@@ -28,3 +29,9 @@ def image_scale(image: Tensor, factor: int) -> tuple[float, float]:
     """Peak of a real image (rows, cols), and the percentile, in peaks, of the image zero-filled to `factor` times its size."""
     peak = float(image.abs().max()) or 1.0
     return peak, float(np.percentile(ifft2c(embed(image / peak, factor)).abs().numpy(), PERCENTILE)) or 1.0
+
+
+def is_signed(image: np.ndarray) -> bool:
+    """Whether an image has values below zero that are more than what interpolation or a bias field leaves of zeros."""
+    least = float(image.min())
+    return least < 0 and least < -ROUNDING * float(np.percentile(np.abs(image), PERCENTILE))

@@ -50,7 +50,8 @@ def occupied(images: np.ndarray) -> tuple[int, int]:
     """The matrix that images (slices, rows, cols) of one volume were measured with, as the edge of their k-space shows it:
     their own where there is none, else odd.
     """
-    power = np.sum([np.abs(np.fft.fft2(image)) ** 2 for image in images], 0, dtype=np.float64)
+    peak = np.abs(images).max() or 1
+    power = np.sum([np.abs(np.fft.fft2(image / peak)) ** 2 for image in images], 0, dtype=np.float64)
     rows, cols = (filled(power.sum(1 - axis)) for axis in (0, 1))
     return rows, cols
 

@@ -96,6 +96,10 @@ def once(
     """
     check_writable(names)
     read = list(files)
+    own = {Path(file).resolve() for file in read}
+    replaced = next((name for name in names.files() if name.resolve() in own), None)
+    if replaced is not None:
+        raise InputError(f"{replaced}: is the input itself; give another folder or name to -o")
     done = None if overwrite else finished(names, settings, read)
     if done is not None:
         return done, True

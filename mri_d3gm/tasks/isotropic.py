@@ -123,7 +123,7 @@ def isotropic(
     volume, std = (assembled(part, stack, source) if part else None for part in parts)
     assert volume is not None
     residual = float(np.sqrt(np.mean([each.residual**2 for each in found])))
-    used = 0 if network is None else through_slices.VIEWS * through_slices.evaluations((1, 0), profile.shape[1], settings)
+    used = 0 if network is None else through_slices.seen(settings)
     return Isotropic(volume, std, grid(source.affine, stack), residual, used)
 
 

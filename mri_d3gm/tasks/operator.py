@@ -15,6 +15,7 @@ from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
+from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.occupied import occupied, resampled
 from mri_d3gm.settings import SuperResolve
 
@@ -48,7 +49,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
         own = (images[0].shape[0], images[0].shape[1])
         matrix = occupied(np.stack([image.numpy() for image in images]))
         cut = None if matrix == own else matrix
-        if min(matrix) < LEAST or (source.array < 0).any():
+        if min(matrix) < LEAST or is_signed(source.array):
             return Choice("truncation", matrix=cut)
         few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
         held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]

@@ -25,6 +25,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import detail_std
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -78,7 +79,7 @@ def superresolve(
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
-    signed, choice = bool((source.array < 0).any()), operator.choose(source, settings, network)
+    signed, choice = is_signed(source.array), operator.choose(source, settings, network)
 
     def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
@@ -271,6 +272,7 @@ def scores(reference: np.ndarray, volume: np.ndarray, axis: int) -> dict[str, di
 def interpolated(source: Image, axis: int) -> list[str]:
     """In-plane axes that were interpolated already, as the k-space of the first frame's slices shows."""
     frame = source.array[..., 0] if source.array.ndim == 4 else source.array
+    frame = frame / (np.abs(frame).max() or 1)
     power = np.sum([np.abs(np.fft.fft2(plane)) ** 2 for plane in np.moveaxis(frame, axis, 0)], 0)
     found = []
     for index, name in enumerate(("first", "second")):

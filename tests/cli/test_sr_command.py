@@ -33,6 +33,17 @@ def test_sr_writes_four_files_skips_what_is_done_and_refuses_the_rest(mri, tmp_p
     assert code == 0 and "20x24x3 to 40x48x3" in text and not (out / "a_sr_std.nii.gz").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_the_input_is_never_replaced(options: list[str], mri, tmp_path) -> None:
+    path = volume(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(path)
+    before = path.read_bytes()
+    for name in ("a.nii.gz", "b.nii.gz"):
+        code, _, error = mri("sr", path, "-o", tmp_path / name, *QUICK, *options)
+        assert code == 2 and "is the input itself" in error and error.count("\n") == 1
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("kind", ["folder", "file", "enhanced"])
 def test_dicom_goes_in(kind: str, mri, tmp_path) -> None:
     source = tmp_path / "series"
@@ -123,6 +134,21 @@ def test_folders_of_volumes_globs_and_folders_of_dicom_go_in(mri, tmp_path) -> N
     assert code == 0 and text.count(" to ") == 1, error
     code, _, error = mri("sr", tmp_path / "many" / "*.nrrd", "-o", tmp_path / "two", *QUICK)
     assert code == 2 and "no file matches" in error
+
+
+def test_a_voxel_a_hair_below_zero_decides_nothing(mri, tmp_path) -> None:
+    array = 200 * phantom(3, 40, 48).transpose(1, 2, 0)
+    array[0, 0, 0] = 0
+    nearly = np.where(np.arange(array.size).reshape(array.shape) == 0, -1e-4, array)
+    found = []
+    for name, values in (("a", array), ("b", nearly)):
+        code, _, error = mri(
+            "sr", volume(tmp_path / f"{name}.nii", values), "-o", tmp_path / "out", "--scale", 2, "--samples", 1
+        )
+        assert code == 0, error
+        found.append(nibabel.load(tmp_path / "out" / f"{name}_sr.nii.gz").get_fdata())
+    assert found[1].min() >= 0
+    np.testing.assert_allclose(*found, atol=1e-3 * array.max())
 
 
 def test_negative_values_keep_sign_and_range(mri, tmp_path) -> None:

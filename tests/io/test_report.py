@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -176,6 +177,13 @@ def test_hostile_names_are_text(made, tmp_path: Path) -> None:
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert page.facts()["slices"][0]["CoilMaps"] == HOSTILE and page.shown.count(HOSTILE) >= 4
     assert "</script><img" not in (tmp_path / "a.html").read_text("utf-8")
+
+
+def test_a_name_that_is_no_utf8_is_shown_by_its_codes(made, tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad\xe9.h5")
+    record = made[2] | {"Input": {"File": name, "SHA256": "0"}, "Warnings": [name]}
+    write_report(tmp_path / "a.html", record, arrays(8, 9, 2), np.eye(4), sides_known=False)
+    assert read(tmp_path / "a.html").shown.count("bad\\udce9.h5") >= 2
 
 
 def test_nothing_of_the_patient_is_on_the_page(tmp_path: Path) -> None:

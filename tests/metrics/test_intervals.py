@@ -103,7 +103,9 @@ def test_the_std_of_a_super_resolved_image_is_of_its_units_and_grows_with_spread
     image, std = rng.random((24, 20)), rng.random((24, 20))
     for factors in (KNOWN, UNASSUMED, DOUBTED, STACKED):
         found = detail_std(std, image, 1.0, 2, 1, factors)
-        np.testing.assert_allclose(detail_std(1e3 * std, 1e3 * image, 1e3, 2, 1, factors), 1e3 * found, rtol=1e-4)
+        for size in (1e3, 1e30, 1e-30):
+            scaled = detail_std(size * std, size * image, size, 2, 1, factors)
+            np.testing.assert_allclose(scaled / size, found, rtol=1e-4)
         assert (detail_std(2 * std, image, 1.0, 2, 1, factors) > found).all() and (found > factors[2]).all()
     flat = detail_std(0 * std, np.ones((24, 20)), 1.0, 4, 2, (1.0, 1.0, 0.5))
     np.testing.assert_allclose(flat, 0.5)

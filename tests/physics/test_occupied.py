@@ -7,6 +7,7 @@ from scans import phantom
 
 from mri_d3gm.physics.degrade import blurred
 from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.occupied import filled, occupied, resampled, within
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
@@ -57,3 +58,14 @@ def test_a_blur_is_no_edge() -> None:
 @pytest.mark.parametrize("power", [np.zeros(64), np.ones(64), np.ones(5), np.eye(1, 200)[0], np.full(100, 1e-30)])
 def test_nothing_that_could_be_told_is_all(power: np.ndarray) -> None:
     assert filled(power) == len(power)
+
+
+def test_units_decide_nothing() -> None:
+    """Nor does a value a hair below zero, as interpolation leaves it."""
+    rng = np.random.default_rng(1)
+    images = resampled(torch.from_numpy(rng.random((2, 49, 61), np.float32)), (80, 96)).numpy()
+    signed = rng.normal(size=(20, 20))
+    for unit in (1, 1e17, 1e-17):
+        assert occupied(np.float32(unit) * images) == occupied(images) != (80, 96)
+        assert is_signed(unit * signed) and not is_signed(unit * np.abs(signed))
+        assert not is_signed(unit * np.append(np.abs(signed), -1e-4)) and is_signed(unit * np.append(np.abs(signed), -0.1))
