@@ -23,7 +23,7 @@ import numpy as np
 
 SCRIPTS = Path(__file__).parent
 VOLUMES = ("bench/mri/*.nii.gz", "bench/mri_iso/*.nii.gz", "train/mri/openms_long20*.nii.gz")
-PICTURES = ("bench/mri_slices/*", "train/mri_slices/knee_09*", "train/mri_slices/chaos_*")
+PICTURES = ("bench/mri_slices/*", "train/mri_slices/knee_09*", "train/mri_slices/chaos_[01]*")
 HEARTS, PHOTOGRAPHS = (
     "train/mri/png_sunnybrook/*",
     ("kodak_04", "elementary_water_lily", "lomiri_dragonfly", "umate_webspresso"),
@@ -39,9 +39,10 @@ def sources(data: Path) -> Iterator[tuple[str, Path]]:
     for _, own in groupby(pictures, lambda file: file.name.split("_s")[0]):  # one of each subject
         file = next(own)
         yield file.stem, file
-    yield from ((f"heart_{file.stem}", file) for file in sorted(data.glob(HEARTS))[::12])
+    yield from ((f"heart_{file.stem}", file) for file in sorted(data.glob(HEARTS))[::24])
     for name in PHOTOGRAPHS:
-        yield from ((f"photo_{file.stem}", file) for file in sorted((data / "natural").glob(f"{name}*")))
+        file = min((data / "natural").glob(f"{name}*"))
+        yield f"photo_{file.stem}", file
 
 
 def program(name: Path | str, *arguments: object) -> None:
