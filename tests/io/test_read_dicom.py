@@ -213,6 +213,7 @@ def test_unequal_counts(tmp_path: Path) -> None:
         ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "orientations of its images differ"),
         ({"PixelSpacing": [1, 1]}, "pixel spacings of its images differ"),
         ({"Rows": COLUMNS, "Columns": ROWS}, "matrix sizes of its images differ"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "are bright (MONOCHROME1)"),
     ],
 )
 def test_mixed_series(tmp_path: Path, change: dict, text: str) -> None:

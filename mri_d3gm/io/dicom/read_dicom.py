@@ -75,9 +75,12 @@ def _source(grid: list[list[Frame]]) -> dict[str, str]:
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:
-    """InputError where orientation, matrix size or pixel spacing differ within the series."""
+    """InputError where low values are bright, or orientation, matrix size or pixel spacing differ within the series."""
     first = frames[0]
     for frame in frames:
+        if text_of(frame.source.header, "PhotometricInterpretation") == "MONOCHROME1":
+            text = f"{path}: low values of its images are bright (MONOCHROME1), see {frame.source.name}"
+            raise InputError(f"{text}; export them as MONOCHROME2")
         what = f"the one in {frame.source.name} from the one in {first.source.name}"
         if frame.shape != first.shape:
             raise InputError(f"{path}: matrix sizes of its images differ, {what}; give one volume")
