@@ -276,6 +276,28 @@ def test_identity_is_kept_as_it_is(tmp_path: Path) -> None:
         assert not items[0].StudyDate  # which is no date
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("StudyDate", "00010101", False),
+        ("StudyDate", "99991231", False),
+        ("StudyDate", "19000101", True),
+        ("StudyDate", "20200101-20200102", False),
+        ("PatientBirthDate", "00010101", False),
+        ("PatientBirthDate", "18991231", True),
+        ("StudyTime", "1200-1300", False),
+        ("StudyTime", "120000.5", True),
+    ],
+)
+def test_dates_that_are_none_are_left_empty(name: str, value: str, kept: bool, tmp_path: Path) -> None:
+    names, _ = run(template(tmp_path / "in", **{name: value}), tmp_path / "out", dicom="classic", method="cubic")
+    for path in names.dicom.rglob("*.dcm"):
+        assert pydicom.dcmread(path)[name].value == (value if kept else "")
+        assert pydicom.dcmread(path).StudyInstanceUID == STUDY["StudyInstanceUID"]
+        assert shutil.which("dciodvfy") is None or errors_of(path) == []
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(InputError, match=r"pip install 'mri-d3gm\[dicom\]'"):

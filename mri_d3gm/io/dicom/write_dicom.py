@@ -3,6 +3,8 @@
 Attributes that the source or a template holds are taken over as `dicom_study` says; the rest is said here.
 """
 
+import math
+import re
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,6 +37,8 @@ UNPAIRED = {
     "THYROID", "TLSPINE", "TONGUE", "TRACHEA", "TSPINE", "URETHRA", "UTERUS", "VAGINA", "VULVA", "WHOLEBODY",
 }  # fmt: skip
 GATED = "CG", "PPG"  # of the heart
+# one day and one time, where pydicom takes ranges too; no year that is a placeholder, as the 0001 of anonymisers
+WHEN = {"DA": r"[12]\d{7}", "TM": r"[\d.]+"}
 TEXTS = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 
 
@@ -268,11 +272,13 @@ def fits(name: str, kind: str, value: str) -> bool:
         return value.isprintable()
     if name == "PatientSex":
         return value in ("M", "F", "O")
+    if kind in WHEN and not re.fullmatch(WHEN[kind], value):
+        return False
     try:
         for one in parts:
             validate_value(kind, one, RAISE)
-            if kind in ("DS", "IS"):
-                float(one)
+            if kind in ("DS", "IS") and not math.isfinite(float(one)):
+                return False
     except ValueError:
         return False
     return True
