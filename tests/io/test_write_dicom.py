@@ -285,6 +285,7 @@ def test_a_std_map_lies_in_the_body_where_the_images_do(kind: str, tmp_path: Pat
     groups = item.SharedFunctionalGroupsSequence[0]
     body = groups.FrameAnatomySequence[0]
     assert body.FrameLaterality == "L" and body.AnatomicRegionSequence[0].CodeMeaning == "Knee" and "Laterality" not in item
+    assert groups.PixelMeasuresSequence[0].SliceThickness == 3 and groups.PixelMeasuresSequence[0].SpacingBetweenSlices == 4
     assert "ContentCreatorName" in item and groups.PixelValueTransformationSequence[0].RescaleSlope == 1
 
 
