@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,60 @@ def test_frames_and_parts(tmp_path: Path) -> None:
         assert len(items) == 6 and [one.TemporalPositionIdentifier for one in items] == [1, 1, 2, 2, 3, 3]
         uids |= {one.SOPInstanceUID for one in items}
     assert len(record["Parts"]) == 2 and len(uids) == 12
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize("step", [2.0, None])
+def test_a_series_in_time_keeps_its_time_step(kind: str, step: float | None, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random((10, 9, 3, 4), np.float32), np.diag([2.0, 2, 4, 1]))
+    image.header.set_xyzt_units("mm", "sec" if step else "unknown")
+    image.header["pixdim"][4] = step or 0
+    nibabel.save(image, tmp_path / "a.nii")
+    names = sr.names_of(tmp_path / "a.nii", tmp_path / "out")
+    sr.superresolve_file(tmp_path / "a.nii", SuperResolve(scale=2, method="cubic", dicom=kind), names)
+    again = read_dicom(names.dicom / "superres")
+    assert again.array.shape[3] == 4 and again.time_step == step
+    for path in (names.dicom / "superres").iterdir():
+        assert shutil.which("dciodvfy") is None or errors_of(path) == []
+        assert not HAS_STANDARD or validated(path) == set()
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize(("axis", "thickness"), [(0, 0.75), (1, 1.5), (2, 3.0)])
+def test_planes_have_the_thickness_of_the_slices_that_they_are(axis: int, thickness: float, kind: str, tmp_path: Path) -> None:
+    names = sr.names_of(template(tmp_path / "input"), tmp_path / "out")
+    settings = SuperResolve(scale=2, method="cubic", dicom=kind, slice_axis=axis)
+    sr.superresolve_file(tmp_path / "input", settings, names)
+    assert float(read_dicom(names.dicom / "superres").source["SliceThickness"]) == thickness
+
+
+def begun(*_: Any, **__: Any) -> None:
+    raise AssertionError("was begun")
+
+
+def test_what_dicom_cannot_hold_is_known_before_super_resolution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    affine = np.diag([2.0, 2, 4, 1])
+    affine[0, 1] = 0.1
+    nibabel.save(nibabel.Nifti1Image(np.ones((10, 9, 3), np.float32), affine), tmp_path / "a.nii")
+    names = sr.names_of(tmp_path / "a.nii", tmp_path / "out")
+    sr.superresolve_file(tmp_path / "a.nii", SuperResolve(scale=2, method="cubic"), names)
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(sr, "superresolve", begun)
+    for axis, error, said in ((None, InputError, "not at right angles"), (0, AssertionError, "was begun")):
+        settings = SuperResolve(scale=2, method="cubic", dicom="classic", slice_axis=axis)
+        with pytest.raises(error, match=said):
+            sr.superresolve_file(tmp_path / "a.nii", settings, names, overwrite=True)
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_dicom_cannot_hold_is_known_before_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = recon.open_scan(ismrmrd(tmp_path))
+    skewed = replace(scan, affine=scan.affine @ (np.eye(4) + 0.005 * np.eye(4, k=1)))
+    monkeypatch.setattr(recon, "open_scan", lambda *_: skewed)
+    monkeypatch.setattr(recon, "reconstruct", begun)
+    for kind, error, said in (("classic", InputError, "not at right angles"), (None, AssertionError, "was begun")):
+        with pytest.raises(error, match=said):
+            run(tmp_path / "raw.h5", tmp_path / "out", dicom=kind)
 
 
 def test_what_is_done_is_known_and_what_is_lost_is_said(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def write_series(folder: Path, planes: Planes, scale: Scale, study: Study, made:
             add(item, ImageOrientationPatient=decimals(planes.directions), PixelSpacing=decimals(planes.spacing[:2]))
             if len(values) > 1:
                 add(item, TemporalPositionIdentifier=volume + 1, NumberOfTemporalPositions=len(values))
+                if planes.time_step is not None:
+                    add(item, TemporalResolution=decimals(1000 * planes.time_step)[0])
             put_pixels(item, values[volume, index])
             add(item, RescaleSlope=decimals(slope)[0], RescaleIntercept=decimals(intercept)[0], RescaleType="US")
             add(item, **window(scale), RealWorldValueMappingSequence=[real_world(scale.power, slope, intercept)])
