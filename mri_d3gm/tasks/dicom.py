@@ -12,7 +12,7 @@ import numpy as np
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_folder
-from mri_d3gm.io.dicom.dicom_planes import Planes, planes_of, scale_of
+from mri_d3gm.io.dicom.dicom_planes import Planes, check_planes, planes_of, scale_of
 from mri_d3gm.io.dicom.dicom_study import Study, anonymous, check_same, read_template, shared_space, uid_of
 from mri_d3gm.io.dicom.write_dicom import COMMENTS, Made, Place, series_uid, write_series
 from mri_d3gm.io.dicom.write_enhanced import write_enhanced
@@ -27,7 +27,7 @@ class Volume(NamedTuple):
     """Arrays (i, j, k[, t]) on the grid of an affine (mm, RAS) with slices across `axis`; known: whether that is the patient's.
 
     sibling: of the method of that name, without a network, to be shown next to it; part: BIDS entities where it is one of
-    several results of an input.
+    several results of an input; time_step: s between times, None where unknown.
     """
 
     array: np.ndarray
@@ -37,13 +37,20 @@ class Volume(NamedTuple):
     known: bool
     sibling: tuple[str, np.ndarray] | None = None
     part: str = ""
+    time_step: float | None = None
 
 
-def check_dicom(settings: Recon | SuperResolve, own: Study, position_known: bool = True) -> list[str]:
-    """What to say of the study that a series will belong to; InputError where packages or a usable template are missing."""
+def check_dicom(settings: Recon | SuperResolve, own: Study, grid: tuple[str, np.ndarray, int] | None = None) -> list[str]:
+    """What to say of the study that a series will belong to.
+
+    grid: name, affine and axis across slices of the input. InputError where packages or a usable template are missing, and
+    where DICOM cannot hold the grid.
+    """
     if settings.dicom is None:
         return []
     _check_packages()
+    if grid is not None:
+        check_planes(*grid)
     if settings.template is not None:
         check_same(settings.template, read_template(settings.template), own.attributes)
         return []
@@ -64,8 +71,12 @@ def write_dicom(folder: Path, volume: Volume, settings: Recon | SuperResolve, ow
 
     own: the study of the input itself; record: that of the sidecar. InputError where it cannot be written.
     """
-    planes = planes_of(record["Input"]["File"], volume.array, volume.affine, volume.axis)
-    if isinstance(settings, SuperResolve) and settings.isotropic:
+
+    def planes_on_grid(array: np.ndarray) -> Planes:
+        return planes_of(record["Input"]["File"], array, volume.affine, volume.axis)._replace(time_step=volume.time_step)
+
+    planes = planes_on_grid(volume.array)
+    if volume.axis != 2 or (isinstance(settings, SuperResolve) and settings.isotropic):  # not the slices of the input
         own = own._replace(attributes={name: text for name, text in own.attributes.items() if name != "SliceThickness"})
     study, made = study_for(settings, own, record), made_of(settings, record, volume.part)
     if series_uid(study, made) in study.series:
@@ -81,12 +92,10 @@ def write_dicom(folder: Path, volume: Volume, settings: Recon | SuperResolve, ow
         shown = write(temporary / made.kind[0].lower(), planes, scale, study, made, place)
         if volume.sibling is not None:
             method, array = volume.sibling
-            other = planes_of("", array, volume.affine, volume.axis)
             label = made_of(settings, record, volume.part, method)
-            write(temporary / method, other, scale, study, label, place._replace(number=next(numbers)))
+            write(temporary / method, planes_on_grid(array), scale, study, label, place._replace(number=next(numbers)))
         if volume.std is not None:
-            errors = planes_of("", volume.std, volume.affine, volume.axis)
-            write_map(temporary / "std", errors, shown, made, next(numbers))
+            write_map(temporary / "std", planes_on_grid(volume.std), shown, made, next(numbers))
 
 
 def study_for(settings: Recon | SuperResolve, own: Study, record: Mapping[str, Any]) -> Study:

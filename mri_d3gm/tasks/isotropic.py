@@ -66,7 +66,7 @@ def stack_of(source: Image, settings: SuperResolve) -> Stack:
         raise InputError(f"{text}; give thinner slices, or larger voxels")
     thickness, origin = settings.thickness, "given"
     if thickness is None:
-        thickness, origin = thickness_of(source), "header"
+        thickness, origin = thickness_of(source, axis), "header"
     if thickness is None:
         thickness, origin = sizes[axis], "distance"
     if not sizes[axis] / 10 <= thickness <= 3 * sizes[axis]:
@@ -75,10 +75,13 @@ def stack_of(source: Image, settings: SuperResolve) -> Stack:
     return Stack(axis, slices, sizes[axis], thickness, voxel, origin)
 
 
-def thickness_of(source: Image) -> float | None:
-    """A slice's thickness in mm as the header says it; None where it does not: of the formats that are read DICOM alone can."""
+def thickness_of(source: Image, axis: int) -> float | None:
+    """Thickness in mm of slices across an axis as the header says it; None where it does not.
+
+    Of the formats that are read DICOM alone can, for its own slices: those across the third axis.
+    """
     try:
-        thickness = float(source.source.get("SliceThickness", 0))
+        thickness = float(source.source.get("SliceThickness", 0)) if axis == 2 else 0
     except (TypeError, ValueError):
         return None
     return thickness if 0 < thickness < np.inf else None

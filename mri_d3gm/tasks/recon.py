@@ -289,7 +289,7 @@ def reconstruct_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     scan = open_scan(path, settings.reading())
-    check_dicom(settings, study_of_scan(scan))
+    check_dicom(settings, study_of_scan(scan), (str(path), scan.affine, 2))
     parts: dict[str, Scan] = dict(scan.parts) or {"": scan}
     done = []
     for entities, part in parts.items():
@@ -330,7 +330,8 @@ def write(result: Reconstruction, scan: Scan, names: Outputs, settings: Recon, p
         save(names.phase, result.phase, "phase in radians; " + description)
     if names.dicom is not None and settings.dicom is not None:
         std = None if result.std is None else result.std.T
-        shown = Volume(volume.T, std, result.affine, 2, scan.position_known, sibling_of(result, scan, settings), part)
+        sibling = sibling_of(result, scan, settings)
+        shown = Volume(volume.T, std, result.affine, 2, scan.position_known, sibling, part, scan.time_step)
         write_dicom(names.dicom, shown, settings, own, record)
     if names.preview is not None:
         title = f"{record['Input']['File']}  {description}"

@@ -291,7 +291,7 @@ def superresolve_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     source = open_image(path, settings.series)
-    check_dicom(settings, study_of_source(source.source))
+    check_dicom(settings, study_of_source(source.source), (str(path), source.affine, jobs_of(source, settings)[0]))
 
     def work() -> SuperResolution:
         result = superresolve(source, settings, progress=progress)
@@ -318,7 +318,8 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
             "std of the error to expect; " + description,
         )
     if names.dicom is not None and settings.dicom is not None:
-        write_dicom(names.dicom, Volume(result.volume, result.std, result.affine, axis, code == 1), settings, own, record)
+        series = Volume(result.volume, result.std, result.affine, axis, code == 1, time_step=source.time_step)
+        write_dicom(names.dicom, series, settings, own, record)
     panels, across = panels_of(result, source, settings)
     shown, spacing = upright(panels, np.delete(result.affine[:3, :3], across, axis=1))
     if names.preview is not None:

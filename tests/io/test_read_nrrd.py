@@ -65,6 +65,38 @@ def test_spacings_without_directions(tmp_path: Path) -> None:
     assert spacing(read_nrrd(write(tmp_path / "a.nrrd"))) == (1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        ('spacings: 0.001 0.002 0.003\nunits: "m" "m" "m"', (0, 0, 0)),
+        ('spacings: 0.1 2 3000\nunits: "cm" "mm" "um"', (0, 0, 0)),
+        ('spacings: 1 2 3\nunits: "mm" "" "parsec"', (0, 0, 0)),
+        ("spacings: 1 2 3\naxis mins: 7 -5 nan", (7.5, -4, 0)),
+        ("spacings: 1 2 3\naxismins: 7 -5 9\ncenterings: node cell ???", (7, -4, 10.5)),
+        ("spacings: 1 2 3\naxis mins: 7 -5 9\ncenters: node node cell", (7, -5, 10.5)),
+        ('spacings: 0.1 0.2 0.3\naxis mins: 1 2 3\nunits: "cm" "cm" "cm"', (10.5, 21, 31.5)),
+        ("axis mins: 0 0 0\naxis maxs: 5 12 21", (0.5, 1, 1.5)),
+        ("axis mins: 0 0 0\naxis maxs: 4 10 18\ncenterings: node node node", (0, 0, 0)),
+        ("spacings: nan 2 3\naxis mins: 0 0 0\naxis maxs: 5 12 nan", (0.5, 1, 1.5)),
+    ],
+)
+def test_units_and_places_of_axes(tmp_path: Path, lines: str, place: tuple[float, ...]) -> None:
+    """Five, six and seven voxels of 1, 2 and 3 mm, where there are no space directions."""
+    path = write(tmp_path / "a.nrrd")
+    path.write_bytes(path.read_bytes().replace(b"\n\n", f"\n{lines}\n\n".encode(), 1))
+    volume = read_nrrd(path)
+    np.testing.assert_array_equal(volume.array, DATA)
+    np.testing.assert_allclose(volume.affine[:3, :3], np.diag((-1, -2, 3)), atol=1e-12)
+    np.testing.assert_allclose(volume.affine[:3, 3], np.array(place) * (-1, -1, 1))
+
+
+def test_units_of_the_axes_that_are_kept(tmp_path: Path) -> None:
+    fields = {"kinds": ["time", *["space"] * 3], "units": ["s", "m", "m", "m"], "axis_mins": [9, 0.001, 0.002, 0.003]}
+    volume = read_nrrd(write(tmp_path / "a.nrrd", np.stack([DATA, DATA]), spacings=[2, 0.001, 0.002, 0.003], **fields))
+    assert spacing(volume) == (1, 2, 3) and volume.time_step == 2
+    np.testing.assert_allclose(volume.affine[:3, 3], (-1.5, -3, 4.5))
+
+
 def test_units_of_space(tmp_path: Path) -> None:
     volume = read_nrrd(write(tmp_path / "a.nrrd", **oriented(space_units=["cm", "cm", "cm"])))
     assert spacing(volume) == pytest.approx((10, 20, 40))

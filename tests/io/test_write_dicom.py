@@ -63,7 +63,7 @@ def volume(*more: int) -> np.ndarray:
 def written(
     folder: Path, array: np.ndarray, affine: np.ndarray, kind: str = "classic", study: Study = STUDY, made: Made = MADE
 ):
-    planes = planes_of("a", array, affine, 2)
+    planes = planes_of("a", array, affine, 2)._replace(time_step=2.5)
     scale = scale_of(planes.images)
     items = WRITERS[kind](folder, planes, scale, study, made, Place(101, "1.2.9"))
     return planes, scale, items
@@ -117,7 +117,7 @@ def test_each_volume_has_a_time_of_its_own(kind: str, tmp_path: Path) -> None:
     array, affine = volume(3), affine_of(CODES[0])
     planes, scale, _ = written(tmp_path / "series", array, affine, kind)
     image = read_dicom(tmp_path / "series")
-    assert image.array.shape[3] == 3
+    assert image.array.shape[3] == 3 and image.time_step == 2.5
     assert_same(array, affine, (image.array, image.affine), step_of(planes, scale))
 
 
@@ -285,6 +285,7 @@ def test_a_std_map_lies_in_the_body_where_the_images_do(kind: str, tmp_path: Pat
     groups = item.SharedFunctionalGroupsSequence[0]
     body = groups.FrameAnatomySequence[0]
     assert body.FrameLaterality == "L" and body.AnatomicRegionSequence[0].CodeMeaning == "Knee" and "Laterality" not in item
+    assert groups.PixelMeasuresSequence[0].SliceThickness == 3 and groups.PixelMeasuresSequence[0].SpacingBetweenSlices == 4
     assert "ContentCreatorName" in item and groups.PixelValueTransformationSequence[0].RescaleSlope == 1
 
 
@@ -330,6 +331,8 @@ def test_planes_that_dicom_cannot_hold() -> None:
     affine[:3, 1] += affine[:3, 0] * 0.1
     with pytest.raises(InputError, match="right angles"):
         planes_of("a.nii", volume(), affine, 2)
+    for axis in (0, 1):
+        planes_of("a.nii", volume(), affine, axis)  # whose slices alone are shifted
 
 
 def test_a_template_that_holds_what_was_written_before(tmp_path: Path) -> None:

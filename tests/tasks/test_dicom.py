@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,60 @@ def test_frames_and_parts(tmp_path: Path) -> None:
     assert len(record["Parts"]) == 2 and len(uids) == 12
 
 
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize("step", [2.0, None])
+def test_a_series_in_time_keeps_its_time_step(kind: str, step: float | None, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random((10, 9, 3, 4), np.float32), np.diag([2.0, 2, 4, 1]))
+    image.header.set_xyzt_units("mm", "sec" if step else "unknown")
+    image.header["pixdim"][4] = step or 0
+    nibabel.save(image, tmp_path / "a.nii")
+    names = sr.names_of(tmp_path / "a.nii", tmp_path / "out")
+    sr.superresolve_file(tmp_path / "a.nii", SuperResolve(scale=2, method="cubic", dicom=kind), names)
+    again = read_dicom(names.dicom / "superres")
+    assert again.array.shape[3] == 4 and again.time_step == step
+    for path in (names.dicom / "superres").iterdir():
+        assert shutil.which("dciodvfy") is None or errors_of(path) == []
+        assert not HAS_STANDARD or validated(path) == set()
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize(("axis", "thickness"), [(0, 0.75), (1, 1.5), (2, 3.0)])
+def test_planes_have_the_thickness_of_the_slices_that_they_are(axis: int, thickness: float, kind: str, tmp_path: Path) -> None:
+    names = sr.names_of(template(tmp_path / "input"), tmp_path / "out")
+    settings = SuperResolve(scale=2, method="cubic", dicom=kind, slice_axis=axis)
+    sr.superresolve_file(tmp_path / "input", settings, names)
+    assert float(read_dicom(names.dicom / "superres").source["SliceThickness"]) == thickness
+
+
+def begun(*_: Any, **__: Any) -> None:
+    raise AssertionError("was begun")
+
+
+def test_what_dicom_cannot_hold_is_known_before_super_resolution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    affine = np.diag([2.0, 2, 4, 1])
+    affine[0, 1] = 0.1
+    nibabel.save(nibabel.Nifti1Image(np.ones((10, 9, 3), np.float32), affine), tmp_path / "a.nii")
+    names = sr.names_of(tmp_path / "a.nii", tmp_path / "out")
+    sr.superresolve_file(tmp_path / "a.nii", SuperResolve(scale=2, method="cubic"), names)
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(sr, "superresolve", begun)
+    for axis, error, said in ((None, InputError, "not at right angles"), (0, AssertionError, "was begun")):
+        settings = SuperResolve(scale=2, method="cubic", dicom="classic", slice_axis=axis)
+        with pytest.raises(error, match=said):
+            sr.superresolve_file(tmp_path / "a.nii", settings, names, overwrite=True)
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_dicom_cannot_hold_is_known_before_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = recon.open_scan(ismrmrd(tmp_path))
+    skewed = replace(scan, affine=scan.affine @ (np.eye(4) + 0.005 * np.eye(4, k=1)))
+    monkeypatch.setattr(recon, "open_scan", lambda *_: skewed)
+    monkeypatch.setattr(recon, "reconstruct", begun)
+    for kind, error, said in (("classic", InputError, "not at right angles"), (None, AssertionError, "was begun")):
+        with pytest.raises(error, match=said):
+            run(tmp_path / "raw.h5", tmp_path / "out", dicom=kind)
+
+
 def test_what_is_done_is_known_and_what_is_lost_is_said(tmp_path: Path) -> None:
     path, options = fastmri(tmp_path), {"dicom": "classic", "method": "zero-filled", "template": str(template(tmp_path / "s"))}
     names, record = run(path, tmp_path, **options)
@@ -274,6 +329,28 @@ def test_identity_is_kept_as_it_is(tmp_path: Path) -> None:
     for items in objects(names.dicom).values():
         assert (items[0].StudyInstanceUID, items[0].PatientID, items[0].AccessionNumber) == tuple(odd.values())[:3]
         assert not items[0].StudyDate  # which is no date
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("StudyDate", "00010101", False),
+        ("StudyDate", "99991231", False),
+        ("StudyDate", "19000101", True),
+        ("StudyDate", "20200101-20200102", False),
+        ("PatientBirthDate", "00010101", False),
+        ("PatientBirthDate", "18991231", True),
+        ("StudyTime", "1200-1300", False),
+        ("StudyTime", "120000.5", True),
+    ],
+)
+def test_dates_that_are_none_are_left_empty(name: str, value: str, kept: bool, tmp_path: Path) -> None:
+    names, _ = run(template(tmp_path / "in", **{name: value}), tmp_path / "out", dicom="classic", method="cubic")
+    for path in names.dicom.rglob("*.dcm"):
+        assert pydicom.dcmread(path)[name].value == (value if kept else "")
+        assert pydicom.dcmread(path).StudyInstanceUID == STUDY["StudyInstanceUID"]
+        assert shutil.which("dciodvfy") is None or errors_of(path) == []
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

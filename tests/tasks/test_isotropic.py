@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from dicom_files import write_enhanced, write_series
 from heads import head
 
 import mri_d3gm
@@ -17,7 +18,7 @@ from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate, slice_weights
 from mri_d3gm.physics.slice_stack import slice_profiles
 from mri_d3gm.settings import SuperResolve
-from mri_d3gm.tasks.isotropic import isotropic, stack_of
+from mri_d3gm.tasks.isotropic import isotropic, stack_of, warnings
 from mri_d3gm.tasks.sr import names_of, superresolve_file
 
 TILTED = np.array([[0.93, 0.21, 1.1, -80], [-0.2, 0.96, 1.7, -90], [-0.25, -0.15, 5.6, 12], [0, 0, 0, 1.0]])
@@ -150,6 +151,37 @@ def test_the_thickness_is_given_or_the_headers_or_the_distance() -> None:
     for wrong in (0.3, 30.0):
         with pytest.raises(InputError, match="give their true --thickness"):
             stack({"thickness": wrong})
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_headers_thickness_is_that_of_dicoms_own_slices(axis: int, tmp_path: Path) -> None:
+    """Wide pixels of slices that are 1 mm thick and apart."""
+    spacing = [1.0, 3.0] if axis == 0 else [3.0, 1.0]
+    path = write_series(tmp_path / "a", step=1.0, PixelSpacing=spacing, SliceThickness=1.0)
+    stack = stack_of(open_image(path), SuperResolve(isotropic=True))
+    assert (stack.axis, stack.spacing, stack.thickness, stack.source) == (axis, 3.0, 3.0, "distance")
+
+
+MEASURES = {"PixelSpacing": [1.5, 0.75], "SliceThickness": 3.0}
+
+
+@pytest.mark.parametrize("groups", [None, lambda *_: {"PixelMeasuresSequence": MEASURES}])
+def test_enhanced_dicom_says_the_thickness_as_the_classic_series_does(groups, tmp_path: Path) -> None:
+    """In the functional groups of all frames, or of each."""
+    classic = open_image(write_series(tmp_path / "a", step=5.0, SpacingBetweenSlices=5.0))
+    enhanced = open_image(write_enhanced(tmp_path / "b.dcm", step=5.0, groups=groups))
+    settings = SuperResolve(isotropic=True)
+    stack = stack_of(enhanced, settings)
+    assert stack == stack_of(classic, settings) and (stack.thickness, stack.source) == (3.0, "header")
+    assert warnings(stack) == []
+
+
+def test_slices_of_several_thicknesses_have_none(tmp_path: Path) -> None:
+    def groups(index: int, _: int) -> dict:
+        return {"PixelMeasuresSequence": MEASURES | {"SliceThickness": 3.0 + index}}
+
+    image = open_image(write_enhanced(tmp_path / "b.dcm", groups=groups))
+    assert stack_of(image, SuperResolve(isotropic=True)).source == "distance" and "SliceThickness" not in image.source
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ class Frame:
     """One image of a file: its frame, or its tile, `number`, of shape (rows, columns).
 
     position, directions (of increasing column, of increasing row): LPS, mm; spacing: (between rows, between columns), mm;
-    thickness: mm, 0 where unknown; slope, intercept: from stored values; part: see `part_of`; order: sorts frames of one
-    position, and is equal where nothing tells them apart; volume: equal in all frames of a volume; contrast: equal in all
-    frames where volumes differ by time alone; clocks: when it was taken, s, by several clocks, nan where unknown; step: s
-    between volumes as the header says it, 0 where it does not.
+    thickness: mm, 0 where unknown; distance: mm between slices as the header says it, else their thickness; slope, intercept:
+    from stored values; part: see `part_of`; order: sorts frames of one position, and is equal where nothing tells them apart;
+    volume: equal in all frames of a volume; contrast: equal in all frames where volumes differ by time alone; clocks: when it
+    was taken, s, by several clocks, nan where unknown; step: s between volumes as the header says it, 0 where it does not.
     """
 
     source: Source
@@ -45,6 +45,7 @@ class Frame:
     directions: np.ndarray
     spacing: tuple[float, float]
     thickness: float
+    distance: float
     slope: float
     intercept: float
     part: str
@@ -119,7 +120,8 @@ def _frame(source: Source, number: int, values: dict[str, Any], private_places: 
         position=numbers("ImagePositionPatient", 3),
         directions=directions / lengths,
         spacing=(float(rows), float(columns)),
-        thickness=abs(_number(values, "SpacingBetweenSlices") or _number(values, "SliceThickness")),
+        thickness=abs(_number(values, "SliceThickness")),
+        distance=abs(_number(values, "SpacingBetweenSlices") or _number(values, "SliceThickness")),
         slope=slope,
         intercept=intercept,
         part=part_of(values, source.header),
@@ -180,7 +182,7 @@ def _tiles(mosaic: Frame) -> list[Frame]:
     normal = np.array(csa_numbers(csa, "SliceNormalVector")[:3])
     listed = csa_numbers(csa, "NumberOfImagesInMosaic")[:1]
     count = int(private(header, "NumberOfImagesInMosaic") or (listed[0] if listed else 0))
-    if count < 1 or normal.shape != (3,) or not mosaic.thickness:
+    if count < 1 or normal.shape != (3,) or not mosaic.distance:
         raise InputError(
             f"{name}: is a Siemens mosaic whose number, direction or distance of slices was removed from its header; "
             "export it with private attributes, or give a NIfTI file"
@@ -190,7 +192,7 @@ def _tiles(mosaic: Frame) -> list[Frame]:
     if (rows * side, columns * side) != mosaic.shape or not 0.99 < abs(along) < 1.01:
         raise InputError(f"{name}: is a Siemens mosaic that does not fit its header's {count} slices; export it again")
     margin = (mosaic.shape[1] - columns) / 2 * mosaic.spacing[1], (mosaic.shape[0] - rows) / 2 * mosaic.spacing[0]
-    first, step = mosaic.position + margin @ mosaic.directions, np.sign(along) * mosaic.thickness * mosaic.normal
+    first, step = mosaic.position + margin @ mosaic.directions, np.sign(along) * mosaic.distance * mosaic.normal
     return [
         replace(mosaic, number=index, shape=(rows, columns), position=first + index * step, order=(*mosaic.order[:-1], index))
         for index in range(count)

@@ -18,13 +18,14 @@ BRIGHT = 99.5  # percentile at the upper end of the window, as in previews
 class Planes(NamedTuple):
     """Images (times, slices, rows, columns) float32, slices along their normal; positions: of the first voxel of each slice,
     (slices, 3); directions: of increasing column and of increasing row, (2, 3); spacing: between rows, columns and slices;
-    all in mm, LPS.
+    all in mm, LPS. time_step: s between times, None where unknown.
     """
 
     images: np.ndarray
     positions: np.ndarray
     directions: np.ndarray
     spacing: tuple[float, float, float]
+    time_step: float | None = None
 
     @property
     def corners(self) -> np.ndarray:
@@ -36,20 +37,25 @@ class Planes(NamedTuple):
         return np.stack([every.min(0), every.max(0)])
 
 
+def check_planes(name: str, affine: np.ndarray, axis: int) -> None:
+    """InputError where rows and columns of the slices across an axis are not at right angles, which DICOM cannot say."""
+    first, second = np.delete(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0), axis, axis=1).T
+    if abs(first @ second) > SKEWED:
+        raise InputError(f"{name}: its rows and columns are not at right angles, which DICOM cannot hold; resample it first")
+
+
 def planes_of(name: str, array: np.ndarray, affine: np.ndarray, axis: int) -> Planes:
     """The slices of (i, j, k[, t]) across an axis, turned by quarters and mirrored to lie as radiologists look at them.
 
-    affine: from voxel to mm, RAS; no voxel moves in the patient. name: for messages. InputError where rows and columns are not
-    at right angles, which DICOM cannot say.
+    affine: from voxel to mm, RAS; no voxel moves in the patient. name: for messages. InputError as of `check_planes`.
     """
+    check_planes(name, affine, axis)
     frames = np.moveaxis(array if array.ndim == 4 else array[..., None], (3, axis), (0, 1))
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     inner = [other for other in range(3) if other != axis]
     vectors, step, first = lps[:3, inner].T, lps[:3, axis], lps[:3, 3].copy()
     lengths = np.linalg.norm(vectors, axis=1)
     units = vectors / lengths[:, None]
-    if abs(units[0] @ units[1]) > SKEWED:
-        raise InputError(f"{name}: its rows and columns are not at right angles, which DICOM cannot hold; resample it first")
     wanted = np.array(UPRIGHT[int(np.abs(np.cross(*units)).argmax())], float)
     if abs(units[0] @ wanted[0]) < abs(units[1] @ wanted[0]):
         units, lengths, frames = units[::-1], lengths[::-1], frames.swapaxes(2, 3)

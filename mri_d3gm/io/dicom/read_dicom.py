@@ -42,7 +42,7 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
     """One MR series as (column, row, slice) or (column, row, slice, t), slope and intercept applied per frame.
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
-    series in its folder. series: number, UID or description, where there are several. source: `repeated` attributes.
+    series in its folder. series: number, UID or description, where there are several. source: see `_source`.
     Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's. Volumes at the same positions are
     sorted by echo, then in order of acquisition; their time step is known where clocks or the header say it. Of a series with
     magnitude and phase the magnitude is read. InputError names what is missing, mixed, irregular or damaged.
@@ -60,16 +60,27 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
         grid = _grid(target, frames)
         affine = _affine(target, grid)
         array = _voxels(grid, files)
-    used = [frame.source for row in grid for frame in row]
-    paths = dict.fromkeys(source.path for source in used)
+    paths = dict.fromkeys(frame.source.path for row in grid for frame in row)
     description = text_of(sources[0].header, "SeriesDescription")
-    return make_image(target, array, affine, tuple(paths), description, time_step=_time_step(grid), source=repeated(used))
+    return make_image(target, array, affine, tuple(paths), description, time_step=_time_step(grid), source=_source(grid))
+
+
+def _source(grid: list[list[Frame]]) -> dict[str, str]:
+    """`repeated` attributes, and SliceThickness where it is the same in all frames, wherever a file holds it."""
+    frames = [frame for row in grid for frame in row]
+    found = repeated([frame.source for frame in frames])
+    found.pop("SliceThickness", None)
+    thickness = {frame.thickness for frame in frames}
+    return found | ({"SliceThickness": str(thickness.pop())} if len(thickness) == 1 and any(thickness) else {})
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:
-    """InputError where orientation, matrix size or pixel spacing differ within the series."""
+    """InputError where low values are bright, or orientation, matrix size or pixel spacing differ within the series."""
     first = frames[0]
     for frame in frames:
+        if text_of(frame.source.header, "PhotometricInterpretation") == "MONOCHROME1":
+            text = f"{path}: low values of its images are bright (MONOCHROME1), see {frame.source.name}"
+            raise InputError(f"{text}; export them as MONOCHROME2")
         what = f"the one in {frame.source.name} from the one in {first.source.name}"
         if frame.shape != first.shape:
             raise InputError(f"{path}: matrix sizes of its images differ, {what}; give one volume")
@@ -129,7 +140,7 @@ def _affine(path: Path, grid: list[list[Frame]]) -> np.ndarray:
     affine = np.eye(4)
     affine[:3, 0] = first.directions[0] * first.spacing[1]
     affine[:3, 1] = first.directions[1] * first.spacing[0]
-    affine[:3, 2] = first.normal * (first.thickness or 1.0)
+    affine[:3, 2] = first.normal * (first.distance or 1.0)
     affine[:3, 3] = first.position
     if len(grid) > 1:
         positions = np.array([row[0].position for row in grid])

@@ -3,6 +3,8 @@
 Attributes that the source or a template holds are taken over as `dicom_study` says; the rest is said here.
 """
 
+import math
+import re
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,6 +37,8 @@ UNPAIRED = {
     "THYROID", "TLSPINE", "TONGUE", "TRACHEA", "TSPINE", "URETHRA", "UTERUS", "VAGINA", "VULVA", "WHOLEBODY",
 }  # fmt: skip
 GATED = "CG", "PPG"  # of the heart
+# one day and one time, where pydicom takes ranges too; no year that is a placeholder, as the 0001 of anonymisers
+WHEN = {"DA": r"[12]\d{7}", "TM": r"[\d.]+"}
 TEXTS = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 
 
@@ -91,6 +95,8 @@ def write_series(folder: Path, planes: Planes, scale: Scale, study: Study, made:
             add(item, ImageOrientationPatient=decimals(planes.directions), PixelSpacing=decimals(planes.spacing[:2]))
             if len(values) > 1:
                 add(item, TemporalPositionIdentifier=volume + 1, NumberOfTemporalPositions=len(values))
+                if planes.time_step is not None:
+                    add(item, TemporalResolution=decimals(1000 * planes.time_step)[0])
             put_pixels(item, values[volume, index])
             add(item, RescaleSlope=decimals(slope)[0], RescaleIntercept=decimals(intercept)[0], RescaleType="US")
             add(item, **window(scale), RealWorldValueMappingSequence=[real_world(scale.power, slope, intercept)])
@@ -268,11 +274,13 @@ def fits(name: str, kind: str, value: str) -> bool:
         return value.isprintable()
     if name == "PatientSex":
         return value in ("M", "F", "O")
+    if kind in WHEN and not re.fullmatch(WHEN[kind], value):
+        return False
     try:
         for one in parts:
             validate_value(kind, one, RAISE)
-            if kind in ("DS", "IS"):
-                float(one)
+            if kind in ("DS", "IS") and not math.isfinite(float(one)):
+                return False
     except ValueError:
         return False
     return True

@@ -108,7 +108,10 @@ def frame(planes: Planes, volume: int, index: int) -> "Dataset":
         InStackPositionNumber=index + 1,
     )
     position = record(ImagePositionPatient=decimals(planes.positions[index]))
-    return record(FrameContentSequence=[content], PlanePositionSequence=[position])
+    groups = record(FrameContentSequence=[content], PlanePositionSequence=[position])
+    if len(planes.images) > 1 and planes.time_step is not None:
+        add(groups, TemporalPositionSequence=[record(TemporalPositionTimeOffset=volume * planes.time_step)])
+    return groups
 
 
 def dimension(organization: str, attribute: str, group: str) -> "Dataset":

@@ -61,22 +61,24 @@ def write_map(folder: Path, planes: Planes, shown: "list[Dataset]", made: Made, 
                 derived_pixel_contrast="STD_DEVIATION",
                 content_label="STD",
                 content_description="standard deviation of the error to expect",
-                **places(planes),
+                **places(planes, first),
             )
             labels(item, first, made)
             item.save_as(folder / f"{time + 1:04d}.dcm", enforce_file_format=True)
 
 
-def places(planes: Planes) -> dict[str, Any]:
-    """Where the images of one volume lie, as highdicom's arguments."""
+def places(planes: Planes, shown: "Dataset") -> dict[str, Any]:
+    """Where the images of one volume lie, as highdicom's arguments; their thickness is that of the series shown."""
     from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
 
     def numbers(values: Any) -> list[float]:
         return [float(value) for value in decimals(values)]
 
     rows, columns, step = numbers(planes.spacing)
+    groups = shown.get("SharedFunctionalGroupsSequence")
+    thickness = float((groups[0].PixelMeasuresSequence[0] if groups else shown).SliceThickness)
     return {
-        "pixel_measures": PixelMeasuresSequence([rows, columns], slice_thickness=step, spacing_between_slices=step),
+        "pixel_measures": PixelMeasuresSequence([rows, columns], slice_thickness=thickness, spacing_between_slices=step),
         "plane_orientation": PlaneOrientationSequence("PATIENT", numbers(planes.directions)),
         "plane_positions": [PlanePositionSequence("PATIENT", numbers(position)) for position in planes.positions],
     }

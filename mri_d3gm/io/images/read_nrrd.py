@@ -33,8 +33,8 @@ MM_PER_UNIT = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
 def read_nrrd(path: str | Path) -> Image:
     """Image of a NRRD file, in the file's own axes; an axis of kind list, time or vector is moved last.
 
-    Affine: space directions and origin brought to RAS, else spacings. InputError where pynrrd, the file or its data
-    are missing or cannot be used.
+    Affine: space directions and origin brought to RAS, else spacings and axis mins. InputError where pynrrd, the file or its
+    data are missing or cannot be used.
     """
     try:
         import nrrd
@@ -147,19 +147,43 @@ def _affine(path: str | Path, header: Mapping[str, Any], kept: list[int]) -> np.
     space = re.sub("[- ]?(time|t)$", "", str(header.get("space", "lps")).lower())
     if space not in SPACES:
         raise InputError(f"{path}: its space {space} is not known; use left-posterior-superior, RAS or LAS")
-    columns = np.zeros((3, 3))
-    directions = _directions(header, header["dimension"])
-    sizes = np.nan_to_num(np.asarray(header.get("spacings", [1.0] * header["dimension"]), float), nan=1.0)
+    unit = MM_PER_UNIT.get(next(iter(header.get("space units", [])), "mm"), 1.0)
+    affine, directions = np.diag([0, 0, 0, 1.0]), _directions(header, header["dimension"])
     for column, axis in enumerate(kept):
-        vector = np.eye(3)[column] * sizes[axis] if directions is None else directions[axis]
-        assert vector is not None
-        columns[: len(vector), column] = vector
+        if directions is None:
+            affine[column, column], affine[column, 3] = _along(header, axis, unit)
+        else:
+            vector = directions[axis]
+            assert vector is not None
+            affine[: len(vector), column] = vector * unit
     if len(kept) == 2:
-        normal = np.cross(columns[:, 0], columns[:, 1])
-        columns[:, 2] = normal / (np.linalg.norm(normal) or 1)
-    origin = np.nan_to_num(np.asarray(header.get("space origin", [0.0] * 3), float))[:3]
-    affine = np.eye(4)
-    affine[:3, :3] = columns
-    affine[: len(origin), 3] = origin
-    affine[:3] *= np.array(SPACES[space])[:, None] * MM_PER_UNIT.get(next(iter(header.get("space units", [])), "mm"), 1.0)
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = unit * normal / (np.linalg.norm(normal) or 1)
+    if "space origin" in header:
+        origin = np.nan_to_num(np.asarray(header["space origin"], float))[:3]
+        affine[: len(origin), 3] = origin * unit
+    affine[:3] *= np.array(SPACES[space])[:, None]
     return affine
+
+
+def _along(header: Mapping[str, Any], axis: int, unit: float) -> tuple[float, float]:
+    """Spacing along an axis and the place of its first voxel, mm, of a header without space directions.
+
+    unit: mm, where the axis has no own. An axis min of cells is the border of the first one, of nodes that one itself; an axis
+    that does not say what it is of is of cells, as in Teem and ITK.
+    """
+
+    def said(name: str, other: str, default: Any) -> Any:
+        values = header.get(name, header.get(other))
+        values = values.split() if isinstance(values, str) else values
+        return default if values is None else values[axis]
+
+    names = ("spacings", "spacings"), ("axis mins", "axismins"), ("axis maxs", "axismaxs")
+    spacing, low, high = (float(said(*both, np.nan)) for both in names)
+    cells = said("centerings", "centers", "cell").lower() != "node"
+    steps = int(header["sizes"][axis]) - (not cells)
+    if not np.isfinite(spacing):
+        spacing = (high - low) / steps if steps and np.isfinite(high - low) else 1.0
+    first = low + cells * spacing / 2 if np.isfinite(low) else 0.0
+    mm = MM_PER_UNIT.get(said("units", "units", ""), unit)
+    return spacing * mm, first * mm
