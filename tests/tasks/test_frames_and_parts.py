@@ -112,4 +112,4 @@ def test_calibration_lines_are_for_the_maps_and_the_bundle_reads_all_alike(tmp_p
         written = nibabel.load(names_of(path, tmp_path).result)
         assert np.array_equal(np.asarray(written.dataobj).T, result.volume)
     with_lines, without = (reconstruct(scan, Recon(**FAST)) for scan in (calibrated(), replace(calibrated(), calibration=None)))
-    assert with_lines.record["CoilMaps"] == ["espirit"] and without.record["CoilMaps"] == ["low-resolution"]
+    assert with_lines.record["CoilMaps"] == ["espirit"] and without.record["CoilMaps"][0].endswith("low-resolution")
