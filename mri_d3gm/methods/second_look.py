@@ -16,7 +16,8 @@ from mri_d3gm.physics.trust import Support, band_weights, scaled, total
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
 
 CLEARLY, BY_FAR = 0.9, 0.75  # of an error is an error that is clearly less; as much as coils alone must win by
-MISSED, MOST = 0.3, 0.6  # of the withheld energy is much, and so much that no coil maps may fit
+MISSED, MOST = 0.3, 0.8  # of the withheld energy is much, and so much that no coil maps may fit
+ALONE = 2  # folds and draws of coils alone, at most: each takes as many evaluations as there are coils
 COILS = 2**20  # numbers of slices, between those of one's coils
 
 
@@ -24,7 +25,7 @@ class Way(NamedTuple):
     """How a slice is reconstructed: of itself or of each of its coils, batches of one, whose images times scales are its own.
 
     instead: what stands in place of its coil maps, "" for nothing; needed: what its error over that with them must not exceed;
-    folds: how many there are of its samples, as `Measurement.withhold` has it.
+    folds: how many there are of its samples, as `Measurement.withhold` has it; few: of them, and of draws, that are made at most.
     """
 
     parts: tuple[Measurement, ...]
@@ -32,6 +33,7 @@ class Way(NamedTuple):
     instead: str = ""
     needed: float = 1.0
     folds: int | None = None
+    few: int | None = None
 
 
 class Look(NamedTuple):
@@ -49,7 +51,7 @@ def other_ways(measurement: Measurement, missed: float) -> list[Way]:
     """What may stand in place of the coil maps of a batch of one whose withheld samples were missed by this much."""
     coarse, coils = measurement.coarser(), measurement.each_coil() if missed > MOST else None
     ways = [] if coarse is None else [Way((coarse,), instead="low-resolution", needed=CLEARLY)]
-    return ways if coils is None else [*ways, Way(*coils, "none", BY_FAR, FOLDS_OF_MANY)]
+    return ways if coils is None else [*ways, Way(*coils, "none", BY_FAR, FOLDS_OF_MANY, ALONE)]
 
 
 def second_look(
@@ -57,7 +59,7 @@ def second_look(
 ) -> Look:
     """The same where withheld samples were predicted, else the way that more folds speak for.
 
-    Where another way predicts the first fold clearly better, all folds of both decide, and it replaces the own if they still
+    Where another way predicts the first fold clearly better, more folds of both decide, and it replaces the own if they still
     do; new draws are made. Where zero predicts the samples better, all folds of the own way are made.
     """
     first = total(look.folds)
@@ -72,11 +74,11 @@ def second_look(
     own = look.folds + judge(look.way, range(len(look.folds), most))
     used += len(own) - len(look.folds)
     for way, folds in sorted(rivals, key=lambda one: one[1][0].error() / one[0].needed):
-        theirs = folds + judge(way, range(1, most))
+        theirs = folds + judge(way, range(1, way.few or most))
         used += (len(theirs) - 1) * len(way.parts)
-        if total(theirs).error() <= way.needed * total(own).error():  # type: ignore[union-attr]
+        if total(theirs).error() <= way.needed * total(own[: len(theirs)]).error():  # type: ignore[union-attr]
             drawn = drawn_again(way, network, settings, index, run, tell)
-            used += len(way.parts) * (settings.samples or 1) * (settings.steps or 1)
+            used += len(drawn) * drawn[0].images.shape[1] * (settings.steps or 1)
             return Look(way, drawn, theirs, SecondLook(used, way.instead))
     return look._replace(folds=own, second=SecondLook(used))
 
@@ -94,7 +96,8 @@ def drawn_again(
     way: Way, network: Denoiser, settings: Recon | SuperResolve, index: int, run: Map, tell: Callable[..., None]
 ) -> list[Drawn]:
     """New draws of every part; the noise of one coil is not that of another."""
-    tasks = [draw_tasks(part, network, settings, [index + COILS * place], tell) for place, part in enumerate(way.parts)]
+    seeds = [[index + COILS * place] for place in range(len(way.parts))]
+    tasks = [draw_tasks(part, network, settings, seed, tell)[: way.few] for part, seed in zip(way.parts, seeds, strict=True)]
     every = run_all(run, [task for part in tasks for task in part])
     count = len(tasks[0])
     return [all_draws(every[start : start + count]) for start in range(0, len(every), count)]
