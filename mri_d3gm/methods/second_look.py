@@ -25,7 +25,7 @@ class Way(NamedTuple):
     """How a slice is reconstructed: of itself or of each of its coils, batches of one, whose images times scales are its own.
 
     instead: what stands in place of its coil maps, "" for nothing; needed: what its error over that with them must not exceed;
-    folds: how many there are of its samples, as `Measurement.withhold` has it; few: of them, and of draws, that are made at most.
+    folds: of its samples, as `Measurement.withhold` has it; few: how many of them are judged, and draws made, at most.
     """
 
     parts: tuple[Measurement, ...]
