@@ -22,6 +22,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import silent
 from mri_d3gm.io.images.picture_tags import NO_TAGS, ORIENTATION, Tags, orientation_of, tags_of, tags_of_tiff, value_of
+from mri_d3gm.io.sidecar import without_results
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -301,15 +302,17 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def picture_files(patterns: list[str]) -> list[str]:
-    """Paths of pictures, each once: a file is taken as it is; folders (not those inside) and globs give what has the ending
-    of a picture, sorted. InputError where one gives nothing or a folder cannot be read.
+    """Paths of pictures, each once: a file is taken as it is, and kept where it is missing, to be reported.
+
+    Folders (not those inside) and globs give what has the ending of a picture and is no result of this software, sorted.
+    InputError where one gives nothing or a folder cannot be read.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
         if not pattern:
             raise InputError("an empty name was given; is a variable of the shell unset?")
         path = Path(pattern)
-        if path.is_file():
+        if not path.is_dir() and (path.exists() or not glob.has_magic(pattern)):
             found[pattern] = None
             continue
         try:
@@ -319,7 +322,7 @@ def picture_files(patterns: list[str]) -> list[str]:
         pictures = [name for name in sorted(several) if _is_picture(Path(name))]
         if not pictures:
             raise InputError(f"{pattern}: no such picture; give files, folders or globs of {', '.join(FORMATS)}")
-        found.update(dict.fromkeys(pictures))
+        found.update(dict.fromkeys(without_results(pattern, pictures)))
     return list(found)
 
 
