@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import each_of, input_files, named
+from mri_d3gm.cli.many import each_of, input_files, named, with_endings
 from mri_d3gm.cli.options import command
 from mri_d3gm.io.scan import Reading
 
@@ -34,8 +34,8 @@ def files_of(inputs: tuple[str, ...]) -> list[str]:
     endings = tuple({*scan_endings(), *volumes, *FORMATS})
     files: list[str] = []
     for path in named(inputs):
-        series = Path(path).is_dir() and not any(file.name.lower().endswith(endings) for file in Path(path).iterdir())
-        files += [path] if series else input_files([path], endings)
+        series = Path(path).is_dir() and not with_endings(path, endings)
+        files += [path] if series else input_files([path], endings, results_too=True)
     return files
 
 

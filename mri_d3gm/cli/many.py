@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError, memory_said
-from mri_d3gm.runs.names import Outputs, folders
+from mri_d3gm.io.sidecar import without_results
+from mri_d3gm.runs.names import Outputs, folders, names_a_file
 
 Row = dict[str, Any]
 
@@ -21,24 +22,38 @@ def named(patterns: Sequence[str]) -> Sequence[str]:
     return patterns
 
 
-def input_files(patterns: Sequence[str], endings: Sequence[str], folders_too: bool = False) -> list[str]:
+def with_endings(folder: str | Path, endings: Sequence[str]) -> list[str]:
+    """The files of a folder with these endings, sorted, but for hidden ones, as macOS leaves beside others."""
+    visible = (file for file in Path(folder).iterdir() if not file.name.startswith("."))
+    return sorted(str(file) for file in visible if file.name.lower().endswith(tuple(endings)))
+
+
+def input_files(
+    patterns: Sequence[str],
+    endings: Sequence[str],
+    *,
+    folders_too: bool = False,
+    results_too: bool = False,
+    option: str | None = None,
+) -> list[str]:
     """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept, to be reported.
 
-    folders_too: a folder without such files is an input itself, as one of a DICOM series is.
+    Of folders and globs what this software wrote is left out, unless results_too; option: as in `is_result`. folders_too: a
+    folder without such files is an input itself, as one of a DICOM series is.
     """
     files: list[str] = []
     for pattern in named(patterns):
         path = Path(pattern)
         if path.is_dir():
-            found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(tuple(endings)))
+            found = with_endings(path, endings)
             if not found and not folders_too:
                 raise InputError(f"{pattern}: no {' or '.join(endings)} files in this folder")
-            files += found or [pattern]
-        elif any(character in pattern for character in "*?[") and not path.exists():
+            files += (found if results_too else without_results(pattern, found, option)) or [pattern]
+        elif glob.has_magic(pattern) and not path.exists():
             found = sorted(glob.glob(pattern))
             if not found:
                 raise InputError(f"{pattern}: no file matches")
-            files += found
+            files += found if results_too else without_results(pattern, found, option)
         else:
             files.append(pattern)
     return files
@@ -75,7 +90,7 @@ def run_all(
     work(file, names=..., progress=...) gives the record, and whether it was there already. InputError where there is one input
     and it cannot be used.
     """
-    if len(files) > 1 and Path(output).suffix and not Path(output).is_dir():
+    if len(files) > 1 and names_a_file(output):
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
     places = folders(files, output)
 

@@ -14,7 +14,7 @@ def sr(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **o
     from mri_d3gm.io.open_image import volume_endings
     from mri_d3gm.tasks.sr import names_of, superresolve_file
 
-    files = input_files(inputs, volume_endings(), folders_too=True)
+    files = input_files(inputs, volume_endings(), folders_too=True, option="scale")
     work = partial(superresolve_file, settings=settings, overwrite=overwrite)
     return run_all(files, output, work, names_of, summary, as_json)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mri_d3gm.compute import Progress
 from mri_d3gm.methods.draws import Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.tiles import tiled_estimate
+from mri_d3gm.networks.tiles import MARGIN, STRIDE, tiled_estimate
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
@@ -33,13 +33,14 @@ def tiled(
     Draw i of index n depends on (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
     """
     mu = measurement.prior_mean()
-    side = max(mu.shape[-2:]) if getattr(network.net, "whole", False) else settings.tile
+    stride = getattr(network.net, "stride", STRIDE)
+    side = max(mu.shape[-2:]) if getattr(network.net, "whole", False) else max(settings.tile, MARGIN + stride)
     evaluations = 1 if settings.method == "regression" else settings.steps * settings.samples
     evaluated = 0
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         nonlocal evaluated
-        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(side, side), progress=tell)
+        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(side, side), stride=stride, progress=tell)
         evaluated += 1
         return estimate
 

@@ -8,6 +8,8 @@ from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.layers import TimeEmbedding, zeroed
 
+CELL = 8  # pixels a side of the squares that local means are of
+
 
 def simple_gate(x: Tensor) -> Tensor:
     """Product of the two halves of the channels."""
@@ -27,7 +29,7 @@ class PixelNorm(nn.Module):
         return centred * (centred.square().mean(1, keepdim=True) + 1e-6).rsqrt() * self.weight + self.bias
 
 
-def local_mean(x: Tensor, reach: int, cell: int = 8) -> Tensor:
+def local_mean(x: Tensor, reach: int, cell: int = CELL) -> Tensor:
     """Mean over the square of cells that lies within `reach` pixels on each side, of x's size; borders count less."""
     rows, cols = x.shape[-2:]
     coarse = functional.avg_pool2d(x, cell, ceil_mode=True, count_include_pad=False)
@@ -65,13 +67,14 @@ class NAFTrunk(nn.Module):
     """Encoder and decoder of NAF blocks over `levels` resolutions, from `inputs` channels to `outputs`, which start at zero.
 
     reach: pixels on each side that squeeze-and-excitation looks at; unshuffle: resolution of the first level is lower by it.
+    `stride`: moved by so many pixels, an image gives the same answer, moved.
     """
 
     def __init__(
         self, inputs: int, outputs: int, features: int, *, levels: int, blocks: int, embedding: int, reach: int, unshuffle: int
     ) -> None:
         super().__init__()
-        self.unshuffle = unshuffle
+        self.unshuffle, self.stride = unshuffle, unshuffle * 2 ** (levels - 1) * CELL
         widths = [features * 2**level for level in range(levels)]
         self.time = TimeEmbedding(embedding)
         self.first = nn.Conv2d(inputs * unshuffle**2, features, 3, padding=1)

@@ -7,18 +7,20 @@ from mri_d3gm.compute import Map, Progress
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.measurement import Measurement
 
-STRIDE = 32
+MARGIN = 128  # pixels that neighbours share
+STRIDE = 32  # of networks that do not say theirs
 
 
-def starts(size: int, tile: int, margin: int) -> list[int]:
+def starts(size: int, tile: int, margin: int, stride: int = STRIDE) -> list[int]:
     """Where tiles of length `tile` begin so that they cover `size` and neighbours share at least `margin`.
 
-    Multiples of 32, so that the network's coarse grids fall on the same pixels in every tile.
+    Multiples of `stride`, so that the network's coarse grids fall on the same pixels in every tile; at least margin + stride
+    long.
     """
     if size <= tile:
         return [0]
-    step = (tile - margin) // STRIDE * STRIDE
-    last = -(-(size - tile) // STRIDE) * STRIDE
+    step = (tile - margin) // stride * stride
+    last = -(-(size - tile) // stride) * stride
     return [*range(0, last, step), last]
 
 
@@ -45,16 +47,18 @@ def tiled_estimate(
     measurement: Measurement,
     *,
     tile: tuple[int, int] = (512, 512),
-    margin: int = 128,
+    margin: int = MARGIN,
+    stride: int = STRIDE,
     run: Map = map,
     progress: Progress | None = None,
 ) -> Tensor:
     """The last x0 estimate of x, of mu's shape, before its agreement with the measurement; one evaluation of each tile.
 
-    run maps over tiles; progress is told (tiles done, tiles) after each.
+    stride: pixels after which the network's coarse grids repeat. run maps over tiles; progress is told (tiles done, tiles)
+    after each.
     """
     rows, cols = x.shape[-2:]
-    corners = [(top, left) for top in starts(rows, tile[0], margin) for left in starts(cols, tile[1], margin)]
+    corners = [(top, left) for top in starts(rows, tile[0], margin, stride) for left in starts(cols, tile[1], margin, stride)]
     blended, total = torch.zeros_like(x), x.real.new_zeros(rows, cols)
 
     def one(corner: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.atomic import remove, set_aside
+from mri_d3gm.io.images.pictures import FORMATS
 from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
@@ -63,10 +64,16 @@ def volume_stem(path: str | Path, output: str | Path, kind: str) -> tuple[str, s
     written = next((end for end in WRITERS if target.lower().endswith(end)), None)
     if written is not None:
         return target[: -len(written)], written
-    if target.lower().endswith((*input_endings(), ".png", ".json")) and not os.path.isdir(target):
+    if names_a_file(target):
         raise InputError(f"{output}: -o takes a folder or a name that ends in {', '.join(WRITERS)}")
     name = without_ending(os.path.basename(os.path.abspath(path)))
     return os.path.join(target, f"{name}_{kind}"), next(iter(WRITERS))
+
+
+def names_a_file(output: str | Path) -> bool:
+    """Whether the ending of an output is one of files, and no folder is there: `out.v2` is a folder to be made."""
+    known = (*WRITERS, *FORMATS, *input_endings(), ".json")
+    return str(output).lower().endswith(known) and not os.path.isdir(output)
 
 
 def input_endings() -> tuple[str, ...]:
@@ -94,7 +101,7 @@ def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) 
     """
     target = Path(output)
     if target.suffix.lower() not in endings:
-        if target.suffix and not target.is_dir():
+        if names_a_file(output):
             raise InputError(f"{output}: -o takes a folder or a name that ends in one of {', '.join(endings)}")
         target = target / Path(path).name
     return Outputs(target, target.with_name(f"{target.name}.json"))

@@ -12,7 +12,7 @@ from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture
-from mri_d3gm.io.images.write_picture import write_picture
+from mri_d3gm.io.images.write_picture import format_of, write_picture
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
@@ -21,6 +21,8 @@ from mri_d3gm.runs.names import Outputs, picture_names
 from mri_d3gm.runs.record import files_hash, once, provenance
 from mri_d3gm.settings import LEARNED, Restore
 from mri_d3gm.weather.degrade import degraded
+
+SCORED = 19  # pixels that a side needs for SSIM's window and the border that one protocol removes
 
 
 class Restoration(NamedTuple):
@@ -49,6 +51,8 @@ def restore(
     if settings.degrade is not None:
         reference, seed = image, settings.seed * 2**20 + settings.index
         image = degraded(image, settings.degrade, seed)
+    if reference is not None:
+        check_scored(*image.shape[1:])
     network = load(settings) if network is None and settings.method in LEARNED else network
     prepared = pipeline.prepare_picture(image[None])
     measurement = prepared.measurement.to(resolve_device(settings.device))
@@ -100,12 +104,15 @@ def scores(reference: np.ndarray, image: np.ndarray) -> dict[str, dict[str, floa
     """
     from mri_d3gm.metrics.restoration import RESTORATION_METRICS
 
-    if min(reference.shape[:2]) < 19:
-        raise InputError(
-            f"a picture of {reference.shape[0]} x {reference.shape[1]} pixels cannot be scored; 19 on each side at least"
-        )
+    check_scored(*reference.shape[:2])
     pair = [np.round(255 * np.clip(picture, 0, 1).astype(np.float64)) / 255 for picture in (reference, image)]
     return {name: metric(*pair) for name, metric in RESTORATION_METRICS.items()}
+
+
+def check_scored(rows: int, cols: int) -> None:
+    """InputError where pictures of that size cannot be scored."""
+    if min(rows, cols) < SCORED:
+        raise InputError(f"a picture of {rows} x {cols} pixels cannot be scored; {SCORED} on each side at least")
 
 
 def restore_file(
@@ -118,6 +125,7 @@ def restore_file(
     source = read_picture(path)
     if names.result.resolve() == Path(path).resolve():
         raise InputError(f"{names.result}: is the input itself; give another folder to -o")
+    format_of(names.result, source)
     work = partial(restore, source.array, settings, progress=progress)
     return once(names, settings, [path], work, lambda result: write(result, source, names), overwrite)
 

@@ -32,6 +32,9 @@ def test_a_folder_is_done_and_a_bad_picture_does_not_stop_it(mri, tmp_path) -> N
     (tmp_path / "b.png").write_text("hello")
     code, text, error = mri("restore", "--task", "derain", "--method", "median", tmp_path, "-o", tmp_path / "out")
     assert code == 1 and text.count("derain") == 2 and "b.png: not a readable image" in error
+    given = ["restore", "--task", "derain", "--method", "median", tmp_path / "a.png", tmp_path / "none.png", tmp_path / "c.jpg"]
+    code, text, error = mri(*given, "-o", tmp_path / "again")
+    assert code == 1 and text.count("derain") == 2 and "none.png: cannot be read: No such file" in error
     code, _, error = mri("restore", "--task", "derain", tmp_path / "a.png", tmp_path / "c.jpg", "-o", tmp_path / "one.png")
     assert code == 2 and "must be a folder" in error
 
@@ -65,8 +68,8 @@ def bad(folder: Path, kind: str) -> list[object]:
 
 
 MESSAGES = {
-    "missing.png": "no such", "text.png": "not a readable image", "cut.png": "", "cmyk.jpg": "CMYK", "pixel.png": "too small",
-    "moving.webp": "animated", "bomb.png": "200 million", "empty": "", "task": "derain, dehaze",
+    "missing.png": "No such file", "text.png": "not a readable image", "cut.png": "", "cmyk.jpg": "CMYK",
+    "pixel.png": "too small", "moving.webp": "animated", "bomb.png": "200 million", "empty": "", "task": "derain, dehaze",
     "method": "unknown; one of", "weights": "no weights there", "output": "-o takes a folder",
 }  # fmt: skip
 

@@ -19,11 +19,17 @@ def test_files_folders_and_globs(tmp_path: Path) -> None:
     assert picture_files([root + "**/*.webp"]) == [root + "inner/e.webp"]
 
 
-@pytest.mark.parametrize("pattern", ["none.png", "*.gif", "empty", "none/*.png"])
+@pytest.mark.parametrize("pattern", ["*.gif", "empty", "none/*.png"])
 def test_patterns_without_pictures(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no such picture"):
         picture_files([f"{tmp_path}/{pattern}"])
+
+
+def test_a_missing_file_is_kept_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    names = [f"{tmp_path}/{name}" for name in ("none.png", "a.png", "none")]
+    assert picture_files(names) == names
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch) -> None:

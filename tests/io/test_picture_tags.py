@@ -104,3 +104,49 @@ def test_a_restored_photograph_keeps_them_too(tmp_path: Path) -> None:
     found = said(tmp_path / "out" / "in.jpg")
     assert found["words"][272] == "Model" and found["place"][1] == "N" and found["orientation"] == 1
     assert Image.open(tmp_path / "out" / "in.jpg").size == (24, 32)
+
+
+WORDS = "© 2024 Müller"
+LENS, OWNER = 42036, 42032
+
+
+def words_of(path: Path) -> dict[int, bytes]:
+    """Texts as bytes, of the first directory and the camera's."""
+    exif = Image.open(path).getexif()
+    found = {code: exif.get(code) for code in (270, 315, 33432)} | dict(exif.get_ifd(EXIF))
+    return {code: text.encode("latin-1") for code, text in found.items() if isinstance(text, str)}
+
+
+@pytest.mark.parametrize("after", ENDINGS)
+@pytest.mark.parametrize("before", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_words_that_are_not_ascii_stay_byte_by_byte(tmp_path: Path, encoding: str, before: str, after: str) -> None:
+    """A camera's block in a file, made by hand: Pillow writes ASCII alone."""
+    exif, placeholder = Image.Exif(), "x" * len(WORDS.encode(encoding))
+    exif[33432], exif.get_ifd(EXIF)[LENS], exif.get_ifd(EXIF)[OWNER] = placeholder, placeholder, placeholder
+    block = exif.tobytes().replace(placeholder.encode(), WORDS.encode(encoding))
+    Image.fromarray(PIXELS).save(tmp_path / f"in{before}", exif=block, dpi=(300, 300))
+    expected = dict.fromkeys((33432, LENS, OWNER), WORDS.encode(encoding))
+    assert words_of(tmp_path / f"in{before}") == expected
+    picture = read_picture(tmp_path / f"in{before}")
+    write_picture(tmp_path / f"out{after}", picture.array, picture)
+    assert words_of(tmp_path / f"out{after}") == expected
+
+
+@pytest.mark.parametrize("after", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_tiff_keeps_its_first_description_and_all_its_letters(tmp_path: Path, encoding: str, bits: int, after: str) -> None:
+    """tifffile writes a second description, of the array's shape."""
+    tifffile = pytest.importorskip("tifffile")
+    words = WORDS.encode(encoding)
+    extra = [(code, 2, 0, words, True) for code in (33432, 315)]
+    pixels = PIXELS.astype({8: np.uint8, 16: np.uint16}[bits])
+    tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", description=words, extratags=extra)
+    picture = read_picture(tmp_path / "in.tif")
+    write_picture(tmp_path / f"out{after}", picture.array, picture)
+    if after == ".png" or bits == 8:  # of 16 bits of colour Pillow opens no TIFF
+        assert words_of(tmp_path / f"out{after}") == dict.fromkeys((270, 315, 33432), words)
+    again = Image.Exif()
+    again.load(read_picture(tmp_path / f"out{after}").tags.exif or b"")
+    assert {code: again[code].encode("latin-1") for code in (270, 315, 33432)} == dict.fromkeys((270, 315, 33432), words)

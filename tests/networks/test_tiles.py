@@ -5,29 +5,32 @@ import itertools
 import pytest
 import torch
 
+from mri_d3gm.methods.pictures import tiled
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.tiles import even_tile, starts, tiled_estimate
 from mri_d3gm.physics import Truncation, Unknown
+from mri_d3gm.settings import Restore
 
 OPTIONS = {"features": 8, "levels": 2, "blocks": 1, "channels": 3, "reach": 32}
 ONE = torch.ones(1, dtype=torch.float64)
 
 
-def shaken(unshuffle: int = 2) -> Denoiser:
+def shaken(unshuffle: int = 2, levels: int = 2) -> Denoiser:
     torch.manual_seed(0)
-    denoiser = Denoiser("nafnet", {**OPTIONS, "unshuffle": unshuffle}, sigma_r=0.17)
+    denoiser = Denoiser("nafnet", {**OPTIONS, "unshuffle": unshuffle, "levels": levels}, sigma_r=0.17)
     with torch.no_grad():
         for parameter in denoiser.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
     return denoiser.eval().requires_grad_(False)
 
 
+@pytest.mark.parametrize("stride", [16, 32, 64])
 @pytest.mark.parametrize(
-    ("size", "tile", "margin"), [(100, 128, 96), (128, 128, 96), (129, 128, 64), (1000, 256, 96), (3001, 512, 96)]
+    ("size", "tile", "margin"), [(100, 128, 64), (128, 160, 96), (129, 128, 64), (1000, 256, 96), (3001, 512, 96)]
 )
-def test_tiles_cover_the_picture_and_overlap(size: int, tile: int, margin: int) -> None:
-    begin = starts(size, tile, margin)
-    assert begin[0] == 0 and all(start % 32 == 0 for start in begin) and begin == sorted(set(begin))
+def test_tiles_cover_the_picture_and_overlap(size: int, tile: int, margin: int, stride: int) -> None:
+    begin = starts(size, tile, margin, stride)
+    assert begin[0] == 0 and all(start % stride == 0 for start in begin) and begin == sorted(set(begin))
     assert begin[-1] + tile >= size
     assert all(second <= first + tile - margin for first, second in itertools.pairwise(begin))
 
@@ -39,8 +42,8 @@ def test_tiled_equals_untiled(unshuffle: int, t: float) -> None:
     x, mu = (torch.rand(1, 3, 300, 420, generator=generator) for _ in range(2))
     time = torch.full((1,), t, dtype=torch.float64)
     whole = denoiser.estimates(x, time, mu, Unknown(mu)).images[-1]
-    tiled = tiled_estimate(denoiser, x, time, mu, Unknown(mu), tile=(256, 256), margin=160)
-    assert float((tiled - whole).abs().max()) < 0.02 * float((whole - mu).abs().max())
+    parts = tiled_estimate(denoiser, x, time, mu, Unknown(mu), tile=(256, 256), margin=160)
+    assert float((parts - whole).abs().max()) < 0.02 * float((whole - mu).abs().max())
 
 
 def test_a_flat_picture_shows_no_seams() -> None:
@@ -51,6 +54,33 @@ def test_a_flat_picture_shows_no_seams() -> None:
     for axis in (1, 2):
         moved = inner.narrow(axis, 32, inner.shape[axis] - 32) - inner.narrow(axis, 0, inner.shape[axis] - 32)
         assert float(moved.abs().max()) < 0.01 * float((result - flat).abs().max())
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_an_image_moved_by_the_stride_has_the_same_answer_moved(unshuffle: int, levels: int) -> None:
+    denoiser, image = shaken(unshuffle, levels), torch.rand(1, 3, 600, 96, generator=torch.Generator().manual_seed(0))
+
+    def differs(shift: int) -> float:
+        answers = [denoiser.estimates(part, ONE, part, Unknown(part)).images[-1] for part in (image, image[..., shift:, :])]
+        return float((answers[0][..., shift:, :] - answers[1])[..., 256:, :].abs().max())
+
+    assert differs(denoiser.net.stride) < 1e-5 < 1e-4 < differs(denoiser.net.stride // 2)
+
+
+@pytest.mark.parametrize("tile", [160, 200, 512])
+def test_tiles_of_a_restoration_begin_on_the_networks_own_grid(tile: int, monkeypatch) -> None:
+    """The shipped network's repeats after 64 pixels."""
+    denoiser, picture = shaken(levels=3), torch.rand(1, 3, 700, 580, generator=torch.Generator().manual_seed(0))
+    corners, estimates = [], denoiser.estimates
+
+    def seen(x: torch.Tensor, t: torch.Tensor, mu: torch.Tensor, *known: Unknown, **how: bool) -> object:
+        corners.append(divmod(mu.storage_offset(), mu.stride(-2)))
+        return estimates(x, t, mu, *known, **how)
+
+    monkeypatch.setattr(denoiser, "estimates", seen)
+    tiled(Unknown(picture), denoiser, Restore(method="regression", tile=tile, device="cpu"), [0])
+    assert len(corners) > 1 and all(top % 64 == left % 64 == 0 for top, left in corners)
 
 
 def test_progress_counts_tiles() -> None:
@@ -72,9 +102,9 @@ def test_a_part_of_a_truncated_image_is_known_by_its_own_frequencies(size: tuple
     for parameter in denoiser.parameters():
         parameter += 0.02 * torch.randn_like(parameter)
     whole = denoiser.estimates(mean, ONE, mean, known, close=False).images[-1]
-    tiled = tiled_estimate(denoiser, mean, ONE, mean, known, tile=(160, 160), margin=64)
+    parts = tiled_estimate(denoiser, mean, ONE, mean, known, tile=(160, 160), margin=64)
     changed = (whole - mean)[..., 32:-32, 32:-32].norm()
-    assert float((tiled - whole)[..., 32:-32, 32:-32].norm()) < 0.2 * float(changed)
+    assert float((parts - whole)[..., 32:-32, 32:-32].norm()) < 0.2 * float(changed)
 
 
 @pytest.mark.parametrize(("size", "most"), [(577, 576), (1024, 576), (1400, 576), (2560, 576), (4096, 512)])

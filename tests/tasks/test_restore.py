@@ -85,6 +85,33 @@ def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
         restore_file(path, settings, names_of(path, path))
 
 
+def fail_if_called(*_: Any, **__: Any) -> None:
+    raise AssertionError("the work began")
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "options", "said"),
+    [
+        ("alpha.png", "a.jpg", {}, "JPEG holds no alpha"), ("deep.png", "a.jpg", {}, "JPEG holds 8 bits"),
+        ("deep.png", "a.webp", {}, "WEBP holds 8 bits"), ("long.png", "a.webp", {}, "WEBP holds 16383 pixels a side"),
+        ("small.png", "a.png", {"degrade": "rain-heavy"}, "cannot be scored"),
+        ("small.png", "a.png", {"target": "small.png"}, "cannot be scored"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_before_the_work(
+    name: str, output: str, options: dict[str, str], said: str, tmp_path, monkeypatch
+) -> None:
+    sizes = {"long.png": (8, 16384), "small.png": (18, 30)}
+    path = photograph(tmp_path / name, sizes.get(name, (40, 56)), mode="RGBA" if name == "alpha.png" else "RGB")
+    if name == "deep.png":
+        path.write_bytes(pytest.importorskip("imagecodecs").png_encode(np.zeros((40, 56, 3), np.uint16)))
+    files = {key: str(path) for key in options if key == "target"}
+    monkeypatch.setattr("mri_d3gm.pipeline.solve", fail_if_called)
+    with pytest.raises(InputError, match=said):
+        run(path, tmp_path / output, task="derain", method="median", **(options | files))
+    assert not (tmp_path / output).exists()
+
+
 def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
     path, other = photograph(tmp_path / "a.png"), photograph(tmp_path / "b.png", (40, 40))
     for options in ({"task": "colour"}, {"method": "magic"}, {"degrade": "snow"}, {"target": str(other)}, {"colour": 1}):

@@ -21,16 +21,8 @@ import numpy as np
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import silent
-from mri_d3gm.io.images.picture_tags import (
-    NO_TAGS,
-    TEXTS,
-    UNIT,
-    X_DOTS,
-    Y_DOTS,
-    Tags,
-    tags_from,
-    tags_of,
-)  # fmt: skip
+from mri_d3gm.io.images.picture_tags import NO_TAGS, ORIENTATION, Tags, orientation_of, tags_of, tags_of_tiff, value_of
+from mri_d3gm.io.sidecar import without_results
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +31,7 @@ FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
 MOST_PIXELS, MOST_PAGES, SHORTEST_SIDE = 200_000_000, 100, 8
-BITS, ORIENTATION, ICC_PROFILE = 258, 274, 34675
+BITS, ICC_PROFILE = 258, 34675
 # axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
 FLIPS: dict[int, tuple[int, ...]] = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
 # columns and rows of a PNG's interlacing: first of each pass, and step
@@ -106,13 +98,15 @@ def read_picture(path: str | Path) -> Picture:
         raise InputError(f"{path}: damaged or incomplete image ({reason}); get the file again") from error
 
 
-def _check_size(path: str, width: int, height: int, stored: int) -> None:
-    """stored: bytes of the file."""
+def _check_size(path: str, size: tuple[int, int], stored: int, channels: int = 3, bits: int = 8) -> None:
+    """size: columns and rows; stored: bytes of the file; bits: of each channel."""
+    width, height = size
     if width * height > MOST_PIXELS:
         raise InputError(f"{path}: {width} x {height} pixels, above the limit of 200 million; cut or shrink it first")
     if min(width, height) < SHORTEST_SIDE:
         raise InputError(f"{path}: {width} x {height} pixels, too small; give at least {SHORTEST_SIDE} on each side")
-    check_unpacked(path, 3 * width * height, 3 * width * height, stored)
+    values = width * height * channels
+    check_unpacked(path, values, values * bits // 8, stored)
 
 
 def _read_other(content: bytes, path: str) -> Picture:
@@ -120,7 +114,7 @@ def _read_other(content: bytes, path: str) -> Picture:
     from PIL import Image
 
     if content[8:12] == b"WEBP":
-        _check_size(path, *_size_of_webp(content), len(content))  # Pillow takes the memory when it opens the file
+        _check_size(path, _size_of_webp(content), len(content))  # Pillow takes the memory when it opens the file
     image = Image.open(BytesIO(content))
     # phones append depth maps and gain maps to a JPEG as further pictures
     kind = "JPEG" if image.format == "MPO" else str(image.format)
@@ -128,10 +122,10 @@ def _read_other(content: bytes, path: str) -> Picture:
         raise InputError(f"{path}: animated {kind}; give single pictures, save its frames first")
     if kind not in FORMATS.values():
         raise InputError(f"{path}: a {kind} file; convert it to PNG, JPEG, TIFF or WebP")
-    _check_size(path, *image.size, len(content))
+    _check_size(path, image.size, len(content), len(image.getbands()), content[24] if kind == "PNG" else 8)
     if kind == "PNG" and content[24] == 16:
         array = _decoded_png16(content, path)
-        found = _picture(array, image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile"), kind, path)
+        found = _picture(array, orientation_of(image), image.info.get("icc_profile"), kind, path)
         return replace(found, tags=tags_of(image))
     return replace(_of_pillow(image, kind, path), lossless=kind == "WEBP" and b"VP8L" in _chunks_of_webp(content))
 
@@ -200,8 +194,7 @@ def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
     if "transparency" in image.info and not mode.endswith("A"):
         image, mode = image.convert("RGBA"), "RGBA" if mode == "RGB" else "LA"
     # Pillow turns TIFF pictures itself while it loads them, and then takes the tag away
-    orientation = image.getexif().get(ORIENTATION, 1)
-    found = _picture(np.asarray(image.convert(mode)), orientation, image.info.get("icc_profile"), kind, path)
+    found = _picture(np.asarray(image.convert(mode)), orientation_of(image), image.info.get("icc_profile"), kind, path)
     return replace(found, tags=tags, bits=1 if one_bit and found.alpha is None else found.bits)
 
 
@@ -229,8 +222,9 @@ def _read_tiff_by_pillow(content: bytes, path: str) -> Picture:
         raise _missing("tifffile", path) from error
     if image.n_frames > 1:
         raise InputError(f"{path}: TIFF of {image.n_frames} pages; give single pictures, save its pages first")
-    _check_size(path, image.size[0], image.size[1], len(content))
-    if max(image.tag_v2.get(BITS, (1,))) > 8:
+    bits = max(image.tag_v2.get(BITS, (1,)))
+    _check_size(path, image.size, len(content), len(image.getbands()), bits)
+    if bits > 8:
         raise _missing("tifffile", path)
     return _of_pillow(image, "TIFF", path)
 
@@ -253,7 +247,8 @@ def _read_tiff(content: bytes, path: str) -> Picture:
         if len(pages) != 1:
             raise InputError(f"{path}: TIFF of {len(pages)} pages; give single pictures, save its pages first")
         page: Any = pages[0]
-        _check_size(path, page.imagewidth, page.imagelength, len(content))
+        size = page.imagewidth, page.imagelength
+        _check_size(path, size, len(content), page.samplesperpixel, page.bitspersample)
         if page.photometric.name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"):
             raise InputError(f"{path}: CMYK or Lab colours; convert it to grey or RGB")
         if page.sampleformat != 1 or page.bitspersample not in (1, 2, 4, 8, 16):
@@ -275,12 +270,11 @@ def _read_tiff(content: bytes, path: str) -> Picture:
         if page.planarconfig == 2 and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         if page.photometric.name == "MINISWHITE":
-            array = np.iinfo(array.dtype).max - array
-        tags = {
-            tag.code: tag.value for tag in page.tags if tag.code in (ORIENTATION, ICC_PROFILE, *TEXTS, X_DOTS, Y_DOTS, UNIT)
-        }
-        said = tags_of(Image.open(BytesIO(content))) if page.bitspersample == 8 else tags_from(_numbers(tags), {}, {})
-        found = replace(_picture(array, tags.get(ORIENTATION, 1), tags.get(ICC_PROFILE), "TIFF", path), tags=said)
+            planes = array.shape[2] if array.ndim == 3 else 1
+            inverted = np.arange(planes) < max(1, planes - len(page.extrasamples))
+            array = np.where(inverted, np.iinfo(array.dtype).max - array, array)
+        orientation, profile = (value_of(page, code, content) for code in (ORIENTATION, ICC_PROFILE))
+        found = replace(_picture(array, orientation, profile, "TIFF", path), tags=tags_of_tiff(page, content))
     if found.alpha is not None and page.extrasamples and page.extrasamples[0] == 1:
         # colours were multiplied by alpha
         divided = np.clip(found.array / np.maximum(found.alpha, 1 / 65535)[..., None], 0, 1)
@@ -288,12 +282,7 @@ def _read_tiff(content: bytes, path: str) -> Picture:
     return found
 
 
-def _numbers(tags: dict[int, Any]) -> dict[int, Any]:
-    """Tags of tifffile with fractions as numbers."""
-    return {code: value[0] / max(1, value[1]) if isinstance(value, tuple) else value for code, value in tags.items()}
-
-
-def _picture(array: np.ndarray, orientation: int, icc: bytes | None, kind: str, path: str) -> Picture:
+def _picture(array: np.ndarray, orientation: int | None, icc: bytes | None, kind: str, path: str) -> Picture:
     """From integers (rows, cols[, 1 to 4]) as they lie in the file."""
     array = array[..., None] if array.ndim == 2 else array
     if array.shape[2] > 4:
@@ -313,15 +302,17 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def picture_files(patterns: list[str]) -> list[str]:
-    """Paths of pictures, each once: a file is taken as it is; folders (not those inside) and globs give what has the ending
-    of a picture, sorted. InputError where one gives nothing or a folder cannot be read.
+    """Paths of pictures, each once: a file is taken as it is, and kept where it is missing, to be reported.
+
+    Folders (not those inside) and globs give what has the ending of a picture and is no result of this software, sorted.
+    InputError where one gives nothing or a folder cannot be read.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
         if not pattern:
             raise InputError("an empty name was given; is a variable of the shell unset?")
         path = Path(pattern)
-        if path.is_file():
+        if not path.is_dir() and (path.exists() or not glob.has_magic(pattern)):
             found[pattern] = None
             continue
         try:
@@ -331,7 +322,7 @@ def picture_files(patterns: list[str]) -> list[str]:
         pictures = [name for name in sorted(several) if _is_picture(Path(name))]
         if not pictures:
             raise InputError(f"{pattern}: no such picture; give files, folders or globs of {', '.join(FORMATS)}")
-        found.update(dict.fromkeys(pictures))
+        found.update(dict.fromkeys(without_results(pattern, pictures)))
     return list(found)
 
 

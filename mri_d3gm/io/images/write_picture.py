@@ -17,14 +17,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # pixels that a side may have
 
 
-def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
-    """Write (rows, cols, 1 or 3), cut to [0, 1], in the format of path's ending, with bits, alpha, profile and tags of `like`.
-
-    JPEG and WebP of quality 95, WebP lossless where `like` is; one bit where PNG or TIFF hold it. Written whole or not at all.
-    InputError for another ending, for what the format cannot hold (16 bits, alpha) and where it cannot be written; ValueError
-    for another size than like's, or values not finite.
+def format_of(path: str | Path, like: Picture) -> str:
+    """The format of path's ending; InputError where it names none, or one that cannot hold what `like` has: 16 bits, alpha, its
+    size. It is known before the picture is made.
     """
     kind = FORMATS.get(Path(path).suffix.lower())
     if kind is None:
@@ -33,6 +31,21 @@ def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) ->
         raise InputError(f"{path}: {kind} holds 8 bits and {like.path} has 16; choose .png or .tif")
     if like.alpha is not None and kind == "JPEG":
         raise InputError(f"{path}: JPEG holds no alpha and {like.path} has it; choose .png, .tif or .webp")
+    side = max(like.array.shape[:2])
+    if side > LONGEST.get(kind, side):
+        raise InputError(f"{path}: {kind} holds {LONGEST[kind]} pixels a side and {like.path} has {side}; choose .png or .tif")
+    if like.bits == 16:
+        needed("tifffile" if kind == "TIFF" else "imagecodecs", str(path))
+    return kind
+
+
+def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
+    """Write (rows, cols, 1 or 3), cut to [0, 1], in the format of path's ending, with bits, alpha, profile and tags of `like`.
+
+    JPEG and WebP of quality 95, WebP lossless where `like` is; one bit where PNG or TIFF hold it. Written whole or not at all.
+    InputError as of `format_of`, and where it cannot be written; ValueError for another size than like's, or values not finite.
+    """
+    kind = format_of(path, like)
     if picture_array.shape[:2] != like.array.shape[:2] or picture_array.shape[2:] not in ((1,), (3,)):
         raise ValueError(f"picture {picture_array.shape} for one of {like.array.shape}")
     if not np.isfinite(picture_array).all():
