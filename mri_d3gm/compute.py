@@ -78,7 +78,7 @@ def in_one_batch(device: str, bytes_each: float) -> int:
     if device == "cpu":
         return 1
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(LARGEST, int(free / 2 / max(bytes_each, 1))))
+    return max(1, min(LARGEST, int(free / 2 / bytes_each)))
 
 
 def in_parallel(

@@ -19,7 +19,6 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.physics import Cartesian, Measurement, Truncation, Unknown
 from mri_d3gm.physics.cartesian import weight_of
 from mri_d3gm.physics.noise import NoiseEstimate
-from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.pipeline import Prepared
 from mri_d3gm.runs.names import Outputs, check_writable, whole
 from mri_d3gm.settings import Recon, Restore, SuperResolve
@@ -27,7 +26,7 @@ from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.tasks.operator import settled
 from mri_d3gm.transforms.kspace import scan_of
 from mri_d3gm.transforms.pictures import cached_picture
-from mri_d3gm.transforms.resolution import cached_choice, cached_volume
+from mri_d3gm.transforms.resolution import cached_choice, cached_sign, cached_volume
 
 Batch = dict[str, Any]
 
@@ -155,11 +154,10 @@ class SuperResolveGatherer(Gatherer):
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference, image = _reference(batch), batch["image"][0]
-        signed = is_signed(self.source().array)
         if not image.any():
             self.slices.append(sr.empty_slice(image, self.settings.scale, reference))
             return
-        choice = cached_choice(self.path, self.settings)
+        choice, signed = cached_choice(self.path, self.settings), cached_sign(self.path, self.settings)
         draws = settled(draws, image, choice, float(batch["scale"][0]), self.settings.scale)
         self.slices.append(sr.finished_slice(draws, batch["scale"].numpy(), self.settings, choice, reference, signed))
 

@@ -261,7 +261,7 @@ class Restore(Settings):
     method: str = option("d3gm", "dark-channel is for haze, median for rain.", choices=RESTORATION_METHODS)
     steps: int = option(1, "Network evaluations a draw.", least=1)
     samples: int = option(1, "Draws, which are averaged.", least=1)
-    tile: int = option(768, "Side of the tiles that large pictures are estimated in.", least=160)
+    tile: int = option(768, "Side of the tiles that large pictures are estimated in.", least=192)
     target: str | None = option(None, "The clean picture, to score against.", shown=False)
     degrade: str | None = option(
         None, "Degrade the picture first, to score against it.", choices=("rain-heavy", "rain-light", "haze"), shown=False

@@ -99,7 +99,7 @@ BATCHES: dict[str, tuple[Any, Any, Settings]] = {
     "truncation": (sr, lambda: prepared_sr("truncation"), SuperResolve(scale=2, device="cpu", **FAST)),
     "unknown": (sr, lambda: prepared_sr("unknown"), SuperResolve(scale=2, device="cpu", **FAST)),
     "cubic": (sr, lambda: prepared_sr("truncation"), SuperResolve(scale=2, method="cubic")),
-    "derain": (restore, prepared_pictures, Restore(device="cpu", steps=2, tile=160)),
+    "derain": (restore, prepared_pictures, Restore(device="cpu", steps=2, tile=192)),
     "median": (restore, prepared_pictures, Restore(method="median")),
 }
 

@@ -13,7 +13,7 @@ from mri_d3gm.io.atomic import atomic_path
 
 VOLUME = re.compile(r"\.nii\.gz$", re.IGNORECASE)
 # what a map's or preview's name has and its result's has not; the last two are of BIDS derivatives
-ADDED = re.compile(r"(_std|_phase|_preview\.png|_dicom)$|_phase(?=_desc-)|Std(?=_[0-9A-Za-z]+$)")
+ADDED = re.compile(r"(_std|_phase|_preview\.png|_report\.html|_dicom|\.json)$|_phase(?=_desc-)|Std(?=_[0-9A-Za-z]+$)")
 
 
 def _plain(value: Any) -> Any:
@@ -54,7 +54,8 @@ def is_result(path: str | Path, option: str | None = None) -> bool:
     """
     folder, name = Path(path).parent, Path(path).name
     stem = VOLUME.sub("", name)
-    for owner in {name, stem, ADDED.sub("", stem)}:
+    preview = name.removesuffix(".png") if "_desc-" in name else name
+    for owner in {name, stem, preview, ADDED.sub("", stem)}:
         with suppress(InputError):
             record = read_sidecar(folder / f"{owner}.json")
             software, options = record.get("Software"), record.get("Options")

@@ -16,6 +16,7 @@ from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.io.images.pictures import FORMATS
 from mri_d3gm.io.open_image import volume_endings
 from mri_d3gm.io.open_scan import scan_endings
+from mri_d3gm.io.sidecar import is_result
 from mri_d3gm.runs.names import DESC, Outputs, folders, make_folder, picture_names, volume_names, volume_stem, without_ending
 from mri_d3gm.settings import TASKS, Settings, flag_of, type_of
 
@@ -224,14 +225,15 @@ def _check(manifest: str, jobs: Sequence[Job]) -> None:
 def _folder(folder: Path, output: Path, run: str) -> Iterator[tuple[str, str]]:
     """Files of a folder and its folders for a task, and where the results go: to folders of the same names.
 
-    Hidden folders, links to folders and results of batches are left out.
+    Hidden folders, links to folders and results are left out, but for images of recon, which sr goes on from.
     """
     inside: dict[str, list[str]] = defaultdict(list)
     own = output.resolve()
     for place, below, files in os.walk(folder, onerror=_refuse):
         inside_it = (name for name in below if not name.startswith(".") and Path(place, name).resolve() != own)
         below[:] = sorted(name for name in inside_it if not Path(place, name, TABLE).exists())
-        inside[place] += [os.path.join(place, name) for name in sorted(files) if _taken(name, run)]
+        taken = (os.path.join(place, name) for name in sorted(files) if _taken(name, run))
+        inside[place] += [file for file in taken if not is_result(file, "scale" if run == "sr" else None)]
     for place, found in inside.items():
         yield from zip(found, [f"{to}{os.sep}" for to in folders(found, os.path.relpath(place, folder))], strict=True)
 

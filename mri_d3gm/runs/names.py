@@ -16,6 +16,8 @@ from mri_d3gm.io.open_image import READERS
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
 
+# of files that are not written, which nobody means for a folder
+OTHERS = (".json", ".html", ".txt", ".gz", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".tga", ".ppm")
 DESC = "_desc-"  # the entity of BIDS that tells derivatives of one input apart
 
 
@@ -72,7 +74,7 @@ def volume_stem(path: str | Path, output: str | Path, kind: str) -> tuple[str, s
 
 def names_a_file(output: str | Path) -> bool:
     """Whether the ending of an output is one of files, and no folder is there: `out.v2` is a folder to be made."""
-    known = (*WRITERS, *FORMATS, *input_endings(), ".json")
+    known = (*WRITERS, *FORMATS, *input_endings(), *OTHERS)
     return str(output).lower().endswith(known) and not os.path.isdir(output)
 
 

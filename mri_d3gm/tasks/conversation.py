@@ -110,7 +110,7 @@ class Conversation:
                 if self.error is None:
                     self._answer(key, group, since)
             except Exception as error:
-                self.error = error
+                self.error = self.error or error
             with self.change:
                 self.given, self.waiting = self.given - group.size, self.waiting - 1
                 self.change.notify()

@@ -179,7 +179,9 @@ def piped(source: BinaryIO, out: BinaryIO, model: Model, limits: Limits, say: Sa
         answers.send(f"ERR {error}")
         raise InputError(f"stdin: {error}") from error
     except KeyboardInterrupt:
-        answers.send("ERR interrupted")
+        with suppress(OSError):  # who listens may be interrupted too
+            answers.send("ERR interrupted")
         raise
     finally:
-        answers.close()
+        with suppress(OSError):
+            answers.close()

@@ -123,8 +123,6 @@ def restore_file(
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
     source = read_picture(path)
-    if names.result.resolve() == Path(path).resolve():
-        raise InputError(f"{names.result}: is the input itself; give another folder to -o")
     format_of(names.result, source)
     work = partial(restore, source.array, settings, progress=progress)
     return once(names, settings, [path], work, lambda result: write(result, source, names), overwrite)

@@ -22,6 +22,7 @@ from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.physics.degrade import blurred, degraded, rician
 from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.pipeline import prepare_low_resolution
@@ -61,6 +62,16 @@ def _choose(path: str, settings: SuperResolve, _: Any) -> Choice:
 def cached_choice(path: str, settings: SuperResolve) -> Choice:
     """What is taken for known of the volume of a path, found once while its files stay as they are."""
     return _choose(path, settings, stamps(_watched(path, cached_volume(path, settings.series))))
+
+
+@lru_cache(maxsize=2)
+def _signed(path: str, series: str | None, _: Any) -> bool:
+    return is_signed(cached_volume(path, series).array)
+
+
+def cached_sign(path: str, settings: SuperResolve) -> bool:
+    """Whether the volume of a path has negative values (`is_signed`), found once while its files stay as they are."""
+    return _signed(path, settings.series, stamps(_watched(path, cached_volume(path, settings.series))))
 
 
 def volume_items(path: str, settings: SuperResolve) -> list[dict[str, Any]]:

@@ -61,11 +61,11 @@ def test_a_result_is_taken_by_its_name_and_a_folder_of_results_alone_is_said(tas
 @pytest.mark.parametrize("task", [recon, sr])
 def test_all_that_a_run_writes_is_a_result_by_its_sidecar(task: Any, part: str, output: str, tmp_path: Path) -> None:
     names: Outputs = task.names_of(tmp_path / "a.h5", tmp_path / output).of_part(part)
-    images = [file for file in (names.result, names.std, names.phase) if file is not None]
-    assert not any(is_result(file) for file in images)
+    images = [file for file in names.files() if file != names.sidecar]
+    assert not any(is_result(file) for file in (*images, names.sidecar))
     for record, ours in ((THEIRS, False), (OURS, True)):
         write_sidecar(names.sidecar, record)
-        assert [is_result(file) for file in images] == [ours] * len(images)
+        assert [is_result(file) for file in (*images, names.sidecar)] == [ours] * (len(images) + 1)
 
 
 def test_a_result_of_another_command_goes_on(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_new_folder_may_have_a_dot_in_its_name(task: str, name: str, count: in
     assert len(results) == count
 
 
-@pytest.mark.parametrize("name", ["x.nii", "x.h5", "x.json", "x.jpg", "x.cfl"])
+@pytest.mark.parametrize("name", ["x.nii", "x.h5", "x.json", "x.jpg", "x.cfl", "x.bmp", "x.html"])
 @pytest.mark.parametrize("count", [1, 2])
 @each_task
 def test_the_name_of_a_file_is_no_new_folder(task: str, count: int, name: str, mri, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.restore import names_of, restore_file
 
-FAST = {"steps": 1, "tile": 160}
+FAST = {"steps": 1, "tile": 192}
 restore = partial(mri_d3gm.restore, device="cpu")
 
 
@@ -46,7 +46,7 @@ def test_two_runs_are_identical_and_tiles_do_not_change_the_noise(tmp_path) -> N
     path = photograph(tmp_path / "a.png", (150, 180))
     whole = restore(path, task="derain", steps=2, tile=512)
     assert np.array_equal(whole.image, restore(path, task="derain", steps=2, tile=512).image)
-    tiled = restore(path, task="derain", steps=2, tile=160)
+    tiled = restore(path, task="derain", steps=2, tile=192)
     assert np.abs(whole.image - tiled.image).mean() < 2e-3
 
 
