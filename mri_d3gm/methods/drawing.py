@@ -115,6 +115,7 @@ def fold_support(
 
 
 def run_all(run: Map, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What the calls give, in their order; run maps a function over them."""
     return list(run(lambda task: task(), tasks))
 
 

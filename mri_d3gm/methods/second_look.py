@@ -10,7 +10,7 @@ from mri_d3gm.compute import Map
 from mri_d3gm.methods.drawing import Drawn, all_draws, draw_tasks, fold_support, run_all
 from mri_d3gm.methods.draws import SecondLook
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.cartesian import FOLDS_OF_MANY
+from mri_d3gm.physics.cartesian import FOLDS_OF_MANY, Cartesian
 from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.trust import Support, band_weights, scaled, total
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
@@ -119,6 +119,7 @@ def shown(look: Look, whole: Measurement) -> Drawn:
     ]
     if len(parts) == 1:
         return look.drawn[0]._replace(images=parts[0][None])
+    assert isinstance(whole, Cartesian)
     scales = torch.tensor(way.scales, device=parts[0].device)
     coils = torch.stack(parts, 1) * scales[:, None, None]
     images = torch.cat([whole.combined(each[None]) for each in coils])

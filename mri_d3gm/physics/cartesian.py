@@ -167,7 +167,9 @@ class Cartesian(Measurement):
         return self.combined(ifft2c(kspace))
 
     def combined(self, coil_images: Tensor) -> Tensor:
-        """The root of the sum of squares over coils, and the phase that the coil maps leave."""
+        """The image (batch, rows, cols) of coil images (batch, coils, rows, cols): of several coils the root of the sum of
+        squares, and the phase that the maps leave.
+        """
         if self.coil_maps is None:
             return combine(coil_images, None)
         return torch.polar(self._magnitude(coil_images), combine(coil_images, self.coil_maps).angle())

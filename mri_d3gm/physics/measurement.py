@@ -131,10 +131,6 @@ class Measurement(ABC):
         """
         return None
 
-    def combined(self, coil_images: Tensor) -> Tensor:
-        """The image (batch, rows, cols) of coil images (batch, coils, rows, cols), where there are coils."""
-        raise NotImplementedError
-
     def turned(self) -> Self:
         """The measurement of the transposed image."""
         return self

@@ -122,9 +122,9 @@ def words_of(path: Path) -> dict[int, bytes]:
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_words_that_are_not_ascii_stay_byte_by_byte(tmp_path: Path, encoding: str, before: str, after: str) -> None:
     """A camera's block in a file, made by hand: Pillow writes ASCII alone."""
-    exif, placeholder = Image.Exif(), "x" * len(WORDS.encode(encoding))
-    exif[33432], exif.get_ifd(EXIF)[LENS], exif.get_ifd(EXIF)[OWNER] = placeholder, placeholder, placeholder
-    block = exif.tobytes().replace(placeholder.encode(), WORDS.encode(encoding))
+    exif, ascii_words = Image.Exif(), "x" * len(WORDS.encode(encoding))
+    exif[33432], exif.get_ifd(EXIF)[LENS], exif.get_ifd(EXIF)[OWNER] = ascii_words, ascii_words, ascii_words
+    block = exif.tobytes().replace(ascii_words.encode(), WORDS.encode(encoding))
     Image.fromarray(PIXELS).save(tmp_path / f"in{before}", exif=block, dpi=(300, 300))
     expected = dict.fromkeys((33432, LENS, OWNER), WORDS.encode(encoding))
     assert words_of(tmp_path / f"in{before}") == expected

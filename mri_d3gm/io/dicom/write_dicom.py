@@ -37,7 +37,7 @@ UNPAIRED = {
     "THYROID", "TLSPINE", "TONGUE", "TRACHEA", "TSPINE", "URETHRA", "UTERUS", "VAGINA", "VULVA", "WHOLEBODY",
 }  # fmt: skip
 GATED = "CG", "PPG"  # of the heart
-# one day and one time, where pydicom takes ranges too; no year that is a placeholder, as the 0001 of anonymisers
+# one day and one time, where pydicom takes ranges too; no year such as the 0001 of anonymisers
 WHEN = {"DA": r"[12]\d{7}", "TM": r"[\d.]+"}
 TEXTS = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 
