@@ -1,6 +1,7 @@
 """Restoration of colour pictures of any size, with the network in tiles, and by filters to compare with."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from mri_d3gm.compute import Progress
 from mri_d3gm.methods.draws import Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.tiles import MARGIN, STRIDE, tiled_estimate
+from mri_d3gm.physics.fft import MIRRORS
 from mri_d3gm.physics.measurement import Measurement
+from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import Restore
@@ -30,7 +33,8 @@ def tiled(
 ) -> Draws:
     """The mean of the draws whose estimates are blended from tiles at every step, or one evaluation for `regression`.
 
-    Draw i of index n depends on (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
+    The draws take turns in seeing the picture as it is and mirrored, as in `diffusion.d3gm`. Draw i of index n depends on
+    (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
     """
     mu = measurement.prior_mean()
     stride = getattr(network.net, "stride", STRIDE)
@@ -38,9 +42,9 @@ def tiled(
     evaluations = 1 if settings.method == "regression" else settings.steps * settings.samples
     evaluated = 0
 
-    def denoise(x: Tensor, t: Tensor) -> Tensor:
+    def denoise(x: Tensor, t: Tensor, seen: Tensor = mu) -> Tensor:
         nonlocal evaluated
-        estimate = tiled_estimate(network, x, t, mu, measurement, tile=(side, side), stride=stride, progress=tell)
+        estimate = tiled_estimate(network, x, t, seen, Unknown(seen), tile=(side, side), stride=stride, progress=tell)
         evaluated += 1
         return estimate
 
@@ -54,7 +58,11 @@ def tiled(
     mean = torch.zeros_like(mu)
     for draw in range(settings.samples):
         seeds = [draw_seed(settings.seed, index, draw) for index in indices]
-        mean += sample(network.path, denoise, mu, SOLVERS[settings.solver], settings.steps, seeds)[0] / settings.samples
+        axes = MIRRORS[draw % len(MIRRORS)]
+        seen = mu.flip(axes)
+        mirrored = partial(denoise, seen=seen)
+        drawn = sample(network.path, mirrored, seen, SOLVERS[settings.solver], settings.steps, seeds)[0]
+        mean += drawn.flip(axes) / settings.samples
     return Draws(unless_faint(mean, mu, FAINT[settings.task])[:, None], evaluations)
 
 

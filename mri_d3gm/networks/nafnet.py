@@ -126,6 +126,10 @@ class NAFNet(NAFTrunk):
         super().__init__(3 * channels, channels, features, **sizes)
 
     def forward(self, noisy: Tensor, start: Tensor, mu: Tensor, gain: Tensor, log_snr: Tensor, **_: object) -> Estimates:
-        """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, the measurement unused."""
-        residual = self.through(torch.cat([to_channels(image) for image in (start, mu, noisy)], 1), log_snr)
+        """One estimate of x0, of mu's shape; arguments as in `ConsistentNet`, the measurement unused.
+
+        The noisy state counts as far as it says anything: at T, where it is all noise, hardly.
+        """
+        told = log_snr.sigmoid()[:, None, None, None] * to_channels(noisy)
+        residual = self.through(torch.cat([to_channels(start), to_channels(mu), told], 1), log_snr)
         return Estimates([start + gain * from_channels(residual, mu)])

@@ -19,6 +19,7 @@ from mri_d3gm.methods.pictures import unless_faint
 from mri_d3gm.settings import Restore
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.restore import names_of, restore_file
+from mri_d3gm.weather.rain import add_rain
 
 FAST = {"steps": 1, "tile": 192}
 restore = partial(mri_d3gm.restore, device="cpu")
@@ -48,6 +49,20 @@ def test_two_runs_are_identical_and_tiles_do_not_change_the_noise(tmp_path) -> N
     assert np.array_equal(whole.image, restore(path, task="derain", steps=2, tile=512).image)
     tiled = restore(path, task="derain", steps=2, tile=192)
     assert np.abs(whole.image - tiled.image).mean() < 2e-3
+
+
+def test_two_draws_do_not_care_which_side_is_left(tmp_path) -> None:
+    clean = torch.from_numpy(read_picture(photograph(tmp_path / "a.png", (96, 96))).array).permute(2, 0, 1)
+    levels = 255 * add_rain(clean, torch.Generator().manual_seed(0), True).clamp(0, 1)
+    rainy = Image.fromarray(levels.byte().permute(1, 2, 0).numpy())
+    rainy.save(tmp_path / "b.png")
+    rainy.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "c.png")
+
+    def difference(samples: int) -> float:
+        here, there = (restore(tmp_path / name, task="derain", samples=samples).image for name in ("b.png", "c.png"))
+        return float(np.abs(here - there[:, ::-1]).mean())
+
+    assert difference(2) < 0.3 * difference(1)
 
 
 @pytest.mark.parametrize(("method", "task"), [("identity", "derain"), ("median", "derain"), ("dark-channel", "dehaze")])
