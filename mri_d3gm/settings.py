@@ -16,10 +16,12 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.scan import Reading, Scan
 
 METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
-SR_METHODS = ("d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos")
+INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
+SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama")
 LEARNED = ("d3gm", "regression")  # methods that use the network
+SAMPLED = ("d3gm",)  # and that take several draws
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
 TRUST_FOLDS = {"off": 0, "fast": 1, "full": 4}
 DICOM = ("classic", "enhanced")
@@ -247,8 +249,8 @@ class SuperResolve(VolumeSettings):
                 raise InputError(f"{flag_of(entry)}: is of the slices' profile; give --isotropic too")
             if entry.name in IN_PLANE and given and self.isotropic:
                 raise InputError(f"{flag_of(entry)}: is not for --isotropic; leave one of them out")
-        if self.isotropic and self.method == "sinc":
-            raise InputError("--method sinc: is not for --isotropic; take cubic, or d3gm")
+        if self.isotropic and self.method not in ("d3gm", "regression", *INTERPOLATIONS):
+            raise InputError(f"--method {self.method}: is not for --isotropic; take cubic, or d3gm")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,15 @@ from mri_d3gm.cli.main import app
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.methods import METHODS
-from mri_d3gm.physics.interpolation import INTERPOLATIONS
+from mri_d3gm.physics.degrade import DEGRADATIONS
+from mri_d3gm.physics.interpolation import FILTERS
 from mri_d3gm.physics.masks import MASKS
 from mri_d3gm.physics.slice_stack import PROFILES
-from mri_d3gm.runs import record
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.samplers import SOLVERS
-from mri_d3gm.settings import LEARNED, TASKS, Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import INTERPOLATIONS, LEARNED, SAMPLED, TASKS, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
+from mri_d3gm.weather.degrade import WEATHER
 
 PYTHON = {"recon": mri_d3gm.reconstruct, "sr": mri_d3gm.superresolve, "restore": mri_d3gm.restore}
 DOCS = Path(__file__).parent.parent / "docs"
@@ -37,10 +38,26 @@ def test_choices_are_what_is_registered() -> None:
     for task in (Recon, SuperResolve, Restore):
         assert choices(task, "method") == tuple(METHODS[task])
     assert set(choices(Settings, "solver")) == set(SOLVERS)
-    assert choices(Recon, "mask_kind") == MASKS
+    assert set(choices(Recon, "mask_kind")) == set(MASKS)
+    assert set(choices(SuperResolve, "degrade")) == set(DEGRADATIONS)
+    assert set(choices(Restore, "degrade")) == set(WEATHER)
     assert choices(SuperResolve, "profile") == PROFILES
-    assert set(INTERPOLATIONS) <= set(choices(SuperResolve, "method"))
-    assert LEARNED == record.LEARNED
+    assert set(FILTERS) == set(INTERPOLATIONS)
+    assert set(SAMPLED) <= set(LEARNED)
+
+
+@pytest.mark.parametrize(
+    ("module", "method", "run"),
+    [
+        ("recon_record", "zero-filled", lambda **options: mri_d3gm.reconstruct(np.ones((32, 32), complex), accel=1, **options)),
+        ("sr", "sinc", lambda **options: mri_d3gm.superresolve(np.ones((16, 16, 3), np.float32), **options)),
+        ("restore", "identity", lambda **options: mri_d3gm.restore(np.ones((64, 64, 3), np.float32), **options)),
+    ],
+)
+def test_the_sidecar_counts_the_draws_of_methods_that_are_sampled(module: str, method: str, run, monkeypatch) -> None:
+    assert run(method=method, samples=3).record["Draws"] == 1
+    monkeypatch.setattr(f"mri_d3gm.tasks.{module}.SAMPLED", (method,))
+    assert run(method=method, samples=3).record["Draws"] == 3
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from mri_d3gm.methods.draws import Draws
-from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate
+from mri_d3gm.physics.interpolation import interpolate
 from mri_d3gm.physics.measurement import Measurement
-from mri_d3gm.settings import SuperResolve
+from mri_d3gm.settings import INTERPOLATIONS, SuperResolve
 
 
 def _interpolated(kind: str) -> Callable[..., Draws]:

@@ -1,5 +1,7 @@
 """Degradations of a magnitude slice that super-resolution undoes, by name; what is drawn follows from a seed."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,13 @@ def blurred(image: Tensor, factor: int, seed: int) -> Tensor:
     return blur_subsample(image, random_kernel(factor, torch.Generator().manual_seed(seed)), factor)
 
 
+DEGRADATIONS: dict[str, Callable[[Tensor, int, int], Tensor]] = {
+    "truncation": lambda image, factor, seed: truncate(image, factor).abs(),
+    "kernel": blurred,
+}
+
+
 def degraded(image: Tensor, kind: str, factor: int, *, noise: float = 0.0, seed: int = 0) -> Tensor:
-    """A magnitude (rows, cols) made `factor` times smaller, by truncation of k-space or a kernel (`blurred`), with noise."""
-    small = truncate(image, factor).abs() if kind == "truncation" else blurred(image, factor, seed)
+    """A magnitude (rows, cols) made `factor` times smaller by one of DEGRADATIONS, with noise."""
+    small = DEGRADATIONS[kind](image, factor, seed)
     return rician(small, noise, seed) if noise > 0 else small

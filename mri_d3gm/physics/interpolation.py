@@ -2,7 +2,8 @@
 
 import numpy as np
 
-INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
+from mri_d3gm.settings import INTERPOLATIONS
+
 FILTERS = dict(zip(INTERPOLATIONS, ("NEAREST", "BILINEAR", "BICUBIC", "LANCZOS"), strict=True))
 
 

@@ -17,7 +17,7 @@ from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
 from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.occupied import occupied, resampled
-from mri_d3gm.settings import SuperResolve
+from mri_d3gm.settings import SAMPLED, SuperResolve
 
 LOOKED_AT, JUDGED = 9, 3  # slices whose spectrum is taken, and of these slices that are predicted
 
@@ -53,7 +53,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
             return Choice("truncation", matrix=cut)
         few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
         held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]
-    several = settings.method == "d3gm" and (settings.samples or 1) > 1
+    several = settings.method in SAMPLED and (settings.samples or 1) > 1
     return chosen(total(held), several)._replace(matrix=cut)
 
 

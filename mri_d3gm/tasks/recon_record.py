@@ -14,7 +14,7 @@ from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
 from mri_d3gm.runs.bounds import bounds_of
 from mri_d3gm.runs.record import provenance
-from mri_d3gm.settings import Recon, chosen_images, chosen_slices
+from mri_d3gm.settings import SAMPLED, Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, bounded, per_slice
 
 Facts = dict[str, Any]
@@ -30,7 +30,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
     noise = noise_record(facts)
     residuals = [fact["residual"] for fact in facts if fact["residual"] is not None]
     residual = float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None
-    trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method == "d3gm" else None)
+    trust = trust_record([fact["support"] for fact in facts], settings.trust if settings.method in SAMPLED else None)
     trust["SecondLooks"] = sum(fact["second_look"] for fact in facts)
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
@@ -52,7 +52,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         "Frames": len(slices) // len(chosen),
         "EmptySlices": len(slices) - len(facts),
         "Evaluations": max((fact["evaluations"] for fact in facts), default=0),
-        "Draws": settings.samples if settings.method == "d3gm" else 1,
+        "Draws": settings.samples if settings.method in SAMPLED else 1,
         "Noise": noise,
         "DataResidual": {
             "BeforeLastConsistency": residual,

@@ -19,7 +19,7 @@ from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, picture_names
 from mri_d3gm.runs.record import files_hash, once, provenance
-from mri_d3gm.settings import LEARNED, Restore
+from mri_d3gm.settings import LEARNED, SAMPLED, Restore
 from mri_d3gm.weather.degrade import degraded
 
 SCORED = 19  # pixels that a side needs for SSIM's window and the border that one protocol removes
@@ -72,7 +72,7 @@ def assemble(
         "Task": settings.task,
         "Pixels": list(image.shape[1:]),
         "Evaluations": draws.evaluations,
-        "Draws": settings.samples if settings.method == "d3gm" else 1,
+        "Draws": settings.samples if settings.method in SAMPLED else 1,
         "Seconds": round(seconds, 2),
     }
     made = provenance(settings, [])

@@ -30,7 +30,7 @@ from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once, provenance
-from mri_d3gm.settings import LEARNED, SuperResolve, chosen_slices
+from mri_d3gm.settings import LEARNED, SAMPLED, SuperResolve, chosen_slices
 from mri_d3gm.tasks import isotropic, operator
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
 
@@ -241,7 +241,7 @@ def described(source: Image, settings: SuperResolve, volume: np.ndarray, affine:
         "Matrix": list(volume.shape),
         "VoxelMillimetres": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
         "TimeStepSeconds": source.time_step,
-        "Draws": settings.samples if settings.method == "d3gm" else 1,
+        "Draws": settings.samples if settings.method in SAMPLED else 1,
         "IntendedUse": "research only, not for diagnosis",
     }
 

@@ -7,8 +7,9 @@ import torch
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
 from mri_d3gm.physics.consistency import projection
 from mri_d3gm.physics.fft import fft2c, ifft2c
-from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate
+from mri_d3gm.physics.interpolation import interpolate
 from mri_d3gm.physics.resolution import centre_mask, embed, truncate
+from mri_d3gm.settings import INTERPOLATIONS
 
 SIZES = [(8, 10), (9, 11), (9, 10), (1, 7)]
 

@@ -1,5 +1,6 @@
 """Super-resolution through the slices: where voxels land, what the slices keep, and what is refused."""
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from mri_d3gm.io.image import Image, make_image
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
-from mri_d3gm.physics.interpolation import INTERPOLATIONS, interpolate, slice_weights
+from mri_d3gm.physics.interpolation import interpolate, slice_weights
 from mri_d3gm.physics.slice_stack import slice_profiles
-from mri_d3gm.settings import SuperResolve
+from mri_d3gm.settings import INTERPOLATIONS, SuperResolve
 from mri_d3gm.tasks.isotropic import isotropic, stack_of, warnings
 from mri_d3gm.tasks.sr import names_of, superresolve_file
 
@@ -198,6 +199,14 @@ def test_slices_of_several_thicknesses_have_none(tmp_path: Path) -> None:
 def test_options_that_do_not_go_together(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         SuperResolve.of({"isotropic": True} | options)
+
+
+def test_a_method_that_is_added_is_not_for_isotropic(monkeypatch) -> None:
+    entry = next(entry for entry in fields(SuperResolve) if entry.name == "method")
+    monkeypatch.setattr(entry, "metadata", entry.metadata | {"choices": (*entry.metadata["choices"], "hann")})
+    assert SuperResolve(method="hann").method == "hann"
+    with pytest.raises(InputError, match="--method hann: is not for --isotropic"):
+        SuperResolve(method="hann", isotropic=True)
 
 
 def test_what_cannot_become_isotropic_is_one_line() -> None:
