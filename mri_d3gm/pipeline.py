@@ -36,7 +36,7 @@ from mri_d3gm.physics.normalise import image_scale, normalised_kspace
 from mri_d3gm.physics.occupied import within
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
-from mri_d3gm.settings import Recon, Settings, SuperResolve, entries, flag_of
+from mri_d3gm.settings import LEARNED, Recon, Settings, SuperResolve, entries, flag_of
 
 FURTHEST = 4  # times what was measured that the network was trained for
 
@@ -212,6 +212,8 @@ def solve(
     over independent parts, such as `threads.in_parallel`. progress is told (done, all).
     """
     method = METHODS[type(settings)][settings.method]  # type: ignore[attr-defined]
+    if isinstance(settings, Recon) and settings.method not in LEARNED and not isinstance(measurement, Cartesian):
+        raise InputError(f"--method {settings.method}: is for k-space, and this is {type(measurement).__name__}; take d3gm")
     chosen = range(len(measurement)) if indices is None else indices
     return method(measurement, network, settings, chosen, run=run, progress=progress)
 

@@ -4,12 +4,14 @@ import json
 import re
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cascade import Cascade
+from networks import test_denoiser
 from physics import test_masks
 from physics import test_measurement as laws
 from read_mgh import is_mgh, read_mgh
@@ -48,6 +50,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
     monkeypatch.setitem(MEASUREMENTS, "voids", Voids)
     monkeypatch.setitem(NETWORKS, "cascade", Cascade)
+    monkeypatch.setitem(test_denoiser.SMALL, "cascade", {"stages": 2, "features": 8, "embedding": 16})
 
 
 @pytest.mark.parametrize(
@@ -110,12 +113,13 @@ def test_a_writer_of_images(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mgz"]
 
 
-LAWS = [
-    name for name, law in vars(laws).items() if name.startswith("test_") and list(signature(law).parameters) == ["measurement"]
-]
+def laws_of(module: ModuleType, member: str) -> list[str]:
+    """Tests of a module that take one member of a registry and nothing else."""
+    tests = [(name, law) for name, law in vars(module).items() if name.startswith("test_")]
+    return [name for name, law in tests if list(signature(law).parameters) == [member]]
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", laws_of(laws, "measurement"))
 def test_a_measurement(law: str) -> None:
     for seed in range(3):
         for size in ((16, 18), (15, 13)):
@@ -130,11 +134,15 @@ def measured(batch: int = 2) -> tuple[torch.Tensor, Cartesian]:
     return images, Cartesian(kspace, mask[None, None])
 
 
+@pytest.mark.parametrize("law", laws_of(test_denoiser, "network"))
+def test_a_network_holds_the_laws(law: str) -> None:
+    getattr(test_denoiser, law)("cascade")
+
+
 def test_a_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = Denoiser("cascade", {"stages": 2, "features": 8, "embedding": 16})
+    network = Denoiser("cascade", test_denoiser.SMALL["cascade"])
     images, measurement = measured()
-    torch.testing.assert_close(network.at_the_end(measurement).images[-1], measurement.prior_mean(), atol=1e-4, rtol=1e-4)
     optimiser, losses = torch.optim.Adam(network.parameters(), 0.01), []
     for _ in range(20):
         loss = (network.at_the_end(measurement).images[-1] - images).abs().mean()
@@ -143,9 +151,6 @@ def test_a_network(tmp_path: Path) -> None:
         loss.backward()
         optimiser.step()
     assert losses[-1] < 0.95 * losses[0]
-    together = network.at_the_end(measurement).images[-1]
-    for index in range(2):
-        torch.testing.assert_close(network.at_the_end(measurement[index]).images[-1][0], together[index], atol=1e-4, rtol=1e-4)
     save_weights(tmp_path / "weights.safetensors", network, {"steps": 20})
     assert isinstance(load_weights(tmp_path / "weights.safetensors")[0].net, Cascade)
     kspace, mask = fft2c(phantom()), measurement.mask[0, 0].numpy()

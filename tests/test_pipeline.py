@@ -15,11 +15,13 @@ from scans import four_coils, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm import pipeline
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import scan_of_array
+from mri_d3gm.methods import METHODS
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics import masks
-from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
+from mri_d3gm.physics import Unknown, masks
+from mri_d3gm.settings import LEARNED, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks import recon, restore, sr
 from mri_d3gm.tasks.bundles import open_bundle
@@ -54,6 +56,12 @@ def test_an_array_a_file_the_command_and_monai_give_the_same_bits(coils: int, tm
             written = nibabel.load(tmp_path / folder / f"{name}.nii.gz")
             assert np.array_equal(np.asarray(written.dataobj).transpose(2, 1, 0), array)
     assert np.array_equal(reconstruct(path, **FAST).volume, result.volume)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS[Recon] if name not in LEARNED])
+def test_methods_without_a_network_are_for_k_space(method: str) -> None:
+    with pytest.raises(InputError, match=f"--method {method}: is for k-space, and this is Unknown"):
+        pipeline.solve(Unknown(torch.ones(1, 16, 16, dtype=torch.complex64)), None, Recon(method=method))
 
 
 @pytest.mark.parametrize("options", [{"trust": "full", **FAST}, {"slices": "1", **FAST}, {"method": "regression"}])

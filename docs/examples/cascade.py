@@ -5,7 +5,7 @@ from torch import nn
 
 from mri_d3gm.networks.channels import from_channels, to_channels
 from mri_d3gm.networks.estimates import Estimates
-from mri_d3gm.networks.layers import ResidualBlock, TimeEmbedding
+from mri_d3gm.networks.layers import ResidualBlock, TimeEmbedding, zeroed
 
 
 class Cascade(nn.Module):
@@ -16,10 +16,7 @@ class Cascade(nn.Module):
         self.time = TimeEmbedding(embedding)
         self.first = nn.ModuleList(nn.Conv2d(6, features, 3, padding=1) for _ in range(stages))
         self.blocks = nn.ModuleList(ResidualBlock(features, embedding) for _ in range(stages))
-        self.last = nn.ModuleList(nn.Conv2d(features, 2, 3, padding=1) for _ in range(stages))
-        for layer in self.last:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.last = nn.ModuleList(zeroed(nn.Conv2d(features, 2, 3, padding=1)) for _ in range(stages))
 
     def forward(self, noisy, start, mu, gain, log_snr, measurement, *, close=True) -> Estimates:
         """Estimates of x0 after each stage, (batch, rows, cols) complex; arguments as in `ConsistentNet`."""

@@ -1,6 +1,7 @@
 """A reader of images: FreeSurfer's MGH, plain or gzipped (.mgz)."""
 
 import gzip
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ GZIP, VERSION = b"\x1f\x8b", b"\0\0\0\1"
 
 def is_mgh(path: Path) -> bool:
     """Whether the content, unzipped if need be, begins with MGH's version and is of its size at least."""
-    with suppress(OSError, EOFError), path.open("rb") as file:
+    with suppress(OSError, EOFError, zlib.error), path.open("rb") as file:
         zipped = file.read(2) == GZIP
         with gzip.open(path) if zipped else path.open("rb") as content:
             head = content.read(284)

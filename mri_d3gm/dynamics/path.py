@@ -42,7 +42,8 @@ def require_positive(**parameters: float) -> None:
 class Dynamics(ABC):
     """A dynamics: A, B, s^2 and the start law; a member is a frozen dataclass with these four.
 
-    A path may start at a point, A = s = 0 at T: it has no drift, diffusion or score there, and a step from there is a draw.
+    At T, A is positive, and at most 0.03 times the larger of 1 and s. Or a path starts at a point, A = s = 0 at T: it has no
+    drift, diffusion or score there, and a step from there is a draw.
     """
 
     T: ClassVar[float] = 1.0

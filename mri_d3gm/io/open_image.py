@@ -61,8 +61,9 @@ def open_image(path: str | Path, series: str | None = None) -> Image:
         raise InputError(f"{path}: is a device or pipe; give a file or a folder")
     name = target.name.lower()
     for reader in READERS.values():
-        if reader.recognises(target):
-            return reader.read(target, series)
+        with reading(path):
+            if reader.recognises(target):
+                return reader.read(target, series)
     for reader in READERS.values():
         if name.endswith(reader.endings):
             return reader.read(target, series)

@@ -10,8 +10,11 @@ def to_channels(image: Tensor) -> Tensor:
 
 
 def from_channels(channels: Tensor, like: Tensor) -> Tensor:
-    """(batch, 2, rows, cols) real to (batch, rows, cols) complex if `like` is complex, else as they are."""
-    return torch.complex(channels[:, 0].contiguous(), channels[:, 1].contiguous()) if like.is_complex() else channels
+    """(batch, 2, rows, cols) real to (batch, rows, cols) complex of like's precision if it is complex, else as they are."""
+    if not like.is_complex():
+        return channels
+    real, imaginary = channels.to(like.real.dtype).unbind(1)
+    return torch.complex(real.contiguous(), imaginary.contiguous())
 
 
 def for_each(values: Tensor, like: Tensor) -> Tensor:

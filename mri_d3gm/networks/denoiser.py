@@ -57,7 +57,10 @@ class Denoiser(nn.Module):
         if network not in NETWORKS:
             raise InputError(f"network: must be one of {', '.join(NETWORKS)}, not {network}")
         defaults = {name: given.default for name, given in signature(NETWORKS[network]).parameters.items()}
-        self.net = NETWORKS[network](**(options or {}))
+        try:
+            self.net = NETWORKS[network](**(options or {}))
+        except TypeError as error:
+            raise InputError(f"network {network}: {error}; its options are {', '.join(defaults)}") from error
         self.path = make_path(dynamics, **(path_options or {}))
         self.config: dict[str, Any] = {
             "network": network,

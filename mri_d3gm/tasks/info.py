@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, slice_axis, spacing
+from mri_d3gm.io.image import Image, reading, slice_axis, spacing
 from mri_d3gm.io.images.pictures import FORMATS, Picture, read_picture
 from mri_d3gm.io.open_image import READERS, open_image
 from mri_d3gm.io.open_scan import SCAN_READERS, open_scan, scan_endings
@@ -35,9 +35,12 @@ def facts_of_file(path: str | Path, how: Reading) -> Facts:
         raise InputError(f"{path}: no such file or folder")
     if target.is_file():
         scans = [reader.recognises for reader in SCAN_READERS.values()] + [known.recognises for known in FOREIGN]
-        if any(recognises(target) for recognises in scans):
+        with reading(path):
+            scan = any(recognises(target) for recognises in scans)
+            image = not scan and any(reader.recognises(target) for reader in READERS.values())
+        if scan:
             return facts_of_scan(open_scan(path, how))
-        if not any(reader.recognises(target) for reader in READERS.values()):
+        if not image:
             if name.endswith(tuple(FORMATS)):
                 return facts_of_picture(read_picture(path))
             if name.endswith(scan_endings()):

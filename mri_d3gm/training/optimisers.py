@@ -12,7 +12,10 @@ from mri_d3gm.training.muon import Muon
 
 
 def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for inner convolutions; AdamW (lr / 10) for first, last and depthwise ones, those of at most 8 outputs, the rest."""
+    """Muon for inner convolutions; AdamW (lr / 10) for first, last and depthwise ones, those of at most 8 outputs, the rest.
+
+    Muon is left out where nothing is for it.
+    """
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in denoiser.named_parameters():
@@ -24,7 +27,7 @@ def optimisers(denoiser: Denoiser, lr: float, weight_decay: float) -> list[torch
         )
         (matrices if inner else others).append(parameter)
     adam = torch.optim.AdamW(others, lr=lr / 10, betas=(0.9, 0.98), weight_decay=weight_decay)
-    return [Muon(matrices, lr=lr), adam]
+    return [Muon(matrices, lr=lr), adam] if matrices else [adam]
 
 
 def fast_precision(device: torch.device) -> torch.dtype:
@@ -73,9 +76,9 @@ class Optimisation:
         """Move the weights by their gradients, clipped at 1, and the average after them; the rate of step number `step`."""
         scale = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-        for solver, lr in zip(self.solvers, (self.lr, self.lr / 10), strict=True):
+        for solver in self.solvers:
             for group in solver.param_groups:
-                group["lr"] = lr * scale
+                group["lr"] = scale * (self.lr if isinstance(solver, Muon) else self.lr / 10)
             solver.step()
         decay = min(self.decay, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(self.ema.values()), list(self.denoiser.state_dict().values()), 1 - decay)

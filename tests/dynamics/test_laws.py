@@ -7,7 +7,7 @@ import pytest
 import torch
 from paths import each_path, last
 
-from mri_d3gm.dynamics import make_path
+from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
@@ -143,6 +143,16 @@ def test_first_step_from_a_point_is_the_marginal_of_the_estimate() -> None:
         torch.testing.assert_close(law.x + law.mu, path.B(s))
         torch.testing.assert_close(law.x0, path.A(s))
         torch.testing.assert_close(law.variance, path.variance(s))
+
+
+def test_a_path_that_forgets_the_image_and_ends_in_noise_is_refused(monkeypatch) -> None:
+    class Straight(type(make_path("sgm-ve"))):
+        def A(self, t: torch.Tensor) -> torch.Tensor:
+            return 1 - t
+
+    monkeypatch.setitem(DYNAMICS, "straight", Straight)
+    with pytest.raises(InputError, match="straight: A is not positive at T and s is"):
+        make_path("straight")
 
 
 @pytest.mark.parametrize("dynamics", ["d3gm", "ou"])

@@ -2,6 +2,8 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from dicom_files import slices, write_series
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import make_image, slice_axis, spacing
-from mri_d3gm.io.open_image import READERS, open_image
+from mri_d3gm.io.open_image import READERS, Reader, open_image
 from mri_d3gm.io.save_image import WRITERS, save_image
+from mri_d3gm.io.scan import PLAIN
 from mri_d3gm.runs.record import files_hash
+from mri_d3gm.tasks.info import facts_of_file
 
 DATA = np.arange(1, 61, dtype=np.int16).reshape(3, 4, 5)
 
@@ -146,6 +150,16 @@ def test_what_no_reader_knows_is_one_line(tmp_path: Path, ending: str, content: 
     path.write_bytes(content)
     text = error_of(open_image, path)
     assert text.startswith(f"{path}: ") and "; " in text
+
+
+def test_a_recogniser_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(path: Path) -> bool:
+        raise zlib.error("Error -3 while decompressing data")
+
+    monkeypatch.setitem(READERS, "made", Reader(torn, lambda path, series: make_image(path, DATA, np.eye(4), ()), (".made",)))
+    (tmp_path / "a.made").write_bytes(bytes(400))
+    for read in (open_image, partial(facts_of_file, how=PLAIN)):
+        assert "a.made: cannot be read: while decompressing" in error_of(read, tmp_path / "a.made")
 
 
 def test_what_the_source_says_stays_out_of_repr() -> None:

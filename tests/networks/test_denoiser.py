@@ -6,7 +6,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
 from mri_d3gm.networks.precondition import precondition
 from mri_d3gm.networks.weights import load_network, load_weights, save_weights
-from mri_d3gm.physics import Cartesian, Unknown
+from mri_d3gm.physics import Cartesian, Measurement, Unknown
 from mri_d3gm.physics.operators import forward
 
 SMALL = {
@@ -17,6 +17,7 @@ SMALL = {
     "fastmri-unet": {"features": 4, "levels": 2},
     "fastmri-varnet": {"features": 4, "levels": 2, "cascades": 2},
 }
+START_ELSEWHERE = ("scattering", "fastmri-unet", "fastmri-varnet")  # than at the skip path
 
 
 def trained(network: str = "consistent", seed: int = 0, **options) -> Denoiser:
@@ -48,7 +49,48 @@ def test_every_network_takes_any_size_and_one_real_tensor(network: str, rows: in
     assert trained(network)(torch.randn(shape)).shape == shape
 
 
-@pytest.mark.parametrize("network", [name for name in NETWORKS if name in ("consistent", "unet", "nafnet")])
+def seen_by(network: str) -> Measurement:
+    """Two scans of one coil, or two photographs."""
+    channels = SMALL[network].get("channels", 2)
+    return scan() if channels == 2 else Unknown(torch.rand(2, channels, 20, 22, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_answers_each_of_a_batch_as_alone(network: str) -> None:
+    denoiser, measurement = trained(network), seen_by(network)
+    together = denoiser.at_the_end(measurement).images[-1]
+    for index in range(2):
+        alone = denoiser.at_the_end(measurement[index]).images[-1]
+        torch.testing.assert_close(alone[0], together[index], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_close_leaves_out_is_the_last_agreement(network: str) -> None:
+    denoiser, measurement = trained(network), seen_by(network)
+    closed, left = (denoiser.at_the_end(measurement, close=close).images[-1] for close in (True, False))
+    residual = measurement.residual(left)
+    assert residual is None or bool((residual > 1e-3).all())
+    if not torch.equal(closed, left):
+        torch.testing.assert_close(measurement.agree(left), closed, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_trained_in_bfloat16_too(network: str) -> None:
+    denoiser, measurement = trained(network), seen_by(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = denoiser.at_the_end(measurement).images[-1]
+    assert answer.shape == measurement.prior_mean().shape and answer.dtype == measurement.prior_mean().dtype
+    answer.abs().sum().backward()
+    assert all(parameter.grad is None or bool(parameter.grad.isfinite().all()) for parameter in denoiser.parameters())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_options_that_a_network_does_not_have_are_refused(network: str) -> None:
+    with pytest.raises(InputError, match=f"network {network}: .*'colour'; its options are"):
+        Denoiser(network, {"colour": 1})
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name not in START_ELSEWHERE])
 def test_untrained_network_gives_the_skip_path(network: str) -> None:
     denoiser = Denoiser(network, SMALL[network])
     mu = torch.randn(2, 12, 12, dtype=torch.complex64)

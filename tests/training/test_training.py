@@ -19,7 +19,7 @@ from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
 from mri_d3gm.training.muon import Muon, orthogonalise
 from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
-from mri_d3gm.training.optimisers import optimisers
+from mri_d3gm.training.optimisers import Optimisation, optimisers
 from mri_d3gm.training.simulate import simulate
 from mri_d3gm.training.simulate_resolution import simulate_resolution
 from mri_d3gm.training.simulate_slices import simulate_slices
@@ -174,6 +174,16 @@ def test_muon_steps_are_orthogonal_and_optimisers_split_the_parameters() -> None
     assert all(p.ndim == 4 and len(p) > 8 for group in muon.param_groups for p in group["params"])
     count = sum(p.numel() for o in (muon, adam) for group in o.param_groups for p in group["params"])
     assert count == sum(p.numel() for p in Denoiser(**OPTIONS).parameters())
+
+
+def test_a_network_of_narrow_layers_alone_is_trained_without_muon() -> None:
+    denoiser = Denoiser("nafnet", {"features": 4, "levels": 1})
+    optimisation = Optimisation(denoiser, 0.1, 0.0, 0.9)
+    assert [type(solver) for solver in optimisation.solvers] == [torch.optim.AdamW]
+    for parameter in denoiser.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimisation.step(49, 10**6)
+    assert optimisation.solvers[0].param_groups[0]["lr"] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("grown_options", [{"deep": True, "foretell": True}, {"blocks": 4}])
