@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs tables clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,9 @@ check: .venv/installed docs
 
 docs: .venv/installed
 	$(BIN)/mkdocs build -q --strict
+
+tables: .venv/installed
+	$(BIN)/python scripts/tables.py
 
 clean:
 	rm -rf .venv site dist

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.scan import Reading, Scan
 
-METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
+RECON_METHODS = ("d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv")
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
 SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
@@ -182,7 +182,7 @@ class Recon(VolumeSettings):
     axis: str = option("phase", "Axis that is undersampled.", choices=("phase", "readout"))
     center_fraction: float | None = option(None, "Part of lines in the full centre (0.32 / R if left out).")
     coil_maps: str | None = option(None, "HDF5 file with dataset coil_maps.")
-    method: str = option("d3gm", "How it is reconstructed.", choices=METHODS)
+    method: str = option("d3gm", "How it is reconstructed.", choices=RECON_METHODS)
     quality: str = option("default", "Sets steps, samples and trust.", choices=tuple(QUALITIES), decides=False)
     steps: int | None = option(None, "Network evaluations a draw.", least=1)
     samples: int | None = option(None, "Draws, whose mean is taken.", least=1)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from cascade import Cascade
+from metrics import test_protocols
 from networks import test_denoiser
 from physics import test_masks
 from physics import test_measurement as laws
 from read_mgh import is_mgh, read_mgh
-from read_raw import is_raw, read_raw
+from read_samples import MAGIC, is_samples, read_samples
 from samplers import test_sample, test_solvers
 from scans import fft2c, phantom
 from voids import Voids
@@ -45,7 +46,7 @@ AFFINE = np.array([[0, 0.0, 3, -40], [-1.5, 0, 0, 20], [0, 2.0, 0, 7], [0, 0, 0,
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line as the page has it."""
-    monkeypatch.setitem(SCAN_READERS, "raw", ScanReader(is_raw, read_raw, (".raw",)))
+    monkeypatch.setitem(SCAN_READERS, "samples", ScanReader(is_samples, read_samples, (".samples",)))
     monkeypatch.setitem(READERS, "MGH", Reader(is_mgh, read_mgh, (".mgh", ".mgz")))
     monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
     monkeypatch.setitem(MEASUREMENTS, "voids", Voids)
@@ -56,7 +57,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '"raw": ScanReader(is_raw, read_raw, (".raw",))',
+        '"samples": ScanReader(is_samples, read_samples, (".samples",))',
         '"MGH": Reader(is_mgh, read_mgh, (".mgh", ".mgz"))',
         '".mgz": write_mgh',
         '"voids": Voids',
@@ -66,25 +67,26 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_shows_the_line_and_the_file_that_are_tested(line: str) -> None:
     text = PAGE.read_text()
     assert line in text
-    for name in ("read_raw", "read_mgh", "write_mgh", "voids", "cascade"):
+    for name in ("read_samples", "read_mgh", "write_mgh", "voids", "cascade"):
         assert f'--8<-- "examples/{name}.py"' in text
 
 
 def test_a_reader_of_scans(tmp_path: Path) -> None:
     kspace = np.stack([fft2c(phantom()), 1j * fft2c(phantom())], 1)[None]  # frames, slices, coils, rows, cols
     shape = dict(zip(("frames", "slices", "coils", "rows", "cols"), kspace.shape, strict=True))
-    (tmp_path / "scan.json").write_text(json.dumps({"shape": shape, "voxel_mm": [2, 1, 4]}))
-    (tmp_path / "scan.raw").write_bytes(kspace.tobytes())
-    scan = open_scan(tmp_path / "scan.raw")
+    header, path = json.dumps({"shape": shape, "voxel_mm": [2, 1, 4]}).encode(), tmp_path / "scan.samples"
+    path.write_bytes(MAGIC + header + b"\n" + kspace.tobytes())
+    scan = open_scan(path)
     assert (scan.slices, scan.coils, scan.rows, scan.cols, scan.mask, scan.voxel_mm) == (2, 2, 48, 40, None, (2, 1, 4))
     assert np.array_equal(scan.read(1), kspace[0, 1])
-    result = mri_d3gm.reconstruct(tmp_path / "scan.raw", method="zero-filled", accel=1)
+    result = mri_d3gm.reconstruct(path, method="zero-filled", accel=1)
     np.testing.assert_allclose(result.volume, phantom() * 2**0.5, atol=1e-4)
-    (tmp_path / "scan.raw").write_bytes(b"short")
-    with pytest.raises(InputError, match="5 bytes are not those of"):
-        open_scan(tmp_path / "scan.raw")
-    (tmp_path / "scan.json").write_text('{"shape": 3}')
-    with pytest.raises(InputError, match=r"scan\.json: cannot be read"):
+    for content, message in ((header + b"\nshort", "bytes are not those of"), (b'{"shape": 3}\n', "cannot be read")):
+        path.write_bytes(MAGIC + content)
+        with pytest.raises(InputError, match=f"scan.samples: .*{message}"):
+            open_scan(path)
+    path.rename(tmp_path / "scan.raw").write_bytes(b"of Philips")
+    with pytest.raises(InputError, match="is Philips raw data"):
         open_scan(tmp_path / "scan.raw")
 
 
@@ -113,10 +115,10 @@ def test_a_writer_of_images(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mgz"]
 
 
-def laws_of(module: ModuleType, member: str) -> list[str]:
-    """Tests of a module that take one member of a registry and nothing else."""
+def laws_of(module: ModuleType, *arguments: str) -> list[str]:
+    """Tests of a module that take these arguments and nothing else."""
     tests = [(name, law) for name, law in vars(module).items() if name.startswith("test_")]
-    return [name for name, law in tests if list(signature(law).parameters) == [member]]
+    return [name for name, law in tests if list(signature(law).parameters) == list(arguments)]
 
 
 @pytest.mark.parametrize("law", laws_of(laws, "measurement"))
@@ -187,6 +189,9 @@ def test_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METRICS, "nrmse", shown("nrmse"))
     assert score(phantom(), 0.9 * phantom(), "nrmse")["nrmse"] == pytest.approx(0.1)
+    pair = test_protocols.textured()
+    for law in laws_of(test_protocols, "protocol", "pair"):
+        getattr(test_protocols, law)("nrmse", pair)
 
 
 def test_a_method(monkeypatch: pytest.MonkeyPatch) -> None:

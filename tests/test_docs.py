@@ -12,6 +12,12 @@ from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.cli.main import app
+from mri_d3gm.dynamics import DYNAMICS
+from mri_d3gm.metrics import METRICS
+from mri_d3gm.metrics.restoration import RESTORATION_METRICS
+from mri_d3gm.physics import MEASUREMENTS
+from mri_d3gm.physics.masks import MASKS
+from mri_d3gm.samplers import SOLVERS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -45,6 +51,19 @@ def test_python_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.Mo
         np.testing.assert_allclose(mean, result.volume[0], rtol=1e-5)
         array = space["prepare"]({"kspace": space["kspace"][0]})
         assert array["zero_filled"].shape == (48, 40)
+
+
+REGISTRIES = {
+    "mathematics": [*(name for name, kind in DYNAMICS.items() if kind.__module__.startswith("mri_d3gm")), *SOLVERS],
+    "physics": [*MASKS, *(kind.__name__ for kind in MEASUREMENTS.values())],
+    "protocols": [*METRICS, *RESTORATION_METRICS],
+}
+
+
+@pytest.mark.parametrize("page", REGISTRIES)
+def test_every_name_of_a_registry_stands_in_a_table_of_its_page(page: str) -> None:
+    rows = [line.split("|")[1] for line in (DOCS / f"{page}.md").read_text().splitlines() if line.startswith("| `")]
+    assert set(REGISTRIES[page]) <= set(re.findall("`(.+?)`", "".join(rows)))
 
 
 CARDS = sorted(ROOT.glob("pipelines/*/docs/README.md"))

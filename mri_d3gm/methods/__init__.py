@@ -1,6 +1,6 @@
 """Methods by task and name: (measurement, network, settings, indices, *, run, progress) -> Draws.
 
-A new one is one line here, and its name in `settings`.
+A new one is one line here, and its name in `settings`; docs/extending.md says what else.
 
 The network is None for those that use none.
 """

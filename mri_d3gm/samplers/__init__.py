@@ -1,4 +1,4 @@
-"""Solvers of the reverse process by name. A new one is one file and one line here."""
+"""Solvers of the reverse process by name. A new one is one file, one line here, and its name in `settings`."""
 
 from mri_d3gm.samplers.deterministic import deterministic
 from mri_d3gm.samplers.euler_maruyama import euler_maruyama

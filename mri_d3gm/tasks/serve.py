@@ -25,7 +25,7 @@ from mri_d3gm.settings import QUALITIES, Recon
 from mri_d3gm.tasks.per_slice import per_slice
 from mri_d3gm.tasks.recon import COIL_BYTES, PIXEL_BYTES, Slice, reconstruct_slice
 
-METHODS = ("d3gm", "regression", "zero-filled", "pocs")  # the others take minutes, or one at a time
+STREAMED = ("d3gm", "regression", "zero-filled", "pocs")  # the others take minutes, or one at a time
 CLIENT = ("method", "quality", "steps", "samples", "trust", "solver", "seed")  # options that a client may ask for
 SERIES = {"image": 1, "std": 2, "zero_filled": 3}
 EVALUATIONS = 256  # of the network for a slice, that a client may ask for
@@ -84,8 +84,8 @@ def started(options: Mapping[str, Any], series: tuple[str, ...]) -> Model:
 def settings_of(options: Mapping[str, Any]) -> Recon:
     """Settings for a stream, whose slices are never undersampled further."""
     settings = Recon.of({**options, "accel": 1.0})
-    if settings.method not in METHODS:
-        raise InputError(f"--method {settings.method}: is not for streams; one of {', '.join(METHODS)}")
+    if settings.method not in STREAMED:
+        raise InputError(f"--method {settings.method}: is not for streams; one of {', '.join(STREAMED)}")
     return settings
 
 

@@ -13,8 +13,11 @@ from scans import fft2c, four_coils, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
+from mri_d3gm.methods import METHODS
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.samplers import SOLVERS
+from mri_d3gm.settings import TASKS
 
 # Python
 
@@ -62,17 +65,10 @@ def test_the_command_says_its_version() -> None:
     assert command("--version") == (0, f"mri-d3gm {mri_d3gm.__version__}\n", "")
 
 
-METHODS = {
-    "recon": {"d3gm", "regression", "zero-filled", "pocs", "sense", "l1-wavelet", "tv"},
-    "sr": {"d3gm", "regression", "sinc", "nearest", "linear", "cubic", "lanczos"},
-    "restore": {"d3gm", "regression", "identity", "dark-channel", "median"},
-}
-
-
-@pytest.mark.parametrize("task", METHODS)
+@pytest.mark.parametrize("task", TASKS)
 def test_solver_and_method_list_what_they_may_be(task: str) -> None:
     found = set(words(task, "--help", columns=80))
-    assert found >= METHODS[task] | {"posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama"}
+    assert found >= {*METHODS[TASKS[task]], *SOLVERS}
 
 
 def test_an_option_has_one_name_in_all_commands(mri, tmp_path: Path) -> None:

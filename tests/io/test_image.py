@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 from dicom_files import slices, write_series
+from read_mgh import is_mgh, read_mgh
+from write_mgh import write_mgh
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import make_image, slice_axis, spacing
@@ -21,6 +24,7 @@ from mri_d3gm.runs.record import files_hash
 from mri_d3gm.tasks.info import facts_of_file
 
 DATA = np.arange(1, 61, dtype=np.int16).reshape(3, 4, 5)
+WITHOUT_TEXT = (".mgz",)  # endings of formats that have no place for a description
 
 
 def error_of(function: Any, *arguments: Any) -> str:
@@ -162,6 +166,15 @@ def test_a_recogniser_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest
         assert "a.made: cannot be read: while decompressing" in error_of(read, tmp_path / "a.made")
 
 
+@pytest.mark.parametrize("ending", ["", ".nii.gz", ".mgz"])
+def test_a_damaged_stream_is_one_line_where_mgh_is_known_too(mgh, tmp_path: Path, ending: str) -> None:
+    content = bytearray(gzip.compress(np.random.default_rng(0).bytes(1000)))
+    content[12:40] = bytes(28)
+    (tmp_path / f"a{ending}").write_bytes(content)
+    assert not is_mgh(tmp_path / f"a{ending}")
+    assert f"a{ending}: " in error_of(open_image, tmp_path / f"a{ending}")
+
+
 def test_what_the_source_says_stays_out_of_repr() -> None:
     image = make_image("a", DATA, np.eye(4), (), source={"PatientName": "Doe^Jane"})
     assert image.source["PatientName"] == "Doe^Jane" and "Doe" not in repr(image)
@@ -174,16 +187,23 @@ def test_endings_that_nobody_writes(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.fixture
+def mgh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The format that the documentation adds."""
+    monkeypatch.setitem(READERS, "MGH", Reader(is_mgh, read_mgh, (".mgh", ".mgz")))
+    monkeypatch.setitem(WRITERS, ".mgz", write_mgh)
+
+
+@pytest.mark.parametrize("ending", [*WRITERS, ".mgz"])
 @pytest.mark.parametrize("shape, step", [((3, 4, 5), None), ((3, 4, 5, 2), None), ((3, 4, 5, 2), 0.8), ((3, 4, 1, 3), 2.5)])
-def test_what_is_written_comes_back(tmp_path: Path, ending: str, shape: tuple[int, ...], step: float | None) -> None:
+def test_what_is_written_comes_back(mgh, tmp_path: Path, ending: str, shape: tuple[int, ...], step: float | None) -> None:
     affine = np.array([[-0.8, 1.2, 0, -3], [0.6, 1.6, 0, 5], [0, 0, 4, 11], [0, 0, 0, 1.0]])
     image = make_image("a", np.random.default_rng(0).normal(size=shape), affine, (), "", time_step=step)
     save_image(tmp_path / f"A{ending.upper()}", image, 1, "a text")
     again = open_image(tmp_path / f"A{ending.upper()}")
     np.testing.assert_array_equal(again.array, image.array)
     np.testing.assert_allclose(again.affine, affine, atol=1e-6)
-    assert again.time_step == step and again.description == "a text"
+    assert again.time_step == step and again.description == ("" if ending in WITHOUT_TEXT else "a text")
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -17,6 +17,7 @@ from scans import fft2c, four_coils, phantom, write_scan
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import read_reference
 from mri_d3gm.physics.fft import ifft2c
+from mri_d3gm.settings import TASKS
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -32,6 +33,16 @@ def test_every_script_says_how_it_is_used(script: str, monkeypatch, capsys) -> N
     with pytest.raises(SystemExit) as end:
         run(script, "--help", monkeypatch=monkeypatch)
     assert not end.value.code and "usage" in capsys.readouterr().out
+
+
+def test_tables_of_options_are_written_anew(tmp_path, monkeypatch) -> None:
+    docs = SCRIPTS.parent / "docs"
+    pages = [docs / f"{task.bundle}.md" for task in TASKS.values()]
+    for page in pages:
+        before, start, rest = page.read_text().partition("<!-- options -->\n")
+        (tmp_path / page.name).write_text(f"{before}{start}| old |\n{rest[rest.index('<!-- /options -->') :]}")
+    run("tables.py", tmp_path, monkeypatch=monkeypatch)
+    assert [(tmp_path / page.name).read_text() for page in pages] == [page.read_text() for page in pages]
 
 
 @pytest.mark.parametrize("coils", [1, 3])

@@ -45,8 +45,9 @@ def test_agreement_is_idempotent_where_it_is_exact_and_a_contraction_where_it_is
         torch.testing.assert_close(measurement.agree(one), one, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(measurement.conclude(first, 0.1), one, atol=1e-5, rtol=1e-4)
         assert residuals[1] is None or float(residuals[1].max()) < 1e-5
+        assert measurement.weight() is None
     else:
-        assert residuals[0] is not None and residuals[1] is not None
+        assert measurement.weight() is not None and residuals[0] is not None and residuals[1] is not None
         assert bool((residuals[1] < 0.7 * residuals[0]).all())
 
 
