@@ -17,7 +17,7 @@ def compare(config: str, data: Path, output: Path, dynamics: str | None, seed: s
     names = None if dynamics is None else dynamics.split(",")
     chosen = settings(config, dynamics=names, seeds=seeds, evaluations=evaluations)
     compare_dynamics(config, data, output, **chosen, on_row=report)
-    print((output / "report.md").read_text())
+    print((output / "report.md").read_text(encoding="utf-8"))
 
 
 COMMAND = command(

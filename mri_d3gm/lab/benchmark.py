@@ -3,13 +3,12 @@
 import json
 import math
 import os
-import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import NamedTuple, TextIO, cast
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
@@ -17,8 +16,9 @@ from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.lab.charts import write_chart
+from mri_d3gm.lab.throughput import peak_memory
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.table import Row, to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, groups, write_table
 from mri_d3gm.runs.record import provenance, weights_file
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -191,7 +191,7 @@ def volume_figures(record: Row) -> Row:
         "evaluations": record["Evaluations"],
         "seconds": record["Seconds"] / record["Slices"],
         "nmse": volume["nmse"],
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rss_mb": peak_memory(os.getpid()),
     }
 
 
@@ -217,8 +217,7 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
             rows.append(done[name])
     by = [name for name in jobs[0].name if name != "file"]
     summary = summarise(rows, by)
-    (output / "table.md").write_text(to_markdown(summary))
-    (output / "table.csv").write_text(to_csv(summary))
+    write_table(summary, output, "table")
     write_chart(summary, output / "table.png", first_psnr(summary[0]), by[:-1])
     return summary
 
@@ -253,14 +252,9 @@ def summarise(rows: list[Row], by: Sequence[str]) -> list[Row]:
 
     Of psnr_worst the lowest is kept, of rss_mb the highest.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    settings = list(dict.fromkeys(group[:-1] for group in groups))
     summary = []
-    for group in sorted(groups, key=lambda group: settings.index(group[:-1])):
-        members = groups[group]
-        line: Row = dict(zip(by, group, strict=True)) | {"files": len(members)}
+    for key, members in groups(rows, by, len(by) - 1):
+        line = key | {"files": len(members)}
         for name in (name for name in members[0] if name not in ("file", *by)):
             values = [float(row[name]) for row in members]
             pooled = {"psnr_worst": min, "rss_mb": max}.get(name, lambda numbers: sum(numbers) / len(numbers))(values)

@@ -13,10 +13,11 @@ import numpy as np
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import atomic_path, write_text
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
-from mri_d3gm.metrics.table import Row, to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, groups, to_markdown, write_table
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import reconstruct
@@ -81,9 +82,8 @@ def compare_dynamics(
         if pipeline == "reconstruction" and seed == seeds[0]:
             write_slices(data, protocol, output, dynamics[: dynamics.index(name) + 1], seed, max(evaluations))
         table = over_seeds(rows)
-        (output / "table.md").write_text(to_markdown(table))
-        (output / "table.csv").write_text(to_csv(table))
-        (output / "report.md").write_text(report(protocol, output, rows))
+        write_table(table, output, "table")
+        write_text(output / "report.md", report(protocol, output, rows))
     return table
 
 
@@ -100,14 +100,10 @@ def over_seeds(rows: list[Row]) -> list[Row]:
     """One row for each of KEY: numbers are means; `psnr_std` and `ssim_std` are the standard deviations of the first PSNR
     and SSIM over seeds, of the means over what KEY does not tell apart.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in KEY), []).append(row)
     table = []
-    for key in sorted(groups, key=lambda key: [row["domain"] for row in rows].index(key[0])):
-        members = groups[key]
+    for key, members in groups(rows, KEY):
         seeds = sorted({row["seed"] for row in members})
-        line: Row = dict(zip(KEY, key, strict=True)) | {"files": members[0]["files"], "seeds": len(seeds)}
+        line = key | {"files": members[0]["files"], "seeds": len(seeds)}
         figures = [name for name in members[0] if ("psnr" in name and not name.endswith("_95")) or "ssim" in name]
         for name in figures:
             line[name] = round(mean(row[name] for row in members), 4 if "ssim" in name else 2)
@@ -188,7 +184,9 @@ def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[s
         if not kept.exists() or kept.stat().st_mtime < weights.stat().st_mtime:
             options = protocol.get("sampling", {}) | {"steps": steps, "weights": weights, "method": method}
             kept.parent.mkdir(parents=True, exist_ok=True)
-            np.save(kept, reconstruct(scan, Recon.of(same | options)).volume[0])
+            image = reconstruct(scan, Recon.of(same | options)).volume[0]
+            with atomic_path(kept) as temporary:
+                np.save(temporary, image)
         panels[name] = np.load(kept)
     title = f"{path.name}, R = {same['accel']} along {same['axis']}, {count} evaluations a draw, seed {seed}"
     write_preview(output / "slices.png", panels | {"reference": plain.reference[0]}, title, scan.voxel_mm[:2])

@@ -1,16 +1,17 @@
 """Tables, chart and pictures of what reconstructions lose and invent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.io.preview import write_grid
 from mri_d3gm.lab.charts import write_curves
 from mri_d3gm.metrics.lesions import Centre
-from mri_d3gm.metrics.table import Row, to_csv, to_markdown
+from mri_d3gm.metrics.table import Row, groups, to_csv, to_markdown
 
 CROP = 64  # pixels of a slice that a picture shows around its place
 
@@ -33,7 +34,7 @@ def write_results(
     worst.
     """
     for name, rows in (("hallucinations", lesions), ("inventions", inventions), ("sfrc", sfrc)):
-        (output / f"{name}.csv").write_text(to_csv(rows))
+        write_text(output / f"{name}.csv", to_csv(rows))
     detection = detection_table(lesions)
     titles = {
         "Lesions detected, and the share of their contrast that is kept, by radius in pixels": detection,
@@ -43,10 +44,10 @@ def write_results(
         "Patches that sFRC flags": sfrc_table(sfrc, lesions),
     }
     text = (f"## {title}\n\n{to_markdown(table)}" for title, table in titles.items())
-    (output / "hallucinations.md").write_text("\n".join(text))
+    write_text(output / "hallucinations.md", "\n".join(text))
     points = [row | {"contrast": abs(row["contrast"])} for row in lesions]
     curve = [
-        dict(key) | {"detected": mean(row["detected"] for row in rows)}
+        key | {"detected": mean(row["detected"] for row in rows)}
         for key, rows in groups(points, ("accel", "method", "contrast", "radius"))
     ]
     write_curves(curve, output / "hallucinations.png", ("radius", "detected"), "accel", "contrast")
@@ -55,23 +56,14 @@ def write_results(
     return detection
 
 
-def groups(rows: Iterable[Row], by: Sequence[str]) -> list[tuple[tuple[tuple[str, Any], ...], list[Row]]]:
-    """Rows that have the same values of the columns `by`, after these values, in the order of their appearance."""
-    found: dict[tuple[tuple[str, Any], ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple((name, row[name]) for name in by), []).append(row)
-    order = list(dict.fromkeys(row["accel"] for row in rows))
-    return sorted(found.items(), key=lambda item: order.index(dict(item[0])["accel"]))
-
-
 def detection_table(lesions: list[Row]) -> list[Row]:
     """Acceleration x method x contrast: lesions, and by radius how many are detected and the mean share that is kept."""
     table = []
     for key, rows in groups(lesions, ("accel", "method", "contrast")):
-        line: Row = dict(key) | {"lesions": len(rows)}
-        for (_, (_, radius)), members in groups(rows, ("accel", "radius")):
+        line = key | {"lesions": len(rows)}
+        for of, members in groups(rows, ["radius"]):
             found, kept = (mean(float(row[name]) for row in members) for name in ("detected", "kept"))
-            line[f"{radius:g}"] = f"{100 * found:.0f} % ({kept:.2f})"
+            line[f"{of['radius']:g}"] = f"{100 * found:.0f} % ({kept:.2f})"
         table.append(line)
     return table
 
@@ -82,10 +74,10 @@ def invention_table(inventions: list[Row]) -> list[Row]:
     """
     table = []
     for key, rows in groups(inventions, ("accel", "method")):
-        line: Row = dict(key) | {"slices": len({(row["file"], row["slice"]) for row in rows})}
-        for (_, (_, radius)), members in groups(rows, ("accel", "radius")):
+        line = key | {"slices": len({(row["file"], row["slice"]) for row in rows})}
+        for of, members in groups(rows, ["radius"]):
             rate, top = (mean(row[name] for row in members) for name in ("rate", "p95"))
-            line[f"{radius:g}"] = f"{100 * rate:.1f} % ({top:.2f})"
+            line[f"{of['radius']:g}"] = f"{100 * rate:.1f} % ({top:.2f})"
         table.append(line)
     return table
 
@@ -99,11 +91,11 @@ def sfrc_table(sfrc: list[Row], lesions: list[Row]) -> list[Row]:
         rates = [row["flagged"] / row["patches"] for row in rows if row["patches"]]
         if not rates:
             continue
-        line: Row = dict(key) | {"slices": len(rates), "patches": sum(row["patches"] for row in rows)}
+        line = key | {"slices": len(rates), "patches": sum(row["patches"] for row in rows)}
         line |= {"flagged": f"{100 * mean(rates):.1f} %", "highest": f"{100 * max(rates):.1f} %"}
         line["median cut-off"] = f"{median(row['median_cutoff'] for row in rows if row['patches']):.3f}"
         for name, asked in (("missed lesions", False), ("detected lesions", True)):
-            same = [row for row in lesions if row["detected"] is asked and all(row[column] == value for column, value in key)]
+            same = [row for row in lesions if row["detected"] is asked and key.items() <= row.items()]
             line[name] = f"{100 * mean(row['flagged'] for row in same):.0f} % of {len(same)}" if same else "none"
         table.append(line)
     return table

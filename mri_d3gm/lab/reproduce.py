@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.lab import basin
 from mri_d3gm.lab.benchmark import measure_recon, protocol_of, run_benchmark
 from mri_d3gm.metrics.table import Row, to_csv, to_markdown
@@ -116,9 +117,9 @@ def reproduce(
             rows += [({"variant": variant} if variant else {}) | line for line in measured]
     table = next_to_paper(rows, keys)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "table.csv").write_text(to_csv(table))
+    write_text(output / "table.csv", to_csv(table))
     text = report(name, keys, table, notes)
-    (output / "report.md").write_text(text)
+    write_text(output / "report.md", text)
     return text
 
 

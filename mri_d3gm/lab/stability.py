@@ -19,6 +19,7 @@ from mri_d3gm.dynamics.discrepancy import drawn_discrepancies, kullback_leibler,
 from mri_d3gm.dynamics.path import Dynamics
 from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_grid
 from mri_d3gm.io.scan import cropped
@@ -111,9 +112,9 @@ def measure_stability(
 def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
     """Every table as NAME.csv and, a part for each sweep, as NAME.md; KL at T as discrepancy.png."""
     for name, rows in tables.items():
-        (output / f"{name}.csv").write_text(to_csv(rows))
-        groups = groupby(rows, lambda row: row.get("against"))
-        (output / f"{name}.md").write_text("\n".join(to_markdown(list(group)) for _, group in groups))
+        write_text(output / f"{name}.csv", to_csv(rows))
+        sweeps = groupby(rows, lambda row: row.get("against"))
+        write_text(output / f"{name}.md", "\n".join(to_markdown(list(sweep)) for _, sweep in sweeps))
     charted = [row for row in tables["discrepancy"] if row["t"] == 1 and row["against"] in ("dynamics", "a_T", "tau")]
     lines = [row | {"method": row[row["against"]]} for row in charted]
     write_chart(lines, output / "discrepancy.png", "KL", ("against",), "log")

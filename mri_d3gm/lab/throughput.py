@@ -25,7 +25,7 @@ import numpy as np
 
 from mri_d3gm.compute import cores, resolve_device
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.io.scan import fft1c
 from mri_d3gm.metrics.table import Row, to_markdown
 from mri_d3gm.runs.names import make_folder
@@ -81,12 +81,10 @@ def measure_throughput(
             keep("files", cost_of_files(Path(folder, f"{number}_files"), number, quality))
         for number in slices:
             keep("slices", cost_of_slices(Path(folder, f"{number}_slices"), number, quality))
-    with atomic_path(output / "throughput.json") as temporary:
-        every = {name: [row | conditions for row in rows] for name, rows in tables.items()}
-        temporary.write_text(json.dumps(every, indent=2) + "\n")
+    every = {name: [row | conditions for row in rows] for name, rows in tables.items()}
+    write_text(output / "throughput.json", json.dumps(every, indent=2) + "\n")
     text = "\n".join([said(conditions), *(to_markdown(rows) for rows in tables.values() if rows)])
-    with atomic_path(output / "throughput.md") as temporary:
-        temporary.write_text(text)
+    write_text(output / "throughput.md", text)
     return text
 
 

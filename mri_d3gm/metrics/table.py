@@ -1,10 +1,13 @@
-"""Rows of figures as Markdown, CSV and text."""
+"""Rows of figures: grouped, and as Markdown, CSV and text."""
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from mri_d3gm.io.atomic import write_text
 
 Row = dict[str, Any]
 
@@ -12,6 +15,18 @@ Row = dict[str, Any]
 def columns(rows: list[Row]) -> list[str]:
     """Keys of all rows, in the order of their first appearance."""
     return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def groups(rows: Sequence[Row], by: Sequence[str], leading: int = 1) -> list[tuple[Row, list[Row]]]:
+    """Rows that have the same values of the columns `by`, after these values, in the order of their appearance; groups that
+    share the first `leading` values stand together.
+    """
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in by), []).append(row)
+    order = list(dict.fromkeys(key[:leading] for key in found))
+    keys = sorted(found, key=lambda key: order.index(key[:leading]))
+    return [(dict(zip(by, key, strict=True)), found[key]) for key in keys]
 
 
 def to_markdown(rows: list[Row]) -> str:
@@ -30,6 +45,12 @@ def to_csv(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def write_table(rows: list[Row], folder: Path, name: str) -> None:
+    """Rows as NAME.md and NAME.csv in a folder, each whole or not at all."""
+    write_text(folder / f"{name}.md", to_markdown(rows))
+    write_text(folder / f"{name}.csv", to_csv(rows))
 
 
 def to_text(rows: list[Row], width: int, headings: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.io.images.pictures import FORMATS
 from mri_d3gm.io.open_image import volume_endings
 from mri_d3gm.io.open_scan import scan_endings
@@ -96,8 +96,7 @@ def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
         given = dict(job.options)
         place = os.path.relpath(job.result, output)
         lines.writerow([job.run, job.input, place, *(given.get(name, EMPTY[1]) for name in names)])
-    with atomic_path(table) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    write_text(table, text.getvalue())
     if bids:
         _describe(Path(output))
 
@@ -294,5 +293,4 @@ def _describe(output: Path) -> None:
     about = {"Name": "mri-d3gm", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "GeneratedBy": [made]}
     texts = {DESCRIPTION: json.dumps(about, indent=2), ".bidsignore": f"*_job.json\n*.html\n*.png\n{TABLE}"}
     for name, text in texts.items():
-        with atomic_path(output / name) as temporary:
-            temporary.write_text(text + "\n")
+        write_text(output / name, text + "\n")

@@ -164,6 +164,12 @@ def test_an_interval_needs_two_files() -> None:
     assert line["psnr"] == 31 and line["psnr_95"] == "30.00 to 32.00" and line["psnr_worst"] == 27
 
 
+def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("mri_d3gm.lab.benchmark.peak_memory", lambda process: 7.0 if process == os.getpid() else 0.0)
+    (row,) = measured(scans(tmp_path / "data", "a.h5"), tmp_path / "out")
+    assert row["rss_mb"] == 7
+
+
 def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="nothing matches"):
         measured(tmp_path, tmp_path / "out")

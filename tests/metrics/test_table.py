@@ -3,7 +3,7 @@
 import csv
 import io
 
-from mri_d3gm.metrics.table import to_csv, to_markdown, to_text
+from mri_d3gm.metrics.table import groups, to_csv, to_markdown, to_text
 
 ROWS = [
     {"accel": 8.0, "axis": "phase", "method": "zero-filled", "psnr": 25.5, "psnr_95": "24.10 to 26.00"},
@@ -50,6 +50,15 @@ def test_a_terminals_table_is_aligned_and_leaves_out_columns_from_the_end():
         assert all(len(line) <= width for line in lines)
         assert not lines or "accel  axis     method        psnr  psnr_95".startswith(lines[0])
     assert to_text([{"psnr": 1.0}, {"worst": 2.0}], 80).splitlines() == ["psnr  worst", " 1.0", "        2.0"]
+
+
+def test_groups_stand_where_they_appear_first_and_together_by_their_leading_values():
+    rows = [{"a": a, "b": b, "n": n} for n, (a, b) in enumerate([("y", 1), ("x", 1), ("y", 2), ("x", 1), ("y", 1)])]
+    assert [(key["a"], key["b"], [row["n"] for row in some]) for key, some in groups(rows, ("a", "b"))] == [
+        ("y", 1, [0, 4]), ("y", 2, [2]), ("x", 1, [1, 3])
+    ]  # fmt: skip
+    assert [key["b"] for key, _ in groups(rows, ("a", "b"), 2)] == [1, 1, 2]
+    assert [key for key, _ in groups(rows, ["b"], 0)] == [{"b": 1}, {"b": 2}]
 
 
 def test_no_rows():
