@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,29 +30,43 @@ def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -
         save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
 
 
-def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[Denoiser, dict[str, Any]]:
-    """The denoiser of a weights file, in evaluation mode, and its training record.
-
-    InputError when the file is missing, is not safetensors, was never trained, or does not fit its own config.
-    """
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """A weights file; InputError when it is missing or is not safetensors, which reading from it may be the first to tell."""
     from safetensors import safe_open
 
     if not Path(path).is_file():
         raise InputError(f"{path}: no weights there; give --weights FILE or reinstall the package")
     try:
         with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            yield file
     except Exception as error:
         raise InputError(f"{path}: not a safetensors file ({type(error).__name__}); weights end in .safetensors") from error
+
+
+def metadata_of(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration and the training record inside a weights file; InputError when it has none."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
     if "config" not in metadata or "record" not in metadata:
         raise InputError(f"{path}: weights of another program: no mri-d3gm configuration inside")
     try:
         config, record = json.loads(metadata["config"]), json.loads(metadata["record"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: its configuration is damaged; copy the weights again") from error
     if not isinstance(config, dict) or not isinstance(record, dict):
         raise InputError(f"{path}: weights of another program: no mri-d3gm configuration inside")
+    return config, record
+
+
+def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[Denoiser, dict[str, Any]]:
+    """The denoiser of a weights file, in evaluation mode, and its training record.
+
+    InputError when the file is missing, is not safetensors, was never trained, or does not fit its own config.
+    """
+    config, record = metadata_of(path)
+    with _opened(path) as file:
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     if not record.get("steps"):
         raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
     try:

@@ -1,6 +1,5 @@
 """Training: opens the train.json of the bundle that an overlay names and runs its trainer."""
 
-import json
 import math
 import shlex
 import sys
@@ -9,6 +8,7 @@ from typing import Any
 
 from mri_d3gm.compute import resolve_device
 from mri_d3gm.errors import InputError
+from mri_d3gm.networks.weights import metadata_of
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_file, overlay_files, overlay_keys
 from mri_d3gm.training.checkpoint import check_folder
@@ -63,11 +63,6 @@ def train(
 
 def training_record(weights: Path) -> dict[str, Any]:
     """The record inside a weights file: steps, of (length of the schedule), seconds, command, sources, precision, seed, lr,
-    versions; zeros without a file.
+    versions; zeros without a file. InputError for one that is damaged.
     """
-    from safetensors import safe_open
-
-    if not weights.is_file():
-        return {"steps": 0, "of": 0, "seconds": 0}
-    with safe_open(str(weights), "pt") as file:
-        return json.loads(file.metadata()["record"])
+    return {"steps": 0, "of": 0, "seconds": 0} | (metadata_of(weights)[1] if weights.is_file() else {})

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm import __version__
@@ -62,6 +63,22 @@ def test_the_record_says_what_the_weights_were_trained_with(precision: str, tmp_
     assert record["precision"] == load_checkpoint(tmp_path / "checkpoint.pt")["precision"]
     assert (record["seed"], record["lr"], record["steps"], record["of"]) == (3, 0.004, 1, 1)
     assert record["versions"] == {"mri-d3gm": __version__, "torch": torch.__version__}
+
+
+def test_the_record_of_damaged_or_foreign_weights_is_refused_in_one_line(tmp_path) -> None:
+    """Comparisons and reproductions ask for it before they train what is missing."""
+    weights, other = tmp_path / "weights.safetensors", tmp_path / "other.safetensors"
+    assert training_record(weights)["steps"] == 0
+    save_weights(weights, seeded_denoiser(0, options=TINY), {"command": "train"})
+    assert training_record(weights) == {"steps": 0, "of": 0, "seconds": 0, "command": "train"}
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    other.write_bytes(whole.replace(b'{\\"command\\": \\"train\\"}', b"[" * 24))
+    (tmp_path / "text.safetensors").write_text("hello")
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    for path in tmp_path.glob("*.safetensors"):
+        with pytest.raises(InputError, match=path.name):
+            training_record(path)
 
 
 OTHERS = {
