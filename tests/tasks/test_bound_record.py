@@ -10,10 +10,12 @@ import pytest
 import torch
 from scans import fft2c, phantom
 
+from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.bound import Bound, Evidence, upper
 from mri_d3gm.networks.files import weights_files
 from mri_d3gm.physics.trust import Support
 from mri_d3gm.runs.bounds import bounds_of
+from mri_d3gm.runs.model import load
 from mri_d3gm.runs.record import files_hash, weights_file
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.per_slice import per_slice
@@ -48,6 +50,33 @@ def test_a_bound_is_that_of_its_weights_and_of_the_usual_draws(weights: Path) ->
     assert bounds_of(usual, 1) == {}
 
 
+def of_every_kind(**changes: object) -> dict[str, object]:
+    """What a file holds whose bounds have other parts."""
+    both = dict.fromkeys(("slice", "scan"), BOUND._asdict() | changes)
+    return {"weights": [], "one": both, "several": both}
+
+
+DAMAGE: dict[str, object] = {
+    "empty": "",
+    "a list": [1],
+    "no hashes": {"one": {}, "several": {}},
+    "no coils": {name: part for name, part in of_every_kind().items() if name != "several"},
+    "other keys": of_every_kind(unknown=1),
+    "words": of_every_kind(margin="x"),
+    "too few": of_every_kind(least=[1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_bound_is_refused_before_the_work(damage: str, weights: Path) -> None:
+    held = DAMAGE[damage]
+    file = weights.parent / "model-bound.json"
+    file.write_text(held if isinstance(held, str) else json.dumps(held))
+    for work in (load, lambda settings: bounds_of(settings, 8)):
+        with pytest.raises(InputError, match=r"model-bound\.json: no bound"):
+            work(Recon(weights=str(weights), device="cpu"))
+
+
 def fact(foretold: float, std: float, rms: float = 1.0) -> dict:
     """What is known of a slice, as `tasks.recon.Slice` holds it."""
     ones = torch.ones(4, dtype=torch.float64)
@@ -74,7 +103,6 @@ def test_slices_have_bounds_and_lights_and_the_volume_counts_them() -> None:
 def test_evidence_does_not_depend_on_the_units_of_the_data() -> None:
     from mri_d3gm.io.open_scan import scan_of_array
     from mri_d3gm.pipeline import sampling
-    from mri_d3gm.runs.model import load
     from mri_d3gm.tasks.recon import reconstruct_slice
 
     settings = Recon(accel=4.0, device="cpu")
