@@ -6,23 +6,35 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm.io.atomic import atomic_path
+
+COLUMNS = ("step", "loss", "lr", "gain_db")
+
+
+def rows_before(path: Path, step: int) -> list[dict[str, str]]:
+    """Rows of a log.csv before a step; lines that a crash filled with zeros, and what has no number of a step, are left out."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:  # spreadsheets add a mark
+        rows = csv.DictReader(line for line in file if "\0" not in line)
+        return [row for row in rows if (row.get("step") or "").isdecimal() and int(row["step"]) < step]
+
 
 class Log:
-    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew, and lines that a
-    crash filled with zeros are left out. Without a folder nothing is kept.
+    """log.csv, and TensorBoard events where tensorboard is installed; rows from `step` on are written anew. Without a folder
+    nothing is kept.
     """
 
     def __init__(self, folder: Path | None, step: int) -> None:
         path = Path(os.devnull) if folder is None else folder / "log.csv"
-        kept = []
-        if folder is not None and path.exists():
-            with open(path, newline="") as file:
-                whole = csv.DictReader(line for line in file if "\0" not in line)
-                kept = [row for row in whole if int(row["step"]) < step]
-        self.file = open(path, "w", newline="")  # noqa: SIM115
-        self.writer = csv.DictWriter(self.file, ["step", "loss", "lr", "gain_db"])
-        self.writer.writeheader()
-        self.writer.writerows(kept)
+        if folder is not None:
+            kept = rows_before(path, step)
+            with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(kept)
+        self.file = open(path, "a", newline="")  # noqa: SIM115
+        self.writer = csv.DictWriter(self.file, COLUMNS)
         self.held: dict[str, Any] | None = None
         self.loss = math.nan
         self.board: Any = None

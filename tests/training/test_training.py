@@ -17,6 +17,7 @@ from mri_d3gm.physics import SliceStack, Truncation, Unknown
 from mri_d3gm.training.anatomy import augment
 from mri_d3gm.training.engine import Trainer
 from mri_d3gm.training.grow import seeded_denoiser
+from mri_d3gm.training.log import Log
 from mri_d3gm.training.muon import Muon, orthogonalise
 from mri_d3gm.training.objective import OBJECTIVES, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, optimisers
@@ -62,6 +63,42 @@ def test_resumed_training_repeats_the_losses(tmp_path) -> None:
     first, second = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("whole", "parts"))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+LOG = "step,loss,lr,gain_db\r\n0,0.5,0.01,\r\n1,0.25,0.01,2\r\n"
+SAVED: dict[str, tuple[bytes, int]] = {
+    "with a mark": (LOG.encode("utf-8-sig"), 2),
+    "with columns of its own": (LOG.replace("\r\n", ",note,,\r\n").encode(), 2),
+    "without the header": (LOG.partition("\n")[2].encode(), 0),
+    "with semicolons": (LOG.replace(",", ";").encode(), 0),
+    "with a row of words": (LOG.encode() + b"mean,0.375\r\n\r\n\xff,1\r\n", 2),
+    "cut short": (LOG.encode()[:-10], 2),
+}
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_a_log_that_a_spreadsheet_saved_is_gone_on_with(kind: str, tmp_path) -> None:
+    content, count = SAVED[kind]
+    (tmp_path / "log.csv").write_bytes(content)
+    log = Log(tmp_path, 2)
+    log.write({"step": 2, "loss": torch.tensor(0.125), "lr": 0.01})
+    log.close()
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == [*map(str, range(2 - count, 2)), "2"][-1 - count :]
+    assert list(rows[0]) == ["step", "loss", "lr", "gain_db"] and rows[-1]["loss"] == "0.125"
+
+
+def test_a_log_is_kept_where_a_run_is_killed_as_it_resumes(tmp_path, monkeypatch) -> None:
+    (tmp_path / "log.csv").write_text(LOG, newline="")
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", killed)
+    with pytest.raises(SystemExit):
+        Log(tmp_path, 2)
+    assert (tmp_path / "log.csv").read_bytes() == LOG.encode()
 
 
 def test_training_beats_zero_filling_on_its_own_data(tmp_path) -> None:
