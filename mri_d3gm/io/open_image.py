@@ -41,6 +41,11 @@ READERS = {
 }
 
 
+def image_endings() -> tuple[str, ...]:
+    """Endings of all formats."""
+    return tuple(ending for reader in READERS.values() for ending in reader.endings)
+
+
 def volume_endings() -> tuple[str, ...]:
     """Endings of the formats of which each file is a volume, as those of DICOM are not."""
     return tuple(ending for name, reader in READERS.items() if name != "DICOM" for ending in reader.endings)
@@ -67,5 +72,4 @@ def open_image(path: str | Path, series: str | None = None) -> Image:
     for reader in READERS.values():
         if name.endswith(reader.endings):
             return reader.read(target, series)
-    endings = ", ".join(ending for reader in READERS.values() for ending in reader.endings)
-    raise InputError(f"{path}: not an image that can be read; give {endings} or a folder of DICOM")
+    raise InputError(f"{path}: not an image that can be read; give {', '.join(image_endings())} or a folder of DICOM")

@@ -16,6 +16,7 @@ from mri_d3gm.lab.benchmark import measure_recon, protocol_of, run_benchmark
 from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.tasks.bundles import overlay_files, overlay_keys
 from mri_d3gm.tasks.train import train, training_record
+from mri_d3gm.training.sources import as_list, matches
 
 OVERLAYS = {
     "fastmri-8x": "fastmri-knee-8x",
@@ -71,8 +72,8 @@ def needed(keys: Row, data: Path | None) -> Iterator[str]:
     """A line for each glob of the sources and the domains: what it is for, and how many files it finds."""
     parts = {"train": "sources", "validate": "validation_sources", "test": "domains"}
     for part, key in parts.items():
-        for glob in dict.fromkeys(entry["glob"] for entry in keys.get(key, [])):
-            count = 0 if data is None else len(list(data.glob(glob)))
+        for glob in dict.fromkeys(glob for entry in keys.get(key, []) for glob in as_list(entry["glob"])):
+            count = 0 if data is None else len(matches(data, glob))
             found = "not looked for" if data is None else f"{count} found" if count else "not found"
             yield f"  {part:8} {glob}: {found}"
 

@@ -12,7 +12,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.bart_cfl import HEADER_ENDING
 from mri_d3gm.io.atomic import remove, set_aside
 from mri_d3gm.io.images.pictures import FORMATS
-from mri_d3gm.io.open_image import READERS
+from mri_d3gm.io.open_image import image_endings
 from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.save_image import WRITERS
 
@@ -80,7 +80,7 @@ def names_a_file(output: str | Path) -> bool:
 
 def input_endings() -> tuple[str, ...]:
     """Endings of all formats of scans and images that are read, the longest first; BART's headers stand for their data."""
-    return _longest_first(tuple(ending for reader in READERS.values() for ending in reader.endings), scan_endings())
+    return _longest_first(image_endings(), scan_endings())
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """What a training draws from: slices of volumes and fastMRI files, and photographs, below a folder."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,34 @@ from torch import Tensor
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import reading, slice_axis
 from mri_d3gm.io.images.pictures import read_picture
-from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.open_image import image_endings, open_image
 from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.physics.fft import fft2c, ifft2c
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".zip", ".dcm", ".ima")
+
+def as_list(value: Any) -> list[Any]:
+    """One or several values of a key, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _pair(value: Any, *kinds: type) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, kinds) for part in value)
+
+
+def _globs(value: Any) -> bool:
+    return all(isinstance(glob, str) and glob and not Path(glob).is_absolute() for glob in as_list(value))
+
+
+GLOBS = _globs, "a glob, or several, relative to --data"
+COUNT = lambda value: isinstance(value, int) and value > 0, "a whole number above 0"
+# what the keys of a source may hold
+KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("glob", "exclude"), GLOBS),
+    **dict.fromkeys(("first", "last", "central", "max_size"), COUNT),
+    "split": (lambda value: _pair(value, int, float) and 0 <= value[0] <= value[1] <= 1, "[from, to] within [0, 1]"),
+    "target": (lambda value: _pair(value, str), "[regular expression, replacement]"),
+    "weight": (lambda value: isinstance(value, int | float) and value >= 0, "a number, at least 0"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +57,7 @@ class Example:
 
 def _volume(path: Path) -> np.ndarray:
     """Magnitudes (slices, rows, cols) float32 of one file."""
-    if path.is_dir() or path.name.lower().endswith(VOLUMES):
+    if path.is_dir() or path.name.lower().endswith(image_endings()):
         volume = open_image(path)
         array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
         return np.moveaxis(array, slice_axis(volume), 0)
@@ -49,7 +73,7 @@ def _volume(path: Path) -> np.ndarray:
 
     with reading(path, "is no image that can be read"):
         picture = Image.open(path)
-    return np.asarray(picture if picture.mode.startswith("I") else picture.convert("L"), np.float32)[None]
+        return np.asarray(picture if picture.mode.startswith("I") else picture.convert("L"), np.float32)[None]
 
 
 def limit_band(image: Tensor, size: int) -> Tensor:
@@ -60,6 +84,23 @@ def limit_band(image: Tensor, size: int) -> Tensor:
     return ifft2c(kept).abs()
 
 
+def check_source(source: Mapping[str, Any]) -> None:
+    """InputError for a source that is none, or has a value that its key cannot have."""
+    if not isinstance(source, Mapping) or "glob" not in source:
+        raise InputError(f"a source needs a glob, and {source} has none")
+    for key, (fits, needed) in KEYS.items():
+        if key in source and not fits(source[key]):
+            raise InputError(f"{key} of a source must be {needed}, not {source[key]!r}; see docs/training.md")
+
+
+def matches(data: Path, globs: str | Sequence[str]) -> set[Path]:
+    """Files and folders below `data` that one or several globs find, but for hidden ones; InputError for what is no glob."""
+    try:
+        return {path for glob in as_list(globs) for path in data.glob(glob) if not path.name.startswith(".")}
+    except ValueError as error:
+        raise InputError(f"{globs}: no glob: {error}; see docs/training.md") from error
+
+
 def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
     """Files below `data` of a source {glob: one or several, exclude?: globs, split?: [from, to], first?: count, last?: count,
     optional?: bool}, sorted.
@@ -67,12 +108,9 @@ def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
     split: that part of the files in an order shuffled by a fixed seed, so that [0, 0.7], [0.7, 0.8] and [0.8, 1] are disjoint.
     InputError where nothing is left, unless it is optional.
     """
-    if "glob" not in source:
-        raise InputError(f"a source needs a glob, and {source} has none")
-    globs = [source["glob"]] if isinstance(source["glob"], str) else source["glob"]
-    excluded = {path for pattern in source.get("exclude", []) for path in data.glob(pattern)}
-    found = sorted({path for pattern in globs for path in data.glob(pattern)} - excluded)
-    paths = found
+    check_source(source)
+    found = sorted(matches(data, source["glob"]) - matches(data, source.get("exclude", [])))
+    globs, paths = ", ".join(as_list(source["glob"])), found
     if "split" in source:
         order = np.random.default_rng(0).permutation(len(paths))
         first, end = (round(part * len(paths)) for part in source["split"])
@@ -81,8 +119,8 @@ def select_files(data: Path, source: dict[str, Any]) -> list[Path]:
     if paths or source.get("optional"):
         return paths
     if not found:
-        raise InputError(f"{data}: nothing matches {', '.join(globs)}; --data must be the folder it is relative to")
-    raise InputError(f"{data}: {', '.join(globs)} matches too few files for the part {source.get('split')}")
+        raise InputError(f"{data}: nothing matches {globs}; --data must be the folder it is relative to")
+    raise InputError(f"{data}: {globs} matches too few files for the part {source.get('split')}")
 
 
 def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
@@ -113,10 +151,13 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
 def target_of(path: Path, source: dict[str, Any]) -> Path:
     """The clean picture of a degraded one: its path with source's target, [regular expression, replacement], applied.
 
-    The expression sees the folder and the name. InputError where that file is missing.
+    The expression sees the folder and the name. InputError where that file is missing, or the expression is none.
     """
-    pattern, replacement = source["target"]
-    target = path.parent.parent / re.sub(pattern, replacement, f"{path.parent.name}/{path.name}")
+    try:
+        pattern, replacement = source["target"]
+        target = path.parent.parent / re.sub(pattern, replacement, f"{path.parent.name}/{path.name}")
+    except (re.error, IndexError) as error:
+        raise InputError(f"target {source['target']}: no regular expression and its replacement: {error}") from error
     if not target.is_file() or target == path:
         raise InputError(f"{path}: no clean picture {target} next to it; see the protocol's target")
     return target
