@@ -21,6 +21,7 @@ from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import Row, groups, write_table
 from mri_d3gm.runs.record import provenance, weights_file
 from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
+from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import Reconstruction, reconstruct
 from mri_d3gm.tasks.restore import restore
@@ -41,11 +42,12 @@ class Job(NamedTuple):
 
 
 def protocol_of(config: str) -> Row:
-    """What an overlay says; InputError where it has no domains to measure on."""
-    keys = overlay_keys(config)
+    """What an overlay says; InputError where it has no domains to measure on, or names a pipeline that is not there."""
+    keys = {"name": config, "pipeline": "reconstruction"} | overlay_keys(config)
     if not keys.get("domains"):
         raise InputError(f"{config}: has no domains to measure on; see configs/ for overlays that have")
-    return {"name": config} | keys
+    shipped("pipelines", keys["pipeline"])
+    return keys
 
 
 def folder_protocol(accels: Iterable[float], axes: Sequence[str]) -> Row:

@@ -61,7 +61,7 @@ def compare_dynamics(
     protocol = protocol_of(config)
     if not data.is_dir():
         raise InputError(f"{data}: no such folder for --data")
-    pipeline, sampling = protocol.get("pipeline", "reconstruction"), protocol.get("sampling", {})
+    pipeline, sampling = protocol["pipeline"], protocol.get("sampling", {})
 
     def measured(folder: Path, method: str, options: Row, names: Row) -> list[Row]:
         return [

@@ -6,6 +6,7 @@ from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.lab.compare import ORDER, compare_dynamics, ordering, over_seeds, settings
+from mri_d3gm.tasks.train import train
 
 TINY = {
     "pipeline": "restoration",
@@ -111,4 +112,8 @@ def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> Non
         compare_dynamics("weights-derain", tmp_path, tmp_path / "out", **ONE)
     with pytest.raises(InputError, match="no such folder"):
         compare_dynamics(overlay(tmp_path), tmp_path / "none", tmp_path / "out", **ONE)
+    for task in (compare_dynamics, lambda config, data, output, **_: train(config, str(data), str(output), "cpu")):
+        for name in ("foo", "..", "", 5):
+            with pytest.raises(InputError, match="not among pipelines: reconstruction, restoration, super_resolution"):
+                task(overlay(tmp_path, pipeline=name), tmp_path, tmp_path / "out", **ONE)
     assert not (tmp_path / "out").exists()
