@@ -31,7 +31,7 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
         return say_status(manifest, as_json)
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    from mri_d3gm.runs.manifest import frozen, is_bids, read_jobs, share
+    from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, read_jobs
     from mri_d3gm.runs.shards import shard_of
 
     options = _options(how["run"], ctx.args)
@@ -41,7 +41,7 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
         print(json.dumps({"inputs": len(jobs)}) if as_json else f"{manifest}: {len(jobs)} inputs, all there")
         return 0
     frozen(jobs, output, is_bids(manifest))
-    part = share(jobs, index, count)
+    part = jobs_of_shard(jobs, index, count)
     if count > 1:
         print(f"{manifest}: shard {index} of {count}: {len(part)} of {len(jobs)} inputs", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from mri_d3gm.cli.many import Row
 from mri_d3gm.cli.options import HELP, command, option_of
 from mri_d3gm.errors import InputError
+from mri_d3gm.metrics.table import Row
 from mri_d3gm.settings import QUALITIES, Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)

@@ -1,18 +1,20 @@
 """mri-d3gm info."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import each_of, input_files, named, with_endings
+from mri_d3gm.cli.many import each_of, input_files
 from mri_d3gm.cli.options import command
 from mri_d3gm.io.scan import Reading
 
 
 def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | None, measurement: int | None) -> int:
     """Print what each input holds; the exit code, 1 if some could not be read."""
+    from mri_d3gm.io.images.pictures import FORMATS
+    from mri_d3gm.io.open_image import volume_endings
+    from mri_d3gm.io.open_scan import scan_endings
     from mri_d3gm.tasks.info import facts_of_file
 
     how = Reading(key=key, axes=axes, measurement=measurement)
@@ -21,22 +23,8 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
         facts = facts_of_file(path, how)
         print(json.dumps({"file": path, **facts}) if as_json else "\n".join([path, *lines(facts)]))
 
-    return 1 if each_of(files_of(inputs), show) else 0
-
-
-def files_of(inputs: tuple[str, ...]) -> list[str]:
-    """Files, and those of folders and globs; a folder without any of scans, volumes or pictures stands for its DICOM series."""
-    from mri_d3gm.io.images.pictures import FORMATS
-    from mri_d3gm.io.open_image import READERS
-    from mri_d3gm.io.open_scan import scan_endings
-
-    volumes = [ending for name, reader in READERS.items() if name != "DICOM" for ending in reader.endings]
-    endings = tuple({*scan_endings(), *volumes, *FORMATS})
-    files: list[str] = []
-    for path in named(inputs):
-        series = Path(path).is_dir() and not with_endings(path, endings)
-        files += [path] if series else input_files([path], endings, results_too=True)
-    return files
+    endings = (*scan_endings(), *volume_endings(), *FORMATS)
+    return 1 if each_of(input_files(inputs, endings, folders_too=True, results_too=True), show) else 0
 
 
 def lines(facts: dict[str, Any]) -> list[str]:

@@ -2,17 +2,17 @@
 
 import glob
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError, memory_said
 from mri_d3gm.io.sidecar import without_results
+from mri_d3gm.metrics.table import Row
 from mri_d3gm.runs.names import Outputs, folders, names_a_file
-
-Row = dict[str, Any]
 
 
 def named(patterns: Sequence[str]) -> Sequence[str]:
@@ -22,9 +22,9 @@ def named(patterns: Sequence[str]) -> Sequence[str]:
     return patterns
 
 
-def with_endings(folder: str | Path, endings: Sequence[str]) -> list[str]:
-    """The files of a folder with these endings, sorted, but for hidden ones, as macOS leaves beside others."""
-    visible = (file for file in Path(folder).iterdir() if not file.name.startswith("."))
+def with_endings(files: Iterable[str | Path], endings: Sequence[str]) -> list[str]:
+    """Those with these endings, sorted, but for hidden ones, as macOS leaves beside others."""
+    visible = (Path(file) for file in files if not Path(file).name.startswith("."))
     return sorted(str(file) for file in visible if file.name.lower().endswith(tuple(endings)))
 
 
@@ -36,27 +36,30 @@ def input_files(
     results_too: bool = False,
     option: str | None = None,
 ) -> list[str]:
-    """Files, folders (their files with these endings) and globs to a list of files; a missing file is kept, to be reported.
+    """Files, folders (their files with these endings) and globs to a list of files, each once; a missing file is kept, to be
+    reported. Of a glob that finds no such endings all is taken, as a file's content says what it is.
 
     Of folders and globs what this software wrote is left out, unless results_too; option: as in `is_result`. folders_too: a
     folder without such files is an input itself, as one of a DICOM series is.
     """
-    files: list[str] = []
+    files: dict[str, str] = {}
     for pattern in named(patterns):
         path = Path(pattern)
+        found: list[str] = []
         if path.is_dir():
-            found = with_endings(path, endings)
+            found = with_endings(path.iterdir(), endings)
             if not found and not folders_too:
                 raise InputError(f"{pattern}: no {' or '.join(endings)} files in this folder")
-            files += (found if results_too else without_results(pattern, found, option)) or [pattern]
         elif glob.has_magic(pattern) and not path.exists():
-            found = sorted(glob.glob(pattern))
-            if not found:
+            every = sorted(glob.glob(pattern, recursive=True))
+            if not every:
                 raise InputError(f"{pattern}: no file matches")
-            files += found if results_too else without_results(pattern, found, option)
-        else:
-            files.append(pattern)
-    return files
+            series = filter(os.path.isdir, every if folders_too else [])
+            found = sorted({*with_endings(every, endings), *series}) or every
+        others = found if results_too else without_results(pattern, found, option)
+        for file in others or [pattern]:
+            files.setdefault(os.path.abspath(file), file)
+    return list(files.values())
 
 
 def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:
@@ -77,7 +80,7 @@ def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:
     return failed
 
 
-def run_all(
+def result_of_each(
     files: Sequence[str],
     output: str,
     work: Callable[..., tuple[Row, bool]],

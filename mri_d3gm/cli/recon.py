@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from mri_d3gm.cli.many import input_files, run_all
+from mri_d3gm.cli.many import input_files, result_of_each
 from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import Recon
 
@@ -17,7 +17,7 @@ def recon(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, 
     from mri_d3gm.tasks.recon import names_of, reconstruct_file
 
     work = partial(reconstruct_file, settings=settings, overwrite=overwrite)
-    return run_all(files, output, work, names_of, summary, as_json)
+    return result_of_each(files, output, work, names_of, summary, as_json)
 
 
 def summary(name: str, record: dict[str, Any]) -> str:

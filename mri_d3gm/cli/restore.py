@@ -5,21 +5,21 @@ from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import run_all
+from mri_d3gm.cli.many import input_files, result_of_each
 from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import Restore
 
 
 def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **options: Any) -> int:
     """Restore the inputs and say what came out; the exit code."""
-    from mri_d3gm.io.images.pictures import picture_files
+    from mri_d3gm.io.images.pictures import FORMATS
 
     settings = Restore.of(options)
-    files = picture_files(list(inputs))
+    files = input_files(inputs, tuple(FORMATS))
     from mri_d3gm.tasks.restore import names_of, restore_file
 
     work = partial(restore_file, settings=settings, overwrite=overwrite)
-    return run_all(files, output, work, names_of, summary, as_json)
+    return result_of_each(files, output, work, names_of, summary, as_json)
 
 
 def summary(name: str, record: dict[str, Any]) -> str:

@@ -113,7 +113,7 @@ def is_bids(manifest: str) -> bool:
     return Path(manifest, DESCRIPTION).is_file()
 
 
-def share(jobs: Sequence[Job], index: int, count: int) -> Sequence[Job]:
+def jobs_of_shard(jobs: Sequence[Job], index: int, count: int) -> Sequence[Job]:
     """Those of a shard, `index` of `count` from 1: every count-th job."""
     return jobs[index - 1 :: count]
 

@@ -12,7 +12,7 @@ from mri_d3gm.networks.weights import metadata_of
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import named_causes, open_bundle, overlay_file, overlay_files, overlay_keys
 from mri_d3gm.training.checkpoint import check_folder
-from mri_d3gm.training.engine import Progress, Trained
+from mri_d3gm.training.engine import StepProgress, Trained
 from mri_d3gm.training.processes import leads, own_device, process_group, together
 
 
@@ -28,7 +28,7 @@ def train(
     device: str = "auto",
     max_minutes: float | None = None,
     *,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     **keys: object,
 ) -> Trained:
     """Train by `config`, a file or a name in configs/; weights, log and checkpoint go to the folder `output`.

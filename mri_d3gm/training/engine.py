@@ -45,7 +45,7 @@ MOST_PARTS = 2**10
 GO_ON, OVER, STOPPED = range(3)
 OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision", "parts")
 PRECISIONS = ("auto", "float32", "bfloat16")
-Progress = Callable[[int, int, float], None]
+StepProgress = Callable[[int, int, float], None]  # (step, steps, loss)
 
 
 class Trained(NamedTuple):
@@ -206,7 +206,7 @@ class Trainer:
             needed = self.denoiser.config["options"].get("channels", 2)
             check_channels(self.teacher, load_network(self.teacher, self.device), needed)
 
-    def run(self, progress: Progress | None = None) -> Trained:
+    def run(self, progress: StepProgress | None = None) -> Trained:
         """Train to the end of the schedule or of max_minutes, from the checkpoint in `folder` if there is one.
 
         A run that has reached the end is left as it is, its files too; one that is interrupted is saved first. progress: called
@@ -237,7 +237,7 @@ class Trainer:
                 state = self._train(folder, state, progress)
         return Trained(weights, state["step"], self.steps, state["step"] < self.steps)
 
-    def _train(self, folder: Path, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    def _train(self, folder: Path, state: dict[str, Any], progress: StepProgress | None) -> dict[str, Any]:
         """Train from `state`, which holds no weights for a new run, and save; the state at the end without them."""
         started = saved = time.monotonic()
         optimisation = together(lambda: self._optimisation(state))

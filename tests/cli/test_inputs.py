@@ -13,7 +13,9 @@ from scans import phantom
 
 from mri_d3gm.cli.many import input_files
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.images.pictures import picture_files
+from mri_d3gm.io.images.pictures import FORMATS
+from mri_d3gm.io.open_image import volume_endings
+from mri_d3gm.io.open_scan import scan_endings
 from mri_d3gm.io.sidecar import is_result, write_sidecar
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.tasks import recon, restore, sr
@@ -103,12 +105,57 @@ def test_hidden_files_of_a_folder_are_no_volumes(name: str, tmp_path: Path) -> N
     assert input_files([str(tmp_path / name)], [".nii.gz"]) == [str(tmp_path / name)]
 
 
+KINDS = {"pictures": tuple(FORMATS), "volumes": volume_endings(), "scans": scan_endings()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_and_globs_give_the_files_of_a_kind_each_once(kind: str, tmp_path: Path) -> None:
+    endings = KINDS[kind]
+    first, last = endings[0], endings[-1]
+    for name in (f"b{first}", f"a{last.upper()}", f".hidden{first}", "d.txt", f"b{first}.json", f"inner/e{last}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    root = f"{tmp_path}/"
+
+    def found(*patterns: str) -> list[str]:
+        return [name.removeprefix(root) for name in input_files([root + pattern for pattern in patterns], endings)]
+
+    assert found("") == found("*") == found("[ab]*", "") == [f"a{last.upper()}", f"b{first}"]
+    assert found(f"b{first}", f"inner/../b{first}", "b*", "") == [f"b{first}", f"a{last.upper()}"]
+    assert found(f"**/*{last}") == sorted({f"inner/e{last}", *([f"b{first}"] if first == last else [])})
+    assert found("d.txt") == found("*.txt") == ["d.txt"], "what else is named is left to the readers"
+    assert found("none", "b*", "none") == ["none", f"b{first}"]
+    for pattern in ("*.gif", "none/*"):
+        with pytest.raises(InputError, match="no file matches"):
+            found(pattern)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="files in this folder"):
+        found("empty")
+
+
+def test_a_glob_may_give_folders_of_series(tmp_path: Path) -> None:
+    for name in ("a.nii", "one", "two", "notes.txt"):
+        (tmp_path / name).touch() if "." in name else (tmp_path / name).mkdir()
+    names = [Path(name).name for name in input_files([f"{tmp_path}/*"], [".nii"], folders_too=True)]
+    assert names == ["a.nii", "one", "two"] and input_files([f"{tmp_path}/*"], [".nii"]) == [f"{tmp_path}/a.nii"]
+
+
+@each_task
+def test_a_folder_that_cannot_be_read_is_one_line(task: str, mri, tmp_path: Path, monkeypatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    code, text, error = mri(task, tmp_path, "-o", tmp_path / "out", *TASKS[task][3])
+    assert code == 2 and text == "" and error == f"mri-d3gm: {tmp_path}: Permission denied\n"
+
+
 def test_a_sidecar_that_is_no_json_says_nothing(tmp_path: Path) -> None:
     for file in ("a.png", "b.png"):
         photograph(tmp_path / file)
     (tmp_path / "a.png.json").write_text("[1]")
     (tmp_path / "b.png.json").write_bytes(np.random.default_rng(0).bytes(99))
-    assert len(picture_files([str(tmp_path)])) == 2
+    assert len(input_files([str(tmp_path)], [".png"])) == 2
 
 
 @pytest.mark.parametrize("count", [1, 2])

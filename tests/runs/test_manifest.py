@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.runs.manifest import frozen, is_bids, read_frozen, read_jobs, settings_of, share
+from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, read_frozen, read_jobs, settings_of
 from mri_d3gm.runs.rows import merged, row_name, states
 from mri_d3gm.runs.shards import shard_of
 
@@ -194,7 +194,7 @@ def test_a_batch_may_grow_and_not_change(tmp_path: Path) -> None:
 
 @given(st.integers(0, 60), st.integers(1, 9))
 def test_shards_are_all_of_it_once(jobs: int, count: int) -> None:
-    parts = [share(range(jobs), index, count) for index in range(1, count + 1)]  # type: ignore[arg-type]
+    parts = [jobs_of_shard(range(jobs), index, count) for index in range(1, count + 1)]  # type: ignore[arg-type]
     assert sorted(job for part in parts for job in part) == list(range(jobs))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

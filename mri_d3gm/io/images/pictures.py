@@ -4,7 +4,6 @@ Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and ti
 installs; all others need Pillow alone.
 """
 
-import glob
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.bounds import check_unpacked
 from mri_d3gm.io.image import silent
 from mri_d3gm.io.images.picture_tags import NO_TAGS, ORIENTATION, Tags, orientation_of, tags_of, tags_of_tiff, value_of
-from mri_d3gm.io.sidecar import without_results
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -299,32 +297,3 @@ def _picture(array: np.ndarray, orientation: int | None, icc: bytes | None, kind
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk of a PNG file: length, kind, body, checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def picture_files(patterns: list[str]) -> list[str]:
-    """Paths of pictures, each once: a file is taken as it is, and kept where it is missing, to be reported.
-
-    Folders (not those inside) and globs give what has the ending of a picture and is no result of this software, sorted.
-    InputError where one gives nothing or a folder cannot be read.
-    """
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        if not pattern:
-            raise InputError("an empty name was given; is a variable of the shell unset?")
-        path = Path(pattern)
-        if not path.is_dir() and (path.exists() or not glob.has_magic(pattern)):
-            found[pattern] = None
-            continue
-        try:
-            several = [str(item) for item in path.iterdir()] if path.is_dir() else glob.glob(pattern, recursive=True)
-        except OSError as error:
-            raise InputError(f"{pattern}: folder cannot be read: {error.strerror or error}; check its permissions") from error
-        pictures = [name for name in sorted(several) if _is_picture(Path(name))]
-        if not pictures:
-            raise InputError(f"{pattern}: no such picture; give files, folders or globs of {', '.join(FORMATS)}")
-        found.update(dict.fromkeys(without_results(pattern, pictures)))
-    return list(found)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
