@@ -77,14 +77,14 @@ def open_scan(path: str | Path, how: Reading = PLAIN) -> Scan:
 
 def _read(reader: ScanReader, path: Path, how: Reading) -> Scan:
     """The scan of a file, guarded and without broken coils."""
-    scan = _guarded(reader.read(path, how))
+    scan = guarded(reader.read(path, how))
     return scan if reader.knows_coils else without_broken_coils(scan)
 
 
-def _guarded(scan: Scan) -> Scan:
+def guarded(scan: Scan) -> Scan:
     """A scan whose data are read, later, with errors of one line, whatever its reader meets in a damaged file."""
 
-    def guarded(read: Callable[[int], Any]) -> Callable[[int], Any]:
+    def told(read: Callable[[int], Any]) -> Callable[[int], Any]:
         def one(index: int) -> Any:
             with reading(scan.name):
                 return read(index)
@@ -92,8 +92,8 @@ def _guarded(scan: Scan) -> Scan:
         return one
 
     late = ("read", "read_reference", "masks", "calibration", "coil_maps")
-    found: dict[str, Any] = {name: guarded(read) for name in late if (read := getattr(scan, name)) is not None}
-    return replace(scan, **found, parts={name: _guarded(part) for name, part in scan.parts.items()})
+    found: dict[str, Any] = {name: told(read) for name in late if (read := getattr(scan, name)) is not None}
+    return replace(scan, **found, parts={name: guarded(part) for name, part in scan.parts.items()})
 
 
 def scan_of_array(

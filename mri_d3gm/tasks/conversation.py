@@ -9,8 +9,9 @@ from threading import Condition, Thread
 import numpy as np
 from ismrmrd import Image
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, memory_said
 from mri_d3gm.io.image import reading
+from mri_d3gm.io.open_scan import guarded
 from mri_d3gm.io.raw.acquisitions import scan_of_acquisitions
 from mri_d3gm.io.raw.gathering import Gathering, Group, Key
 from mri_d3gm.io.raw.header import parse_xml
@@ -134,10 +135,12 @@ class Conversation:
         with reading(name, "cannot be reconstructed"):
             held = group.acquisitions()
             scan = scan_of_acquisitions(Path(name), self.gathering.root, held, settings.reading(), heard=self.heard)
-            used = heard_of(scan)
-            self.heard = used if self.heard is None or len(used) != len(self.heard) else used | self.heard
             head = group.central(self.gathering.encoding).head
-            return scan, self.pictures.of(scan, slices_of(scan, settings, self.model), head, self.wanted)
+        used = heard_of(scan)
+        self.heard = used if self.heard is None or len(used) != len(self.heard) else used | self.heard
+        with memory_said(name):
+            slices = slices_of(guarded(scan), settings, self.model)
+        return scan, self.pictures.of(scan, slices, head, self.wanted)
 
 
 def heard_of(scan: Scan) -> np.ndarray:

@@ -147,8 +147,13 @@ class Server:
         except InputError as error:
             refuse(answers, say, str(error))
         except Exception as error:
-            refuse(answers, say, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            refuse(answers, say, of_its_kind(error))
         answers.close()
+
+
+def of_its_kind(error: BaseException) -> str:
+    """A fault of the software in one line, by its type."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def refuse(answers: Outgoing, say: Say, text: str) -> None:
@@ -178,9 +183,9 @@ def piped(source: BinaryIO, out: BinaryIO, model: Model, limits: Limits, say: Sa
     except (InputError, EOFError) as error:
         answers.send(f"ERR {error}")
         raise InputError(f"stdin: {error}") from error
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
         with suppress(OSError):  # who listens may be interrupted too
-            answers.send("ERR interrupted")
+            answers.send(f"ERR {'interrupted' if isinstance(error, KeyboardInterrupt) else of_its_kind(error)}")
         raise
     finally:
         with suppress(OSError):

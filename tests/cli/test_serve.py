@@ -185,6 +185,24 @@ def test_what_goes_wrong_is_told_and_ends_no_server(model: Model, tmp_path: Path
         assert not any("Traceback" in line or "\n" in line or "Doe" in line or len(line) > 600 for line in said)
 
 
+@pytest.mark.parametrize("fault", [AssertionError("the solver"), RuntimeError("CUDA error: an illegal\nmemory access")])
+def test_a_fault_of_the_software_is_told_as_one(
+    fault: Exception, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr("mri_d3gm.tasks.conversation.slices_of", broken)
+    _, xml, readouts = messages_of(SMALL, tmp_path)
+    told = f"ERR {type(fault).__name__}: {' '.join(str(fault).split())}"
+    with serving(model) as (port, _):
+        assert ask(port, text(3, xml), *readouts, CLOSE) == ([], [told], True)
+    out = io.BytesIO()
+    with pytest.raises(type(fault)):
+        listen.piped(io.BytesIO(b"".join([text(3, xml), *readouts, CLOSE])), out, model, LIMITS, lambda _: None)
+    assert answers_of(io.BytesIO(out.getvalue())) == ([], [told], True)
+
+
 def test_clients_without_data_or_that_vanish_end_no_server(model: Model, tmp_path: Path) -> None:
     _, xml, readouts = messages_of(SMALL, tmp_path)
     with serving(model) as (port, said):
@@ -359,12 +377,21 @@ def test_ismrmrd_reads_what_is_sent(tmp_path: Path, model: Model) -> None:
 def test_damaged_streams_are_one_line(seed: int, tmp_path: Path, model: Model) -> None:
     _, xml, readouts = messages_of(replace(SMALL, slices=(0.0,)), tmp_path)
     whole, random = b"".join([name_of("x"), text(3, xml), *readouts, CLOSE]), np.random.default_rng(seed)
+    refusals = 0
     for _ in range(8):
         data = bytearray(whole[: random.integers(len(whole)) if random.random() < 0.3 else None])
         for place in random.integers(len(data), size=random.integers(1, 6)):
             data[place] = random.integers(256)
-        with suppress(InputError):
-            through(model, bytes(data))
+        out, refused = io.BytesIO(), ""
+        try:
+            listen.piped(io.BytesIO(bytes(data)), out, model, LIMITS, lambda _: None)
+        except InputError as error:
+            refused = str(error).removeprefix("stdin: ")
+        _, texts, closed = answers_of(io.BytesIO(out.getvalue()))
+        assert closed and not any("\n" in line for line in texts)
+        assert [line for line in texts if line.startswith("ERR ")] == ([f"ERR {refused}"] if refused else [])
+        refusals += bool(refused)
+    assert refusals
 
 
 def test_draws_of_a_file_go_by_the_counters_of_its_slices(tmp_path: Path) -> None:
