@@ -221,9 +221,19 @@ def test_imports_run_downwards_in_the_list_of_folders() -> None:
 
 
 def test_only_the_command_line_prints_and_io_does_without_torch() -> None:
-    for path in (ROOT / "mri_d3gm").rglob("*.py"):
-        assert " print(" not in path.read_text() or path.parent.name == "cli", path
-        assert "import torch" not in path.read_text() or path.parent.name != "io", path
+    package, torch_imported = ROOT / "mri_d3gm", re.compile(r"^ *(import|from) torch\b", re.MULTILINE)
+    for path in package.rglob("*.py"):
+        folders = path.relative_to(package).parts
+        assert " print(" not in path.read_text() or "cli" in folders, path
+        assert not torch_imported.search(path.read_text()) or "io" not in folders, path
+
+
+def test_what_the_page_says_of_a_file_is_in_it() -> None:
+    named = re.findall(r"`(\w+)` (?:of|in)\s`((?:\w+/)*\w+\.py)`", PAGE.read_text())
+    assert len(named) > 8
+    for name, file in named:
+        path = ROOT / file if file.startswith("tests") else ROOT / "mri_d3gm" / file
+        assert re.search(rf"\b{name}\b", path.read_text()), f"{name} of {file}"
 
 
 @pytest.mark.parametrize("folder", ["mri_d3gm", "pipelines", "configs", "docs", "scripts", "tests"])

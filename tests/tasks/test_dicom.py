@@ -265,10 +265,12 @@ def test_the_patient_is_named_in_dicom_alone(
     )
     said = caplog.text + "".join(capfd.readouterr()) + repr(record)
     assert "ZZMARKED" not in said and "1.2.3.4" not in said
+    paths = list(names.dicom.rglob("*.dcm"))
+    assert paths
     for path in (tmp_path / "out").rglob("*"):
         named = path.is_file() and b"ZZMARKED" in path.read_bytes()
         assert named == (path.suffix == ".dcm" and not anonymous)
-    for path in names.dicom.rglob("*.dcm") if anonymous else ():
+    for path in paths if anonymous else ():
         data = path.read_bytes()
         for secret in (b"19700203", b"20200102", b"1.2.3.4\0", b"1.2.3.5\0"):
             assert secret not in data
@@ -347,7 +349,9 @@ def test_identity_is_kept_as_it_is(tmp_path: Path) -> None:
 )
 def test_dates_that_are_none_are_left_empty(name: str, value: str, kept: bool, tmp_path: Path) -> None:
     names, _ = run(template(tmp_path / "in", **{name: value}), tmp_path / "out", dicom="classic", method="cubic")
-    for path in names.dicom.rglob("*.dcm"):
+    paths = list(names.dicom.rglob("*.dcm"))
+    assert paths
+    for path in paths:
         assert pydicom.dcmread(path)[name].value == (value if kept else "")
         assert pydicom.dcmread(path).StudyInstanceUID == STUDY["StudyInstanceUID"]
         assert shutil.which("dciodvfy") is None or errors_of(path) == []
