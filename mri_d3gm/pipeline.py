@@ -209,7 +209,7 @@ def solve(
     """Draws of a batch by settings.method.
 
     indices: one for each of the batch, which its draws depend on besides the seed; 0, 1, ... without. run: what maps a function
-    over independent parts, such as `threads.in_parallel`. progress is told (done, all).
+    over independent parts, such as `compute.in_parallel`. progress is told (done, all).
     """
     method = METHODS[type(settings)][settings.method]  # type: ignore[attr-defined]
     if isinstance(settings, Recon) and settings.method not in LEARNED and not isinstance(measurement, Cartesian):

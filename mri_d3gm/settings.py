@@ -180,7 +180,9 @@ class Recon(VolumeSettings):
     accel: float | None = option(None, "Undersample a full file at this R (8 if left out).", least=1)
     mask_kind: str = option("equispaced-fraction", "How it is undersampled.", choices=MASKS, flag="--mask")
     axis: str = option("phase", "Axis that is undersampled.", choices=("phase", "readout"))
-    center_fraction: float | None = option(None, "Part of lines in the full centre (0.32 / R if left out).")
+    center_fraction: float | None = option(
+        None, "Part of lines in the full centre (0.32 / R if left out; for 2-D masks sqrt(0.1 / R) of each axis)."
+    )
     coil_maps: str | None = option(None, "HDF5 file with dataset coil_maps.")
     method: str = option("d3gm", "How it is reconstructed.", choices=RECON_METHODS)
     quality: str = option("default", "Sets steps, samples and trust.", choices=tuple(QUALITIES), decides=False)

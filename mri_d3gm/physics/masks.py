@@ -94,7 +94,8 @@ def make_mask(
 ) -> np.ndarray:
     """A mask for k-space of `shape` (rows, cols): (1, cols) for axis phase, (rows, 1) for readout, (rows, cols) for 2-D.
 
-    center_fraction defaults to 0.32 / accel, at least 4 lines; limits (first, end) are the columns that exist.
+    center_fraction defaults to 0.32 / accel, of 2-D kinds to sqrt(0.1 / accel) of each axis, at least 4 lines; limits
+    (first, end) are the columns that exist.
     InputError for combinations that cannot be.
     """
     options = {"axis": axis, "center_fraction": center_fraction, "seed": seed, "limits": limits}
