@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mri_d3gm.cli.options import HELP, command, option_of
+from mri_d3gm.cli.options import HELP, Group, command, option_of
 from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.settings import QUALITIES, Recon, Restore, Settings, SlicedSettings, SuperResolve
@@ -84,7 +84,15 @@ def recon(data: Path, output: Path, method: str, accel: str, axis: str, **option
 
 
 def by_protocol(
-    pipeline: str, data: Path, output: Path, protocol: str, method: str, train: bool, max_minutes: float | None, **options: Any
+    pipeline: str,
+    data: Path,
+    output: Path,
+    *,
+    protocol: str,
+    method: str,
+    train: bool,
+    max_minutes: float | None,
+    **options: Any,
 ) -> None:
     """Train by a protocol's own sources if asked, going on where OUTPUT/train was, measure, and say a restorer's size."""
     from mri_d3gm.lab.benchmark import network_size, protocol_of
@@ -245,10 +253,9 @@ THROUGHPUT = command(
     ],
     "Slices a second and memory by processes, threads, coils and batch, on a phantom, and what one more file or slice costs.",
 )
-COMMAND = click.Group(
+COMMAND = Group(
     "benchmark",
     [RECON, SR, RESTORE, HALLUCINATIONS, THROUGHPUT],
-    no_args_is_help=True,
     help="Tables of methods on data with a reference.",
     context_settings=HELP,
 )

@@ -37,6 +37,12 @@ class Context(click.Context):
     formatter_class = Formatter
 
 
+class Group(click.Group):
+    """Commands of one kind, whose help fits any terminal."""
+
+    context_class = Context
+
+
 BARE: dict[str, tuple[str, tuple[str, ...]]] = {}  # options that may stand without a value: the one meant, and all others
 
 
@@ -80,7 +86,7 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one machine
 
 def command(name: str, run: Callable[..., Any], params: list[click.Parameter], help: str) -> click.Command:
     """A command whose help is plain text."""
-    return Command(name, callback=run, params=params, help=help, context_settings=HELP)
+    return Command(name, callback=run, params=params, help=help, short_help=help, context_settings=HELP)
 
 
 def over_files(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mri_d3gm.cli.options import Context, command
+from mri_d3gm.cli.options import HELP, Group, command
 from mri_d3gm.tasks.workflow import init
 
 
@@ -15,11 +15,7 @@ def write(folder: Path) -> None:
     print(f"edit {folder / 'config.yaml'}, then in {folder}: snakemake --profile profiles/local, or profiles/slurm")
 
 
-class _Group(click.Group):
-    context_class = Context
-
-
-COMMAND = _Group(
+COMMAND = Group(
     "workflow",
     commands=[
         command(
@@ -30,4 +26,5 @@ COMMAND = _Group(
         )
     ],
     help="A Snakemake workflow that runs a batch on a cluster; pip install 'mri-d3gm[cluster]' has what it needs.",
+    context_settings=HELP,
 )

@@ -4,8 +4,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click import Context, Group
 
 import mri_d3gm
+from mri_d3gm.cli.main import COMMANDS, app
 from mri_d3gm.settings import TASKS, entries, flag_of
 
 
@@ -43,3 +45,16 @@ def test_the_commands_and_the_version_are_shown(columns: int, mri) -> None:
     assert code == 0 and text == f"mri-d3gm {mri_d3gm.__version__}\n"
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert mri_d3gm.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_every_command_of_a_group_fits_and_is_summed_up_whole(columns: int, mri) -> None:
+    groups = {name: group for name in COMMANDS if isinstance(group := app.get_command(Context(app), name), Group)}
+    assert {"benchmark", "workflow"} <= set(groups)
+    for name, group in groups.items():
+        for words, one in ((name,), group), *(((name, under), command) for under, command in group.commands.items()):
+            code, text, _ = mri(*words, "--help", columns=columns)
+            assert code == 0 and max(len(line.rstrip()) for line in text.splitlines()) <= columns
+            assert "".join(one.help.split()) in "".join(text.split())
+        text = "".join(mri(name, "--help", columns=columns)[1].split())
+        assert all("".join(command.help.split()) in text for command in group.commands.values())
