@@ -30,6 +30,7 @@ from mri_d3gm.io.image import make_image
 from mri_d3gm.io.open_image import READERS, Reader, open_image
 from mri_d3gm.io.open_scan import SCAN_READERS, ScanReader, open_scan
 from mri_d3gm.io.save_image import WRITERS, save_image
+from mri_d3gm.lab.reproduce import OVERLAYS
 from mri_d3gm.methods import METHODS
 from mri_d3gm.metrics import METRICS, score
 from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
@@ -234,6 +235,13 @@ def test_what_the_page_says_of_a_file_is_in_it() -> None:
     for name, file in named:
         path = ROOT / file if file.startswith("tests") else ROOT / "mri_d3gm" / file
         assert re.search(rf"\b{name}\b", path.read_text()), f"{name} of {file}"
+
+
+def test_every_configuration_is_told_of_or_used() -> None:
+    overlays = sorted((ROOT / "configs").glob("*.json"))
+    pages = [*overlays, *(ROOT / "docs").rglob("*.md"), *(ROOT / "pipelines").rglob("*.md")]
+    named = set(re.findall(r"[\w-]+", "\n".join(path.read_text() for path in pages)))
+    assert overlays and {path.stem for path in overlays} <= named | set(OVERLAYS.values())
 
 
 @pytest.mark.parametrize("folder", ["mri_d3gm", "pipelines", "configs", "docs", "scripts", "tests"])

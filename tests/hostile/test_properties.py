@@ -15,7 +15,7 @@ from scans import header
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images.codestreams import size_of
-from mri_d3gm.io.raw.header import encoded_columns, fit_axis, parse_header
+from mri_d3gm.io.raw.header import encoded_columns, encoding_of, fit_axis, parse_xml
 
 ALIKE = settings(derandomize=True, deadline=None, database=None, max_examples=200)
 TEXT = st.lists(st.integers(0, 0x10FFFF), max_size=20).map(lambda codes: "".join(map(chr, codes)))
@@ -35,7 +35,7 @@ def test_an_input_error_is_one_line_that_can_be_printed(text: str) -> None:
 @given(st.one_of(st.binary(), TEXT, st.builds("<a{}b{}</a>".format, TEXT, TEXT)))
 def test_what_is_no_header_is_a_value_error(xml: bytes | str) -> None:
     try:
-        parse_header(xml)
+        encoding_of(parse_xml(xml), 0)
     except (ValueError, InputError):
         return
     raise AssertionError("a header of nothing")
@@ -49,7 +49,7 @@ def test_a_header_gives_a_grid_within_the_data_or_none(values: dict[str, str]) -
         old = {"rows_mm": "32.0", "cols_mm": "24.0", "last": "15", "centre": "8"}.get(name, "16")
         xml = xml.replace(f">{old}<", f">{value}<", 1)
     try:
-        found = parse_header(xml)
+        found = encoding_of(parse_xml(xml), 0)
     except ValueError:
         return
     for axis in (0, 1):

@@ -25,7 +25,7 @@ from mri_d3gm.io.arrays.hdf5 import dataset, opened, text_attribute, values
 from mri_d3gm.io.arrays.named_h5 import read_named_h5
 from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
 from mri_d3gm.io.images.nifti import affine_of
-from mri_d3gm.io.raw.header import counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
+from mri_d3gm.io.raw.header import CARTESIAN, counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
 from mri_d3gm.io.sampling import Sampling, hull, lines_of, outside_is_sampled, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
@@ -120,7 +120,7 @@ def _header(file: h5py.File, how: Reading) -> tuple[Counts, dict[str, Any], list
         text = f"ismrmrd_header cannot be used ({str(error)[:100]}): voxel size is {size}, nothing is cropped"
         return Counts(None), {}, [text]
     said = []
-    if encoding.trajectory not in ("cartesian", "epi"):
+    if encoding.trajectory not in CARTESIAN:
         said.append(f"the header calls the trajectory {encoding.trajectory}: kspace is taken for Cartesian all the same")
     return Counts(encoding, *counts_of(root)), facts_of(root), said
 

@@ -13,6 +13,7 @@ from mri_d3gm.errors import InputError
 
 LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
 SLICES = "{*}encoding/{*}encodingLimits/{*}slice/{*}maximum"
+CARTESIAN = ("cartesian", "epi")  # trajectories
 RECEIVERS = "{*}acquisitionSystemInformation/{*}receiverChannels"
 
 
@@ -50,15 +51,10 @@ class _Tree(ET.TreeBuilder):
         raise InputError("its XML header has a DOCTYPE, in which entities may grow without end; remove it")
 
 
-def parse_header(xml: bytes | str) -> Encoding:
-    """The first encoding of a header, from its XML; ValueError where it is not XML, in an unknown encoding, or lacks
-    encodedSpace or reconSpace. InputError, without the file's name, where it declares a document type.
-    """
-    return encoding_of(parse_xml(xml), 0)
-
-
 def parse_xml(xml: bytes | str) -> ET.Element:
-    """The root of a header; ValueError where it is not XML or in an unknown encoding, InputError for a document type."""
+    """The root of a header; ValueError where it is not XML or in an unknown encoding, InputError, without the file's name, for
+    a document type.
+    """
     try:
         return ET.fromstring(xml, ET.XMLParser(target=_Tree()))
     except InputError:

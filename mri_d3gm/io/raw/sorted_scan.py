@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.raw.header import Encoding, fit_axis
+from mri_d3gm.io.raw.header import CARTESIAN, Encoding, fit_axis
 from mri_d3gm.io.raw.lines import Axis, Lines, Sorted, affine_at, kinds_of, split
 from mri_d3gm.io.raw.patient import place
 from mri_d3gm.io.raw.readouts import Readouts
@@ -19,7 +19,6 @@ from mri_d3gm.io.scan import Reading, Scan
 COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
 EMPTY, SHORT = 256, 16  # how many times more a matrix may hold than was measured, and the readout than its samples
 INCOMPLETE = 0.5  # a last frame with fewer than that of the others' lines is left out
-TRAJECTORIES = ("cartesian", "epi")
 
 
 def scan_of_readouts(
@@ -69,7 +68,7 @@ def scan_of_readouts(
 
 def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) -> None:
     """InputError for scans that cannot be reconstructed."""
-    if encoding.trajectory not in ("cartesian", "epi"):
+    if encoding.trajectory not in CARTESIAN:
         raise InputError(f"{name}: its trajectory is {encoding.trajectory}; only Cartesian scans can be reconstructed")
     if encoding.on_ramps:
         raise InputError(f"{name}: EPI that is sampled on the ramps of its gradient; resample its readouts evenly first")
@@ -210,36 +209,60 @@ def _entities(numbers: Mapping[str, int]) -> str:
     return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
 
 
-def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Reading, spacing: float) -> Scan:
+class Part(NamedTuple):
+    """The images of a part: numbers of the readouts of each slice or, in 3-D, slab of each frame, what each of these measured,
+    what all did, and numbers of the calibration readouts of each slice or slab.
+    """
+
+    lines: Lines
+    numbers: list[np.ndarray]
+    measured: list[np.ndarray]
+    union: np.ndarray
+    calibrating: list[np.ndarray]
+
+    @property
+    def slices(self) -> int:
+        """Images of a frame."""
+        every = self.lines.every
+        return every.kept if every.solid else len(every.place.slices)
+
+    def group(self, image: int) -> int:
+        """Which of `numbers` an image is of."""
+        return image // self.slices if self.lines.every.solid else image
+
+    def read(self, image: int) -> np.ndarray:
+        """K-space of an image."""
+        return self.lines.image(self.numbers[self.group(image)], image % self.slices)
+
+    def mask(self, image: int) -> np.ndarray:
+        """What was measured of an image; of an empty one as of all."""
+        found = self.measured[self.group(image)]
+        return found if found.any() else lines_of(self.union)
+
+    def calibration(self, image: int) -> np.ndarray:
+        """K-space of the calibration lines of an image."""
+        return self.lines.image(self.calibrating[self.group(image) % len(self.calibrating)], image % self.slices)
+
+    def number(self, image: int) -> int:
+        """The image's number by the scanner's counters."""
+        every, chosen = self.lines.every, self.numbers[self.group(image)]
+        if len(chosen) == 0:
+            return image
+        return _number(every.readouts, int(chosen[0]), image % self.slices if every.solid else None)
+
+
+def _scan(path: Path, lines: Lines, images: Images, chosen: np.ndarray, how: Reading, spacing: float) -> Scan:
     """The scan of a part, numbers of its readouts; spacing: mm between rows of the readout."""
     every, groups, readouts = lines.every, lines.every.groups, lines.every.readouts
     count = 1 if every.solid else len(every.place.slices)
-    numbers = split(part, np.where(images.frame < 0, -1, images.frame * count + groups)[part], images.frames * count)
+    numbers = split(chosen, np.where(images.frame < 0, -1, images.frame * count + groups)[chosen], images.frames * count)
     measured, repeats = _sampled(every, numbers)
     different = list({id(one): one for one in measured if one.any()}.values())
     if not different:
         raise InputError(f"{path}: no readout measures anything of the matrix that its header declares; it is damaged")
     union = np.logical_or.reduce([np.broadcast_to(one, every.shape()) for one in different])
     calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
-    slices = every.kept if every.solid else count
-
-    def group_of(image: int) -> int:
-        return image // slices if every.solid else image
-
-    def read(image: int) -> np.ndarray:
-        return lines.image(numbers[group_of(image)], image % slices)
-
-    def mask_of(image: int) -> np.ndarray:
-        found = measured[group_of(image)]
-        return found if found.any() else lines_of(union)
-
-    def calibration(image: int) -> np.ndarray:
-        return lines.image(calibrating[group_of(image) % count], image % slices)
-
-    def number(image: int) -> int:
-        chosen = numbers[group_of(image)]
-        return image if len(chosen) == 0 else _number(readouts, int(chosen[0]), image % slices if every.solid else None)
-
+    part = Part(lines, numbers, measured, union, calibrating)
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
@@ -247,7 +270,7 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
     affine, voxel = affine_at(every, spacing, (shape[0], shape[1]))
     return Scan(
         name=str(path),
-        slices=slices,
+        slices=part.slices,
         coils=every.receivers.used,
         rows=union.shape[0],
         cols=union.shape[1],
@@ -260,16 +283,16 @@ def _scan(path: Path, lines: Lines, images: Images, part: np.ndarray, how: Readi
         oversampled=every.kept != every.rows,
         warnings=(),
         files=(path,),
-        read=read,
+        read=part.read,
         noise=None if every.receivers.sigma is None else every.receivers.sigma / repeats**0.5,
         position_known=every.place.known,
         frames=images.frames,
         frame_axis=images.frame_axis,
-        time_step=_time_step(readouts.time, images.frame, part) if images.frame_axis == "repetition" else None,
-        masks=None if len(different) == 1 else mask_of,
-        calibration=calibration if (readouts.calibration & ~every.data).any() else None,
+        time_step=_time_step(readouts.time, images.frame, chosen) if images.frame_axis == "repetition" else None,
+        masks=None if len(different) == 1 else part.mask,
+        calibration=part.calibration if (readouts.calibration & ~every.data).any() else None,
         coil_matrix=every.receivers.matrix if every.receivers.changed else None,
-        number=number,
+        number=part.number,
     )
 
 
