@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 USUAL = 0.6
+DRAWN, PREDICTED, SURPRISE = 2.0, 1.2, 0.4  # factors of `calibrated_std`
 # factors of `detail_std`: k-space's centre is known, nothing is, some of the draws take it for known, thick slices are
 KNOWN, UNASSUMED, DOUBTED, STACKED = (7.3, 0.0, 0.0128), (2.4, 0.5, 0.028), (1.3, 0.28, 0.024), (9.8, 0.97, 0.0071)
 INTERPOLATED = 0.0, 0.6, 0.0128  # of interpolation alone
@@ -15,22 +16,18 @@ def calibrated_std(
     error: np.ndarray | None,
     noise: float,
     withheld: float | None,
-    *,
-    drawn: float = 2.0,
-    predicted: float = 1.2,
-    surprise: float = 0.4,
 ) -> np.ndarray:
     """Standard deviation to expect of the error of a magnitude, (rows, cols), from that of the draws.
 
-    The squares added of drawn x std; of predicted exp(surprise x withheld) x error, the size of the error that the network
+    The squares added of DRAWN x std; of PREDICTED exp(SURPRISE x withheld) x error, the size of the error that the network
     predicts, where it does; and of the noise of a fully sampled scan. withheld: how much of the withheld samples' energy
     the prediction missed, on this scan (`Support.error`); None counts as USUAL. The factors are those of the shipped weights,
     found on held-out training slices (docs/trials.md).
     """
-    variance = (drawn * std.astype(np.float64)) ** 2 + noise**2
+    variance = (DRAWN * std.astype(np.float64)) ** 2 + noise**2
     if error is not None:
         seen = min(max(USUAL if withheld is None else withheld, 0.0), 1.5)
-        variance += (predicted * np.exp(surprise * seen) * error.astype(np.float64)) ** 2
+        variance += (PREDICTED * np.exp(SURPRISE * seen) * error.astype(np.float64)) ** 2
     return np.sqrt(variance).astype(np.float32)
 
 

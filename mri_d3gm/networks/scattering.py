@@ -8,15 +8,11 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.networks.estimates import Estimates
 from mri_d3gm.networks.nafnet import NAFTrunk
 from mri_d3gm.weather.guided_filter import box_mean
+from mri_d3gm.weather.haze import least_within
 
 PATCHES = (3, 7, 15)
-LEAST = 0.1
-
-
-def least_within(image: Tensor, patch: int) -> Tensor:
-    """Least value within patch x patch pixels (odd), of image's shape (batch, channels, rows, cols)."""
-    along = functional.max_pool2d(-image, (1, patch), 1, (0, patch // 2))
-    return -functional.max_pool2d(along, (patch, 1), 1, (patch // 2, 0))
+LEAST = 0.1  # transmission
+RADIUS, EPS = 4, 1e-3  # of the guided filter
 
 
 def brightest_haze(image: Tensor, dark: Tensor) -> Tensor:
@@ -26,15 +22,15 @@ def brightest_haze(image: Tensor, dark: Tensor) -> Tensor:
     return image.flatten(2).gather(2, places).mean(2)[..., None, None]
 
 
-def sharpened(small: Tensor, guide_small: Tensor, guide: Tensor, radius: int = 4, eps: float = 1e-3) -> Tensor:
+def sharpened(small: Tensor, guide_small: Tensor, guide: Tensor) -> Tensor:
     """A map (batch, 1, rows, cols) of a small picture brought to the size and the edges of its large one.
 
     The guided filter's slope and offset are found in the small picture and enlarged (He, Sun, Fast Guided Filter, 2015).
     """
-    mean, level = box_mean(guide_small, radius), box_mean(small, radius)
-    variance = (box_mean(guide_small * guide_small, radius) - mean * mean).clamp_min(0)
-    slope = (box_mean(guide_small * small, radius) - mean * level) / (variance + eps)
-    lines = torch.cat([box_mean(slope, radius), box_mean(level - slope * mean, radius)], 1)
+    mean, level = box_mean(guide_small, RADIUS), box_mean(small, RADIUS)
+    variance = (box_mean(guide_small * guide_small, RADIUS) - mean * mean).clamp_min(0)
+    slope = (box_mean(guide_small * small, RADIUS) - mean * level) / (variance + EPS)
+    lines = torch.cat([box_mean(slope, RADIUS), box_mean(level - slope * mean, RADIUS)], 1)
     slope, offset = functional.interpolate(lines, guide.shape[-2:], mode="bilinear").split(1, 1)
     return slope * guide + offset
 

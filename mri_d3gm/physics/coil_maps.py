@@ -5,14 +5,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mri_d3gm.io.sampling import center_lines
 from mri_d3gm.physics.fft import fft2c, ifft2c
-from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 5
+KERNEL = 6  # samples along each side, of the calibration
+THRESHOLD = 0.02  # of the greatest singular value, above which a kernel counts
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
 WRAPPED = 0.0008  # share of the centre's energy from which on a second set is needed
+ITERATIONS = 6  # of the power iteration
 SQUARINGS = 2  # of the pointwise operator, before power iterations: 4 iterations at the price of one
 SMOOTH_LINES = 6  # of k-space, that maps are made of to hold given ones against
 NOISE_ALONE = 0.5  # share of the centre that they explain below which noise hides what given maps are
@@ -60,21 +63,18 @@ def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
     return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
 
 
-def central(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
-    """The centre of k-space (coils, rows, cols), `calibration` (rows, cols) of it."""
-    (rows, cols), (height, width) = kspace.shape[1:], calibration
+def calibrating(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
+    """The centre of k-space (..., rows, cols), `calibration` (rows, cols) of it."""
+    (rows, cols), (height, width) = kspace.shape[-2:], calibration
     top, left = rows // 2 - height // 2, cols // 2 - width // 2
-    return kspace[:, top : top + height, left : left + width]
+    return kspace[..., top : top + height, left : left + width]
 
 
 def espirit(
     kspace: Tensor,
     calibration: tuple[int, int],
     *,
-    kernel: tuple[int, int] = (6, 6),
-    threshold: float = 0.02,
     crop: float = CROP,
-    iterations: int = 6,
     sets: int = 1,
 ) -> Tensor:
     """Sensitivity maps (sets, coils, rows, cols) complex64.
@@ -86,15 +86,15 @@ def espirit(
     fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
     """
     coils, rows, cols = kspace.shape
-    centre = central(kspace, calibration)
+    centre = calibrating(kspace, calibration)
     centre = centre / centre.abs().max()
-    kh, kw = (min(size, max(3, extent // 2)) for size, extent in zip(kernel, calibration, strict=True))
+    kh, kw = (min(KERNEL, max(3, extent // 2)) for extent in calibration)
     patches = centre.unfold(1, kh, 1).unfold(2, kw, 1).permute(1, 2, 0, 3, 4).reshape(-1, coils * kh * kw)
     gram = patches.mH @ patches
     values, vectors = torch.linalg.eigh(gram)
-    kept = values.clamp_min(0).sqrt() > threshold * values[-1].clamp_min(0).sqrt()
+    kept = values.clamp_min(0).sqrt() > THRESHOLD * values[-1].clamp_min(0).sqrt()
     kernels = vectors[:, kept].T.reshape(-1, coils, kh, kw)
-    maps, eigenvalue = _leading_eigenvectors(kernels, rows, cols, iterations, sets)
+    maps, eigenvalue = _leading_eigenvectors(kernels, rows, cols, sets)
     reference = torch.linalg.eigh(torch.einsum("ahw,bhw->ab", centre, centre.conj()))[1][:, -1]
     phase = torch.einsum("c,schw->shw", reference.conj(), maps)
     maps = maps * torch.polar(torch.ones_like(phase.real), -phase.angle())[:, None]
@@ -103,7 +103,7 @@ def espirit(
     return maps * share[:, None]
 
 
-def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int, sets: int) -> tuple[Tensor, Tensor]:
+def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, sets: int) -> tuple[Tensor, Tensor]:
     """Maps (sets, coils, rows, cols) of the pointwise operator and their eigenvalues (sets, rows, cols), by power iteration.
 
     The kernels' correlations are summed in k-space, where they are small; a few rows at a time are transformed.
@@ -122,7 +122,7 @@ def _leading_eigenvectors(kernels: Tensor, rows: int, cols: int, iterations: int
         for _ in range(SQUARINGS):
             operator = operator @ operator
         for number in range(sets):
-            vector, size = leading(operator, iterations)
+            vector, size = leading(operator, ITERATIONS)
             maps[number, first : first + step] = vector.reshape(-1, cols, coils)
             eigenvalue[number, first : first + step] = size.reshape(-1, cols) ** (0.5**SQUARINGS)
             operator = operator - size[:, None, None] * vector[..., None] @ vector[:, None].conj()
@@ -167,7 +167,7 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
     calibration = min(height, 64), min(width, 64)
     if min(calibration) >= 24:
         calibration = min(calibration[0], 24), min(calibration[1], 24)
-    if min(calibration) < MINIMUM_LINES or not bool(central(kspace, calibration).any()):
+    if min(calibration) < MINIMUM_LINES or not bool(calibrating(kspace, calibration).any()):
         return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
     maps, second = espirit(kspace, calibration, crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED

@@ -6,8 +6,6 @@ from functools import lru_cache
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.sampling import achieved_accel as achieved_accel
-from mri_d3gm.io.sampling import center_lines as center_lines
 
 Mask1D = Callable[[int, float, float, int], np.ndarray]
 Mask2D = Callable[[tuple[int, int], float, float, int], np.ndarray]
@@ -28,14 +26,15 @@ def _fastmri(kind: str) -> Mask1D:
 def gaussian(lines: int, accel: float, center_fraction: float, seed: int) -> np.ndarray:
     """Density that falls as a Gaussian (deviation 0.35 of the half width) from the full centre."""
     distance = (np.arange(lines) - lines // 2) / (lines / 2)
-    return _by_density(np.exp(-0.5 * (distance / 0.35) ** 2) + 0.02, _centre(lines, center_fraction), accel, seed)
+    centre = full_centre(lines, round(lines * center_fraction))
+    return _by_density(np.exp(-0.5 * (distance / 0.35) ** 2) + 0.02, centre, accel, seed)
 
 
 def gaussian_2d(shape: tuple[int, int], accel: float, center_fraction: float, seed: int) -> np.ndarray:
     """As `gaussian` in two dimensions; the full centre is center_fraction of each axis."""
     y, x = ((np.arange(n) - n // 2) / (n / 2) for n in shape)
     density = np.exp(-0.5 * (y[:, None] ** 2 + x[None] ** 2) / 0.35**2) + 0.02
-    centre = np.outer(*(_centre(n, center_fraction) for n in shape))
+    centre = np.outer(*(full_centre(n, round(n * center_fraction)) for n in shape))
     return _by_density(density, centre, accel, seed)
 
 
@@ -52,12 +51,11 @@ def poisson_2d(shape: tuple[int, int], accel: float, center_fraction: float, see
         raise InputError(f"mask poisson-2d cannot reach --accel {accel:g} on {shape[0]} x {shape[1]}: {error}") from error
 
 
-def _centre(lines: int, center_fraction: float) -> np.ndarray:
-    """fastMRI's fully sampled centre, (lines,) bool."""
-    low = round(lines * center_fraction)
-    start = (lines - low + 1) // 2
+def full_centre(lines: int, count: int) -> np.ndarray:
+    """The `count` lines around the centre of k-space that fastMRI's masks sample fully, (lines,) bool."""
+    start = (lines - count + 1) // 2
     index = np.arange(lines)
-    return (index >= start) & (index < start + low)
+    return (index >= start) & (index < start + count)
 
 
 def _by_density(density: np.ndarray, centre: np.ndarray, accel: float, seed: int) -> np.ndarray:

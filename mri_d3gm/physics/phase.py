@@ -9,6 +9,7 @@ from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import combine, forward
 
 SMOOTH, SMOOTH_SHARE = 8, 0.003
+ITERATIONS, WEIGHT = 30, 1e-3  # of POCS, and of its image against the data of many coils
 
 
 def _centre_run(sampled: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sig
     return imaginary - noise < SMOOTH_SHARE * whole
 
 
-def pocs(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, iterations: int = 30, weight: float = 1e-3) -> Tensor:
+def pocs(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:
     """Phase-constrained projection onto convex sets: image (batch, rows, cols).
 
     Each iteration keeps the part of the image that is real and positive under the low-resolution phase, then
@@ -91,9 +92,9 @@ def pocs(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, iteratio
     """
     phase = low_resolution_phase(kspace, mask, coil_maps)
     image = combine(ifft2c(kspace * mask.unsqueeze(-3)), coil_maps)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         positive = (image * phase.conj()).real.clamp_min(0) * phase
-        image = proximal(positive, kspace, mask, coil_maps, weight)
+        image = proximal(positive, kspace, mask, coil_maps, WEIGHT)
     return image
 
 

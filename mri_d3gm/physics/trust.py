@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.io.sampling import center_lines
 from mri_d3gm.physics.cartesian import Cartesian
-from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.measurement import MEASURED, MISSING
 
 EDGES = (0.0, 0.1, 0.25, 0.5, 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.masks import center_lines
+from mri_d3gm.io.sampling import center_lines
 
 
 def centre(mask: np.ndarray) -> np.ndarray:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm import pipeline
-from mri_d3gm.io.sampling import mean_accel
+from mri_d3gm.io.sampling import center_lines, mean_accel
 from mri_d3gm.io.scan import Scan, slices_of
 from mri_d3gm.metrics.bound import RULE, Bound, light, together
-from mri_d3gm.physics.masks import center_lines
 from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
 from mri_d3gm.runs.bounds import bounds_of
 from mri_d3gm.runs.record import provenance

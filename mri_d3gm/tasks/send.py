@@ -232,8 +232,9 @@ def store(
 
 def _stored(association: "Association", item: "Dataset") -> str | None:
     """'' where an object was stored, else the peer's reason; None where the association broke off."""
-    said = ""
     for number in range(TRIES):
+        if number:
+            time.sleep(PAUSE)
         try:
             status = association.send_c_store(item)
         except RuntimeError:  # it is not established any more
@@ -245,11 +246,9 @@ def _stored(association: "Association", item: "Dataset") -> str | None:
         code = int(status.Status)
         if code == 0 or code in (0x0001, *range(0xB000, 0xC000)):  # stored, with a warning or without
             return ""
-        said = _status(status)
-        if code not in BUSY or number == TRIES - 1:
-            return said
-        time.sleep(PAUSE)
-    return said
+        if code not in BUSY:
+            break
+    return _status(status)
 
 
 def _status(status: "Dataset") -> str:

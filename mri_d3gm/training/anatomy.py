@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.training.draws import uniform
+from mri_d3gm.physics.draws import chance, uniform
 from mri_d3gm.training.phases import draw_field, smooth_fields
 from mri_d3gm.training.sources import Example
 
@@ -22,7 +22,7 @@ def augment(image: Tensor, rows: int, cols: int, generator: torch.Generator) -> 
     """A magnitude slice turned, zoomed, cut to a band with anatomy; (rows, cols)."""
     image = turn(image, generator)
     zoom = min(1.0, cols / image.shape[1])
-    if uniform(0, 1, generator) < 0.7:
+    if chance(0.7, generator):
         zoom *= math.exp(uniform(-0.25, 0.25, generator))
     if zoom != 1:
         size = [max(rows, round(n * zoom)) if axis == 0 else round(n * zoom) for axis, n in enumerate(image.shape)]
@@ -41,14 +41,14 @@ def augment(image: Tensor, rows: int, cols: int, generator: torch.Generator) -> 
 
 def turn(image: Tensor, generator: torch.Generator) -> Tensor:
     """Transposed in half of the draws, each axis flipped in half."""
-    if uniform(0, 1, generator) < 0.5:
+    if chance(0.5, generator):
         image = image.T
-    return image.flip([axis for axis in (0, 1) if uniform(0, 1, generator) < 0.5])
+    return image.flip([axis for axis in (0, 1) if chance(0.5, generator)])
 
 
 def draw_contrast(generator: torch.Generator) -> Tensor:
     """Numbers behind `change_contrast`: inverted (a tenth) or not, a gamma, and in 30 % a bias field or not, its field."""
-    chosen = [uniform(0, 1, generator) < 0.1, math.exp(uniform(-0.3, 0.4, generator)), uniform(0, 1, generator) < 0.3]
+    chosen = [chance(0.1, generator), math.exp(uniform(-0.3, 0.4, generator)), chance(0.3, generator)]
     return torch.cat([torch.tensor(chosen, dtype=torch.float32), draw_field(generator)])
 
 

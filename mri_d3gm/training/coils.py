@@ -6,9 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.physics.coil_maps import CROP, SQUARINGS, leading, normalised, smooth_coil_maps, waves
+from mri_d3gm.physics.coil_maps import (
+    CROP,
+    ITERATIONS,
+    KERNEL,
+    SQUARINGS,
+    THRESHOLD,
+    calibrating,
+    leading,
+    normalised,
+    smooth_coil_maps,
+    waves,
+)
+from mri_d3gm.physics.draws import chance, one_of, uniform
 from mri_d3gm.physics.fft import fft2c, ifft2c
-from mri_d3gm.training.draws import chance, one_of, uniform
 
 VIRTUAL = 8
 COUNTS = (4, 4, 6, 8, 8, 12, 16, 20, 24, 32)
@@ -86,27 +97,23 @@ def maps_of_band(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
     return espirit_maps(fft2c(functional.pad(ifft2c(kspace), (0, 0, margin, margin))), calibration, margin=margin)
 
 
-def espirit_maps(
-    kspace: Tensor, calibration: tuple[int, int], threshold: float = 0.02, kernel: int = 6, *, margin: int = 0
-) -> Tensor:
+def espirit_maps(kspace: Tensor, calibration: tuple[int, int], *, margin: int = 0) -> Tensor:
     """`physics.coil_maps.espirit` of a batch (batch, coils, rows, cols), so that a GPU waits for nothing.
 
     margin rows are left out at both ends. The projection on the strong part of the calibration matrix is (G + tau)^-1 G,
     sharpened, instead of its eigenvectors.
     """
     batch, coils, rows, cols = kspace.shape
-    height, width = calibration
-    top, left = rows // 2 - height // 2, cols // 2 - width // 2
-    centre = kspace[:, :, top : top + height, left : left + width]
-    kh, kw = (min(kernel, max(3, extent // 2)) for extent in calibration)
+    centre = calibrating(kspace, calibration)
+    kh, kw = (min(KERNEL, max(3, extent // 2)) for extent in calibration)
     patches = centre.unfold(2, kh, 1).unfold(3, kw, 1).permute(0, 2, 3, 1, 4, 5).reshape(batch, -1, coils * kh * kw)
-    correlation = _correlation(_strong_part(patches.mH @ patches, threshold).reshape(batch, coils, kh, kw, coils, kh, kw))
+    correlation = _correlation(_strong_part(patches.mH @ patches).reshape(batch, coils, kh, kw, coils, kh, kw))
     down, across = waves(rows, kh, kspace)[margin : rows - margin], waves(cols, kw, kspace)
     rows = len(down)
     operator = torch.einsum("yp,bpqvw,xq->byxvw", down, correlation, across).reshape(batch, -1, coils, coils)
     for _ in range(SQUARINGS):
         operator = operator @ operator
-    maps, size = leading(operator, 6)
+    maps, size = leading(operator, ITERATIONS)
     maps = maps.mT.reshape(batch, coils, rows, cols)
     reference = leading(torch.einsum("bvyx,bwyx->bvw", centre, centre.conj())[:, None], 30)[0][:, 0]
     phase = torch.einsum("bc,bcyx->byx", reference.conj(), maps)
@@ -114,10 +121,10 @@ def espirit_maps(
     return maps * (kept * torch.polar(torch.ones_like(phase.real), -phase.angle()))[:, None]
 
 
-def _strong_part(matrix: Tensor, threshold: float) -> Tensor:
-    """Projection on eigenvectors of (batch, n, n) whose singular values are above a threshold times the greatest."""
+def _strong_part(matrix: Tensor) -> Tensor:
+    """Projection on eigenvectors of (batch, n, n) whose singular values are above THRESHOLD times the greatest."""
     one = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    least = threshold**2 * leading(matrix[:, None], 10)[1][..., None]
+    least = THRESHOLD**2 * leading(matrix[:, None], 10)[1][..., None]
     part = one - least * torch.linalg.inv_ex(matrix + least * one)[0]
     for _ in range(3):
         square = part @ part

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from mri_d3gm.training.draws import chance, log_uniform, one_of, uniform
+from mri_d3gm.physics.draws import chance, log_uniform, one_of, uniform
+from mri_d3gm.physics.masks import full_centre
 
 CENTRE = 24  # lines of a calibration that is no part of the mask, and those that calibrate at most
 
@@ -15,13 +16,6 @@ def draw_accel(many: bool, generator: torch.Generator) -> float:
     return log_uniform(1.5, 20, generator)
 
 
-def central(size: int, count: int) -> Tensor:
-    """(size,) bool: `count` entries around the centre of k-space."""
-    start = (size - count + 1) // 2
-    index = torch.arange(size)
-    return (index >= start) & (index < start + count)
-
-
 def random_mask(cols: int, generator: torch.Generator, accel: float) -> Tensor:
     """(1, cols) bool: full centre, outside of it equispaced with a random offset, in 30 % random or Gaussian density.
 
@@ -29,7 +23,7 @@ def random_mask(cols: int, generator: torch.Generator, accel: float) -> Tensor:
     """
     centre = max(4, round(cols * min(0.08, 0.32 / accel * uniform(0.8, 1.3, generator))))
     wanted = max(centre + 2, round(cols / accel))
-    full = central(cols, centre)
+    full = torch.from_numpy(full_centre(cols, centre))
     mask = full.clone()
     kind = uniform(0, 1, generator)
     if kind < 0.7:

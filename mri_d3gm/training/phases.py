@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mri_d3gm.training.draws import chance, log_uniform, one_of, uniform
+from mri_d3gm.physics.draws import chance, log_uniform, one_of, uniform
 
 REGIONS = 5
 PARTS = (46, 2, 3, 3 * REGIONS, 2, 2)  # numbers of: smooth, several scales, tissue, regions, echo, air
@@ -20,7 +20,7 @@ def draw_field(generator: torch.Generator) -> Tensor:
     """Numbers behind one of `smooth_fields`: ten coefficients of a cubic polynomial, and in 30 % a coarse grid of 6 x 6."""
     scales = torch.tensor([3.0] + [1.2] * 2 + [0.8] * 3 + [0.4] * 4)
     polynomial = uniform(0.3, 1.2, generator) * scales * torch.randn(10, generator=generator)
-    strength = uniform(0.2, 0.8, generator) if uniform(0, 1, generator) < 0.3 else 0.0
+    strength = uniform(0.2, 0.8, generator) if chance(0.3, generator) else 0.0
     return torch.cat([polynomial, strength * torch.randn(36, generator=generator)])
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mri_d3gm.io.sampling import center_lines
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.coil_maps import MINIMUM_LINES, low_resolution_maps
+from mri_d3gm.physics.draws import chance, log_uniform, one_of, uniform
 from mri_d3gm.physics.fft import fft2c, ifft2c
-from mri_d3gm.physics.masks import center_lines
+from mri_d3gm.physics.masks import full_centre
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.operators import combine, expand
 from mri_d3gm.training.anatomy import augment, change_contrast, draw, draw_contrast
@@ -27,8 +29,7 @@ from mri_d3gm.training.coils import (
     maps_of_band,
     virtual_maps,
 )
-from mri_d3gm.training.draws import chance, log_uniform, one_of, uniform
-from mri_d3gm.training.masks import CENTRE, central, draw_accel, random_mask, random_mask_2d, regular_mask, without_a_side
+from mri_d3gm.training.masks import CENTRE, draw_accel, random_mask, random_mask_2d, regular_mask, without_a_side
 from mri_d3gm.training.phases import draw_phase, is_smooth, phases
 from mri_d3gm.training.sources import Example
 
@@ -177,7 +178,7 @@ def draw_mask(
         return mask, mask
     accel = draw_accel(many, generator)
     if apart:
-        mask, lines = regular_mask(cols, accel), central(cols, CENTRE)[None]
+        mask, lines = regular_mask(cols, accel), torch.from_numpy(full_centre(cols, CENTRE))[None]
         mask = mask | lines if chance(0.5, generator) else mask
     else:
         mask = lines = random_mask_2d(rows, cols, generator, accel) if plane else random_mask(cols, generator, accel)

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mri_d3gm.physics.blur import blur_subsample, random_kernel
+from mri_d3gm.physics.draws import chance, log_uniform
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.anatomy import change_contrast, draw, draw_contrast, turn
-from mri_d3gm.training.draws import uniform
 from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Example
 
@@ -21,8 +21,8 @@ from mri_d3gm.training.sources import Example
 def sharp_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """A magnitude slice turned, in half of the draws made smaller, cut to (size, size) with anatomy, its contrast changed."""
     image = turn(image, generator)
-    if uniform(0, 1, generator) < 0.5:
-        zoom = math.exp(uniform(math.log(min(0.9, size / max(image.shape))), 0, generator))
+    if chance(0.5, generator):
+        zoom = log_uniform(min(0.9, size / max(image.shape)), 1, generator)
         shape = [round(n * zoom) for n in image.shape]
         image = functional.interpolate(image[None, None], shape, mode="bicubic", antialias=True)[0, 0].clamp_min(0)
     missing = [max(0, size - n) for n in image.shape]
@@ -53,14 +53,14 @@ def simulate_resolution(
     does not.
     """
     generator = torch.Generator().manual_seed(seed)
-    drawn = 4 if uniform(0, 1, generator) < 2 / 3 else 2
+    drawn = 4 if chance(2 / 3, generator) else 2
     factor = drawn if factor is None else factor
-    unknown = uniform(0, 1, generator) < blind
+    unknown = chance(blind, generator)
     clean = torch.stack([sharp_crop(draw(slices, generator).image, crop, generator) for _ in range(batch)])
     lows = []
     for image in clean:
         low = blur_subsample(image, random_kernel(factor, generator), factor) if unknown else truncate(image, factor)
-        level = math.exp(uniform(math.log(0.0005), math.log(0.02), generator))
+        level = log_uniform(0.0005, 0.02, generator)
         noise = level * math.sqrt(2) * torch.randn(low.shape, dtype=torch.complex64, generator=generator)
         lows.append((low + noise).abs())
     low = torch.stack(lows)

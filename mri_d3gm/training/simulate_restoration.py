@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from mri_d3gm.physics.draws import chance, log_uniform, uniform
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.anatomy import draw
-from mri_d3gm.training.draws import uniform
 from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Example
 from mri_d3gm.weather.haze import add_haze
@@ -21,15 +21,15 @@ from mri_d3gm.weather.rain import add_rain
 
 def crop_picture(image: Tensor, size: int, generator: torch.Generator, least_zoom: float = 0.4) -> Tensor:
     """A random crop (channels, size, size), in half of the draws from a smaller picture; flipped in half of the draws."""
-    if uniform(0, 1, generator) < 0.5:
-        zoom = math.exp(uniform(math.log(min(1, max(least_zoom, size / min(image.shape[1:])))), 0, generator))
+    if chance(0.5, generator):
+        zoom = log_uniform(min(1, max(least_zoom, size / min(image.shape[1:]))), 1, generator)
         shape = [max(size, round(n * zoom)) for n in image.shape[1:]]
         image = functional.interpolate(image[None], shape, mode="bicubic", antialias=True)[0].clamp(0, 1)
     missing = [max(0, size - n) for n in image.shape[1:]]
     image = functional.pad(image[None], (0, missing[1], 0, missing[0]), mode="replicate")[0]
     top, left = (int(uniform(0, n - size + 1, generator)) for n in image.shape[1:])
     image = image[:, top : top + size, left : left + size]
-    return image.flip(2) if uniform(0, 1, generator) < 0.5 else image
+    return image.flip(2) if chance(0.5, generator) else image
 
 
 def mosaic(slices: Sequence[Example], size: int, generator: torch.Generator) -> Tensor:
@@ -43,7 +43,7 @@ def lattice(image: Tensor, generator: torch.Generator) -> Tensor:
     size = image.shape[-1]
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     lean, filled = uniform(-0.2, 0.2, generator), uniform(0.3, 0.8, generator)
-    across, down = (math.exp(uniform(math.log(5), math.log(60), generator)) for _ in range(2))
+    across, down = (log_uniform(5, 60, generator) for _ in range(2))
     panes = (((x + lean * y) / across).frac().abs() < filled) & ((y / down).frac() < filled)
     return torch.where(panes, 1 - uniform(0.1, 0.9, generator) * (1 - image), uniform(0.2, 1, generator) * image)
 
@@ -87,20 +87,20 @@ def simulate_restoration(
             clean.append(both[:3])
             degraded.append(both[3:])
             continue
-        crowded = task == "derain" and uniform(0, 1, generator) < 0.3
+        crowded = task == "derain" and chance(0.3, generator)
         image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
-        if task == "derain" and uniform(0, 1, generator) < 0.15:
+        if task == "derain" and chance(0.15, generator):
             image = lattice(image, generator)
-        if task == "dehaze" and uniform(0, 1, generator) < 0.8:
+        if task == "dehaze" and chance(0.8, generator):
             image = with_blacks(image)
         image = image ** math.exp(uniform(-0.3, 0.3 if task == "derain" else 0.8, generator))
-        if uniform(0, 1, generator) < 0.5:
+        if chance(0.5, generator):
             image = image[torch.randperm(3, generator=generator)]
         clean.append(image)
-        if uniform(0, 1, generator) < 0.1:
+        if chance(0.1, generator):
             degraded.append(image)
         elif task == "derain":
-            degraded.append(add_rain(image, generator, uniform(0, 1, generator) < heavy))
+            degraded.append(add_rain(image, generator, chance(heavy, generator)))
         else:
             degraded.append(as_a_camera(add_haze(image, generator)[0].clamp(0, 1), generator))
     mu = torch.stack(degraded)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mri_d3gm.physics.draws import chance, log_uniform, uniform
 from mri_d3gm.physics.slice_stack import SliceStack, fine_count, slice_profiles
 from mri_d3gm.training.anatomy import draw
-from mri_d3gm.training.draws import chance, log_uniform, uniform
 from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.simulate_resolution import sharp_crop
 from mri_d3gm.training.sources import Example

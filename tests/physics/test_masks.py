@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.physics.masks import MASKS, MASKS_1D, MASKS_2D, achieved_accel, center_lines, make_mask
+from mri_d3gm.io.sampling import achieved_accel, center_lines
+from mri_d3gm.physics.masks import MASKS, MASKS_1D, MASKS_2D, make_mask
 
 
 @pytest.mark.parametrize("kind", MASKS)

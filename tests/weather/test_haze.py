@@ -110,7 +110,7 @@ def test_dark_channel_prior_removes_haze(mean: float) -> None:
     depth = torch.linspace(3, 0.3, 160)[:, None].expand(160, 192)
     transmission = (-mean * depth).exp()
     hazy = clean * transmission + torch.tensor([0.85, 0.87, 0.9])[:, None, None] * (1 - transmission)
-    restored = dark_channel_prior(hazy, patch=31, radius=30)
+    restored = dark_channel_prior(hazy)
     assert restored.shape == clean.shape and restored.min() >= 0 and restored.max() <= 1
     assert psnr(clean[:, 60:], restored[:, 60:]) > psnr(clean[:, 60:], hazy[:, 60:]) + 3
 
