@@ -130,11 +130,30 @@ def spacing(image: Image) -> tuple[float, float, float]:
     return float(first), float(second), float(third)
 
 
-def slice_axis(image: Image) -> int:
-    """Axis (0, 1 or 2) across slices: one of length 1, else one spaced over 1.5 times the others, else the last."""
+def slice_axis(image: Image, given: int | None = None) -> int:
+    """Axis (0, 1 or 2) across slices: the given one, or one of length 1, else one spaced over 1.5 times the others, else the
+    last.
+    """
+    if given is not None:
+        return given
     single = [axis for axis in range(3) if image.array.shape[axis] == 1]
     if single:
         return single[-1]
     sizes = spacing(image)
     order = np.argsort(sizes)
     return int(order[2]) if sizes[order[2]] > THICK * sizes[order[1]] else 2
+
+
+def with_frames(array: np.ndarray) -> np.ndarray:
+    """An array (i, j, k[, t]) as (i, j, k, t)."""
+    return array if array.ndim == 4 else array[..., None]
+
+
+def first_frame(array: np.ndarray) -> np.ndarray:
+    """The first frame of an array (i, j, k[, t]), (i, j, k)."""
+    return with_frames(array)[..., 0]
+
+
+def frames_of_slices(array: np.ndarray, axis: int) -> np.ndarray:
+    """The slices of an array (i, j, k[, t]) across an axis, (frames, slices, rows, cols)."""
+    return np.moveaxis(with_frames(array), (3, axis), (0, 1))

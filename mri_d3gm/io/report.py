@@ -14,6 +14,7 @@ import numpy as np
 
 from mri_d3gm.io import report_text
 from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.image import with_frames
 from mri_d3gm.io.images.nifti import set_grid
 from mri_d3gm.io.preview import gain_of, level, preview, upright
 from mri_d3gm.shipped import shipped
@@ -98,7 +99,7 @@ def embedded_json(value: Any) -> str:
 def _volumes(arrays: dict[str, np.ndarray], affine: np.ndarray, axis: int) -> Volumes:
     """Slices to the third axis, frames to the fourth; the error where there is a reference; no plain that is the result."""
     order = [*(other for other in range(3) if other != axis), axis]
-    moved = {role: np.moveaxis(array if array.ndim == 4 else array[..., None], axis, 2) for role, array in arrays.items()}
+    moved = {role: np.moveaxis(with_frames(array), axis, 2) for role, array in arrays.items()}
     if "plain" in moved and np.array_equal(moved["plain"], moved["result"]):
         del moved["plain"]
     if "reference" in moved:

@@ -135,7 +135,7 @@ class Conversation:
         with reading(name, "cannot be reconstructed"):
             held = group.acquisitions()
             scan = scan_of_acquisitions(Path(name), self.gathering.root, held, settings.reading(), heard=self.heard)
-            head = group.central(self.gathering.encoding).head
+            head = group.nearest_to_centre(self.gathering.encoding).head
         used = heard_of(scan)
         self.heard = used if self.heard is None or len(used) != len(self.heard) else used | self.heard
         with memory_said(name):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mri_d3gm.compute import Progress
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, slice_axis, spacing
+from mri_d3gm.io.image import Image, slice_axis, spacing, with_frames
 from mri_d3gm.methods import through_slices
 from mri_d3gm.methods.through_slices import Estimated
 from mri_d3gm.metrics.calibration import STACKED, detail_std
@@ -53,7 +53,7 @@ class Isotropic(NamedTuple):
 def stack_of(source: Image, settings: SuperResolve) -> Stack:
     """How the slices of an image lie; InputError for too few of them, and where voxels are as high as wide already."""
     name = str(source.files[0]) if source.files else "volume"
-    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
+    axis = slice_axis(source, settings.slice_axis)
     sizes, slices = spacing(source), source.array.shape[axis]
     voxel = min(size for place, size in enumerate(sizes) if place != axis)
     if slices < FEWEST:
@@ -105,7 +105,7 @@ def isotropic(
     """
     stack = stack_of(source, settings)
     profile = slice_profiles(*stack.in_voxels, settings.profile)
-    frames = source.array if source.array.ndim == 4 else source.array[..., None]
+    frames = with_frames(source.array)
     first, second = (size for axis, size in enumerate(frames.shape[:3]) if axis != stack.axis)
     once = through_slices.evaluations((first, second), profile.shape[1], settings)
     number, total = count(1), frames.shape[3] * once

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mri_d3gm.compute import one_thread
-from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.image import Image, first_frame, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
 from mri_d3gm.methods.operator_rule import Choice, chosen
@@ -39,15 +39,10 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
-    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
-    frame = source.array[..., 0] if source.array.ndim == 4 else source.array
     with one_thread(), torch.no_grad():
-        images = [low_resolution(np.take(frame, k, axis=axis), settings, k)[0] for k in central(frame.shape[axis])]
-        images = [image.float() for image in images if image.any()]
+        images, own, matrix = looked_at(source, settings)
         if not images:
             return Choice("truncation")
-        own = (images[0].shape[0], images[0].shape[1])
-        matrix = occupied(np.stack([image.numpy() for image in images]))
         cut = None if matrix == own else matrix
         if min(matrix) < LEAST or is_signed(source.array):
             return Choice("truncation", matrix=cut)
@@ -57,7 +52,28 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
     return chosen(total(held), several)._replace(matrix=cut)
 
 
-def central(count: int) -> list[int]:
+def looked_at(source: Image, settings: SuperResolve) -> tuple[list[torch.Tensor], tuple[int, int], tuple[int, int]]:
+    """Slices of the first frame around the middle, as the method sees them, but empty ones; their matrix, and the one that they
+    were measured with, as their k-space shows it.
+    """
+    axis, frame = slice_axis(source, settings.slice_axis), first_frame(source.array)
+    images = [low_resolution(np.take(frame, k, axis=axis), settings, k)[0].float() for k in in_the_middle(frame.shape[axis])]
+    seen = [image for image in images if image.any()]
+    own = (images[0].shape[0], images[0].shape[1])
+    return seen, own, occupied(np.stack([image.numpy() for image in seen])) if seen else own
+
+
+def interpolated(source: Image, settings: SuperResolve) -> list[str]:
+    """What to say of in-plane axes that were interpolated already, where nothing else looks for it."""
+    _, own, matrix = looked_at(source, settings)
+    return [
+        f"k-space is empty at the border of the {name} in-plane axis: this volume was interpolated before"
+        for name, size, measured in zip(("first", "second"), own, matrix, strict=True)
+        if measured < size
+    ]
+
+
+def in_the_middle(count: int) -> list[int]:
     """Up to LOOKED_AT slices of the middle half."""
     return sorted(set(np.linspace(count // 4, (3 * count - 1) // 4, LOOKED_AT).round().astype(int).tolist()))
 

@@ -14,7 +14,7 @@ from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom.dicom_study import study_of_source
-from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.image import Image, first_frame, frames_of_slices, slice_axis, with_frames
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
 from mri_d3gm.io.report import write_report
@@ -74,7 +74,7 @@ def superresolve(
     if settings.isotropic:
         return through_slices(source, settings, network, progress)
     axis, chosen, count = jobs_of(source, settings)
-    frames = source.array if source.array.ndim == 4 else source.array[..., None]
+    frames = with_frames(source.array)
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
@@ -95,7 +95,7 @@ def through_slices(
     """An image super-resolved through the slices, and its record."""
     started, stack = time.monotonic(), isotropic.stack_of(source, settings)
     made = isotropic.isotropic(source, settings, network if settings.method in LEARNED else None, progress)
-    frames = np.moveaxis(made.volume if made.volume.ndim == 4 else made.volume[..., None], (3, stack.axis), (0, 1))
+    frames = frames_of_slices(made.volume, stack.axis)
     flags = [[[] if plane.any() else ["empty"] for plane in frame] for frame in frames]
     numbered = [(frame, index) for frame in range(len(frames)) for index in range(frames.shape[1])]
     record = described(source, settings, made.volume, made.affine, stack.axis) | {
@@ -136,13 +136,13 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
 
 def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
     """The axis across slices, the chosen ones, and the number of frames; frames come before slices in the order of work."""
-    axis = slice_axis(source) if settings.slice_axis is None else settings.slice_axis
+    axis = slice_axis(source, settings.slice_axis)
     name = str(source.files[0]) if source.files else "volume"
     sides = [size - size % settings.scale for place, size in enumerate(source.array.shape[:3]) if place != axis]
     if settings.degrade is not None and min(sides) < SCORED:
         raise InputError(f"{name}: slices of {sides[0]} x {sides[1]} voxels cannot be scored; {SCORED} on each side at least")
     chosen = chosen_slices(name, source.array.shape[axis], settings.slices)
-    return axis, chosen, source.array.shape[3] if source.array.ndim == 4 else 1
+    return axis, chosen, with_frames(source.array).shape[3]
 
 
 def superresolve_slice(
@@ -224,7 +224,7 @@ def describe(
         "Evaluations": max(one.evaluations for one in slices),
         "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
-        "Warnings": [] if settings.degrade or looked_for else interpolated(source, axis),
+        "Warnings": [] if settings.degrade or looked_for else operator.interpolated(source, settings),
     }
 
 
@@ -263,24 +263,10 @@ def scores(reference: np.ndarray, volume: np.ndarray, axis: int) -> dict[str, di
     from mri_d3gm.metrics import score
 
     def slices(image: np.ndarray) -> np.ndarray:
-        frames = np.moveaxis(image if image.ndim == 4 else image[..., None], (3, axis), (0, 1))
+        frames = frames_of_slices(image, axis)
         return frames.reshape(-1, *frames.shape[2:])
 
     return {name: score(slices(reference), slices(volume), name) for name in ("fastmri-volume", "body", "haarpsi")}
-
-
-def interpolated(source: Image, axis: int) -> list[str]:
-    """In-plane axes that were interpolated already, as the k-space of the first frame's slices shows."""
-    frame = source.array[..., 0] if source.array.ndim == 4 else source.array
-    frame = frame / (np.abs(frame).max() or 1)
-    power = np.sum([np.abs(np.fft.fft2(plane)) ** 2 for plane in np.moveaxis(frame, axis, 0)], 0)
-    found = []
-    for index, name in enumerate(("first", "second")):
-        line, place = power.sum(1 - index), np.abs(np.fft.fftfreq(power.shape[index])) * 2
-        outer, inner = line[(place > 0.9) & (place < 1)], line[(place > 0.2) & (place < 0.3)]
-        if len(outer) and len(inner) and outer.mean() < 1e-3 * inner.mean() and inner.mean() > 1e-12 * power.max():
-            found.append(f"k-space is empty at the border of the {name} in-plane axis: this volume was interpolated before")
-    return found
 
 
 def superresolve_file(
@@ -342,7 +328,7 @@ def panels_of(result: SuperResolution, source: Image, settings: SuperResolve) ->
     middle = result.volume.shape[across] // 2
 
     def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
-        return np.take(array[..., 0] if array.ndim == 4 else array, index, axis=across)
+        return np.take(first_frame(array), index, axis=across)
 
     panels = {method: plane(result.volume)}
     if settings.isotropic:

@@ -16,7 +16,7 @@ from monai.transforms import MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, slice_axis
+from mri_d3gm.io.image import Image, slice_axis, with_frames
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.methods.operator_rule import Choice
@@ -92,9 +92,8 @@ class LoadSliced(Transform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         volume = cached_volume(str(data["path"]), self.series)
-        axis = slice_axis(volume) if self.axis is None else self.axis
-        frame = volume.array[..., data.get("frame", 0)] if volume.array.ndim == 4 else volume.array
-        plane = np.take(frame, data["slice"], axis=axis)
+        axis = slice_axis(volume, self.axis)
+        plane = np.take(with_frames(volume.array)[..., data.get("frame", 0)], data["slice"], axis=axis)
         rows, cols = (n - n % self.multiple for n in plane.shape)
         return dict(data) | {"image": torch.from_numpy(np.ascontiguousarray(plane[:rows, :cols]))}
 

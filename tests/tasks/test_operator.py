@@ -12,6 +12,7 @@ from scans import phantom
 
 import mri_d3gm
 from mri_d3gm.cli.sr import sr, summary, withheld
+from mri_d3gm.io.image import make_image
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import HeldOut, _gain
@@ -23,6 +24,7 @@ from mri_d3gm.physics.occupied import resampled
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.settings import SuperResolve
 from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks import operator
 from mri_d3gm.tasks.bundles import open_bundle
 from mri_d3gm.tasks.operator import std_factors
 from mri_d3gm.tasks.sr import finished_slice, names_of
@@ -77,6 +79,19 @@ def test_the_choice_is_that_of_the_volume_whatever_is_asked_of_it() -> None:
     whole = superresolve(low, AFFINE, samples=1)
     assert np.array_equal(one.volume, again.volume) and np.array_equal(one.volume, whole.volume[..., 1:])
     assert whole.record["Operator"] == again.record["Operator"] == one.record["Operator"]
+
+
+@pytest.mark.parametrize("size", [(144, 112), (96, 144), (144, 144)])
+def test_the_warning_and_auto_see_the_same_interpolation(size: tuple[int, int]) -> None:
+    images = [resampled(resampled(torch.from_numpy(image.copy()), size).real, (144, 144)).abs().numpy() for image in anatomy()]
+    volume = np.stack(images, -1)
+    said = superresolve(volume, AFFINE, method="nearest").record["Warnings"]
+    assert [name for name in ("first", "second") if any(name in text for text in said)] == [
+        name for name, few in zip(("first", "second"), size, strict=True) if few < 144
+    ]
+    image = make_image("head", volume, AFFINE, ())
+    matrix = operator.looked_at(image, SuperResolve(method="nearest"))[2]
+    assert [few < 144 for few in matrix] == [few < 144 for few in size]
 
 
 def test_truncation_keeps_what_was_measured_of_an_interpolated_volume() -> None:

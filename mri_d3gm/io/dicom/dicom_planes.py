@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.image import frames_of_slices
 
 # directions (LPS) of increasing column and row as radiologists look at images, by the axis nearest to the slices' normal
 UPRIGHT = (((0, 1, 0), (0, 0, -1)), ((1, 0, 0), (0, 0, -1)), ((1, 0, 0), (0, 1, 0)))
@@ -50,7 +51,7 @@ def planes_of(name: str, array: np.ndarray, affine: np.ndarray, axis: int) -> Pl
     affine: from voxel to mm, RAS; no voxel moves in the patient. name: for messages. InputError as of `check_planes`.
     """
     check_planes(name, affine, axis)
-    frames = np.moveaxis(array if array.ndim == 4 else array[..., None], (3, axis), (0, 1))
+    frames = frames_of_slices(array, axis)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     inner = [other for other in range(3) if other != axis]
     vectors, step, first = lps[:3, inner].T, lps[:3, axis], lps[:3, 3].copy()

@@ -31,8 +31,8 @@ class Group(NamedTuple):
         heads = np.frombuffer(b"".join(bytes(one.head) for one in self.readouts), HEAD)
         return Acquisitions(heads, lambda numbers: [self.readouts[number].values for number in numbers])
 
-    def central(self, encoding: Encoding) -> Readout:
-        """Of the imaging readouts the one nearest to the centre of k-space."""
+    def nearest_to_centre(self, encoding: Encoding) -> Readout:
+        """Of the imaging readouts the one that is nearest to the centre of k-space."""
         middles = [
             size // 2 if limits is None else limits[2]
             for size, limits in zip(encoding.encoded.matrix[1:], (encoding.lines, encoding.partitions), strict=True)
