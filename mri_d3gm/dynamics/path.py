@@ -53,6 +53,10 @@ class Dynamics(ABC):
         """T as a time."""
         return torch.tensor(self.T, dtype=torch.float64)
 
+    def last(self, count: int) -> Tensor:
+        """T as the times of a batch, (count,)."""
+        return self.end.repeat(count)
+
     @abstractmethod
     def A(self, t: Tensor) -> Tensor:
         """Coefficient of the clean image, A_0 = 1."""

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from mri_d3gm.io.atomic import atomic_path
+from mri_d3gm.io.scan import fft2c
 from mri_d3gm.shipped import shipped
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
@@ -45,8 +46,7 @@ def write_demo_kspace(path: Path, coils: int = 8, noise: float = 0.01, seed: int
         a, b, c, d = random.normal(0, 1, 4)
         one = maps * magnitude[index] * np.exp(1j * (3 * a + 1.2 * (b * x + c * y) + 0.8 * d * x * y))
         one = one + noise * (random.normal(size=one.shape) + 1j * random.normal(size=one.shape))
-        shifted = np.fft.fft2(np.fft.ifftshift(one, axes=(-2, -1)), norm="ortho")
-        kspace[index] = np.fft.fftshift(shifted, axes=(-2, -1))
+        kspace[index] = fft2c(one)
         reference[index] = np.sqrt((np.abs(one) ** 2).sum(0))
     space = SPACE.format(rows=rows, cols=cols, height=rows * zooms[1], width=cols * zooms[0], depth=zooms[2])
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:

@@ -128,6 +128,16 @@ def ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
     return np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, axes=axis), axis=axis, norm="ortho"), axes=axis)
 
 
+def fft2c(image: np.ndarray) -> np.ndarray:
+    """Centred orthonormal FFT along rows and columns."""
+    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+
+
+def ifft2c(kspace: np.ndarray) -> np.ndarray:
+    """Centred orthonormal inverse FFT along rows and columns."""
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+
+
 def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
     """K-space (..., all rows, cols) of the central `rows` rows of the image: centred orthonormal FFT along rows."""
     return fft1c(centre(ifft1c(kspace, -2), rows, -2), -2)
@@ -142,9 +152,7 @@ def read_reference(scan: Scan, index: int) -> np.ndarray | None:
         return None
     if scan.read_reference is not None:
         return scan.read_reference(index)
-    kspace = scan.read(index).astype(np.complex128)
-    shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
-    magnitude = np.linalg.norm(np.fft.fftshift(shifted, axes=(-2, -1)), axis=0)
+    magnitude = np.linalg.norm(ifft2c(scan.read(index).astype(np.complex128)), axis=0)
     with np.errstate(over="ignore"):
         return cropped(magnitude, scan).astype(np.float32)
 

@@ -3,16 +3,15 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mri_d3gm.compute import Map
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.tiles import even_tile, tiled_estimate
+from mri_d3gm.networks.tiles import SLICE_MARGIN, even_tile, stride_of, tiled_estimate
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.trust import Support
 
-LARGEST, MARGIN = 576, 64  # pixels a side that one evaluation sees, and that neighbours share
+LARGEST = 576  # pixels a side that one evaluation sees
 
 
 class SecondLook(NamedTuple):
@@ -85,13 +84,12 @@ class Agreement:
         shape = mu.shape[-2], mu.shape[-1]
         if max(shape) <= LARGEST or self.measurement.window(mu, slice(0, 1), slice(0, 1)) is None:
             return None
-        rows, cols = (even_tile(size, LARGEST, MARGIN) for size in shape)
-        return tiled_estimate(self.network, x, t, mu, self.measurement, tile=(rows, cols), margin=MARGIN, run=self.run)
+        rows, cols = (even_tile(size, LARGEST, SLICE_MARGIN, stride_of(self.network)) for size in shape)
+        return tiled_estimate(self.network, x, t, mu, self.measurement, tile=(rows, cols), margin=SLICE_MARGIN, run=self.run)
 
     def first(self, mu: Tensor) -> Tensor:
         """The estimate of one evaluation at T without noise, not restored."""
-        t = torch.full((len(mu),), float(self.network.path.T), dtype=torch.float64)
-        return self.estimate(self.network.path.noise_free(mu), t, mu)
+        return self.estimate(self.network.path.noise_free(mu), self.network.path.last(len(mu)), mu)
 
     def restore(self, estimate: Tensor) -> Tensor:
         """The estimate as far in agreement with the measurement as the data go."""

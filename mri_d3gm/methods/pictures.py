@@ -10,7 +10,7 @@ from torch import Tensor
 from mri_d3gm.compute import Progress
 from mri_d3gm.methods.draws import Draws, draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.networks.tiles import MARGIN, STRIDE, tiled_estimate
+from mri_d3gm.networks.tiles import PICTURE_MARGIN, stride_of, tiled_estimate
 from mri_d3gm.physics.fft import MIRRORS
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.unknown import Unknown
@@ -37,14 +37,14 @@ def tiled(
     (seed, n, i) alone; progress is told (tiles done, tiles of all evaluations) after each tile.
     """
     mu = measurement.prior_mean()
-    stride = getattr(network.net, "stride", STRIDE)
-    side = max(mu.shape[-2:]) if getattr(network.net, "whole", False) else max(settings.tile, MARGIN + stride)
+    least = PICTURE_MARGIN + stride_of(network)
+    side = max(mu.shape[-2:]) if getattr(network.net, "whole", False) else max(settings.tile, least)
     evaluations = 1 if settings.method == "regression" else settings.steps * settings.samples
     evaluated = 0
 
     def denoise(x: Tensor, t: Tensor, seen: Tensor = mu) -> Tensor:
         nonlocal evaluated
-        estimate = tiled_estimate(network, x, t, seen, Unknown(seen), tile=(side, side), stride=stride, progress=tell)
+        estimate = tiled_estimate(network, x, t, seen, Unknown(seen), tile=(side, side), margin=PICTURE_MARGIN, progress=tell)
         evaluated += 1
         return estimate
 
@@ -53,8 +53,8 @@ def tiled(
             progress(evaluated * tiles + done, evaluations * tiles)
 
     if settings.method == "regression":
-        t = torch.full((len(mu),), float(network.path.T), dtype=torch.float64)
-        return Draws(unless_faint(denoise(network.path.noise_free(mu), t), mu, FAINT[settings.task])[:, None], 1)
+        estimate = denoise(network.path.noise_free(mu), network.path.last(len(mu)))
+        return Draws(unless_faint(estimate, mu, FAINT[settings.task])[:, None], 1)
     mean = torch.zeros_like(mu)
     for draw in range(settings.samples):
         seeds = [draw_seed(settings.seed, index, draw) for index in indices]

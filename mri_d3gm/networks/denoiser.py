@@ -116,8 +116,7 @@ class Denoiser(nn.Module):
     def at_the_end(self, measurement: Measurement, *, mu: Tensor | None = None, close: bool = True) -> Estimates:
         """Estimates from one evaluation at T of the state without noise; mu: the prior mean where it is at hand."""
         mean = measurement.prior_mean() if mu is None else mu
-        t = torch.full((len(mean),), float(self.path.T), dtype=torch.float64)
-        return self.estimates(self.path.noise_free(mean), t, mean, measurement, close=close)
+        return self.estimates(self.path.noise_free(mean), self.path.last(len(mean)), mean, measurement, close=close)
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, mu: Tensor | None = None, measurement: Measurement | None = None
@@ -128,7 +127,7 @@ class Denoiser(nn.Module):
         """
         like = torch.empty(0, dtype=torch.complex64 if x.shape[1] == 2 else torch.float32)
         image = from_channels(x.float(), like)
-        t = torch.full((len(x),), float(self.path.T), dtype=torch.float64) if t is None else t
+        t = self.path.last(len(x)) if t is None else t
         centre = torch.zeros_like(image) if mu is None else from_channels(mu.float(), like)
         known = Unknown(centre) if measurement is None else measurement
         return to_channels(self.estimates(image, t, centre, known).images[-1])

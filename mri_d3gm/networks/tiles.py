@@ -7,8 +7,13 @@ from mri_d3gm.compute import Map, Progress
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.measurement import Measurement
 
-MARGIN = 128  # pixels that neighbours share
+PICTURE_MARGIN, SLICE_MARGIN = 128, 64  # pixels that neighbouring tiles of photographs share, and those of slices
 STRIDE = 32  # of networks that do not say theirs
+
+
+def stride_of(denoiser: Denoiser) -> int:
+    """Pixels after which the coarse grids of a denoiser's network repeat."""
+    return getattr(denoiser.net, "stride", STRIDE)
 
 
 def starts(size: int, tile: int, margin: int, stride: int = STRIDE) -> list[int]:
@@ -33,10 +38,10 @@ def _ramp(first: int, length: int, size: int, margin: int) -> Tensor:
     return up * down
 
 
-def even_tile(size: int, most: int, margin: int) -> int:
-    """Length, a multiple of 32, of as few and as short tiles as cover `size`, none much longer than `most`."""
+def even_tile(size: int, most: int, margin: int, stride: int = STRIDE) -> int:
+    """Length, a multiple of `stride`, of as few and as short tiles as cover `size`, none much longer than `most`."""
     count = max(1, -(-(size - margin) // (most - margin)))
-    return -(-(size + (count - 1) * margin) // (count * STRIDE)) * STRIDE
+    return -(-(size + (count - 1) * margin) // (count * stride)) * stride
 
 
 def tiled_estimate(
@@ -46,18 +51,16 @@ def tiled_estimate(
     mu: Tensor,
     measurement: Measurement,
     *,
-    tile: tuple[int, int] = (512, 512),
-    margin: int = MARGIN,
-    stride: int = STRIDE,
+    tile: tuple[int, int],
+    margin: int,
     run: Map = map,
     progress: Progress | None = None,
 ) -> Tensor:
     """The last x0 estimate of x, of mu's shape, before its agreement with the measurement; one evaluation of each tile.
 
-    stride: pixels after which the network's coarse grids repeat. run maps over tiles; progress is told (tiles done, tiles)
-    after each.
+    run maps over tiles; progress is told (tiles done, tiles) after each.
     """
-    rows, cols = x.shape[-2:]
+    (rows, cols), stride = x.shape[-2:], stride_of(denoiser)
     corners = [(top, left) for top in starts(rows, tile[0], margin, stride) for left in starts(cols, tile[1], margin, stride)]
     blended, total = torch.zeros_like(x), x.real.new_zeros(rows, cols)
 

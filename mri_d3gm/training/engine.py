@@ -128,7 +128,7 @@ class Trainer:
     def _state_at_time(self, case: Case, step: int, part: int = 0) -> tuple[Tensor, Tensor]:
         """Times (batch,) and x_t: at T without noise before the spread; after it some at T with noise, others earlier."""
         path, count = self.denoiser.path, len(case.mu)
-        t = torch.full((count,), float(path.T), dtype=torch.float64)
+        t = path.last(count)
         if step < self.spread_after * self.steps:
             return t, path.noise_free(case.mu)
         generator = torch.Generator().manual_seed(self._seed(step, part) + 2**20)

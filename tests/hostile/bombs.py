@@ -317,7 +317,7 @@ BOMBS = {
     "a wide image": Bomb("DICOM", partial(dicom, Rows=65535, Columns=65535), "declares"),
     "many frames": Bomb("DICOM", partial(dicom, NumberOfFrames=2**31 - 1), "2147483647"),
     "a deflated data set": Bomb("DICOM", deflated, "declares"),
-    "a zip file": Bomb("DICOM", zip_bomb, "unpacks to"),
+    "a zip file": Bomb("DICOM", zip_bomb, "declares"),
     "a wide JPEG in DICOM": Bomb("DICOM", partial(jpeg_dicom, name="DICOM, JPEG"), "not of the size"),
     "a wide JPEG-LS in DICOM": Bomb("DICOM", partial(jpeg_dicom, name="DICOM, JPEG-LS"), "not of the size"),
     "a wide JPEG 2000 in DICOM": Bomb("DICOM", partial(jpeg_dicom, name="DICOM, JPEG 2000"), "not of the size"),

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from mri_d3gm.methods.draws import Agreement
 from mri_d3gm.methods.pictures import tiled
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.tiles import even_tile, starts, tiled_estimate
@@ -81,6 +82,22 @@ def test_tiles_of_a_restoration_begin_on_the_networks_own_grid(tile: int, monkey
     monkeypatch.setattr(denoiser, "estimates", seen)
     tiled(Unknown(picture), denoiser, Restore(method="regression", tile=tile, device="cpu"), [0])
     assert len(corners) > 1 and all(top % 64 == left % 64 == 0 for top, left in corners)
+
+
+def test_tiles_of_a_slice_begin_on_the_networks_own_grid(monkeypatch) -> None:
+    known = Truncation.of(torch.rand(1, 180, 32), 4)
+    denoiser, rows = Denoiser("consistent", {"features": 8, "blocks": 1}, sigma_r=0.1), []
+    monkeypatch.setattr(denoiser.net, "stride", 128, raising=False)
+    estimates = denoiser.estimates
+
+    def seen(x: torch.Tensor, t: torch.Tensor, mu: torch.Tensor, *known: Truncation, **how: bool) -> object:
+        rows.append((mu.storage_offset() // mu.stride(-2), mu.shape[-2]))
+        return estimates(x, t, mu, *known, **how)
+
+    monkeypatch.setattr(denoiser, "estimates", seen)
+    with torch.no_grad():
+        Agreement(denoiser, known).first(known.prior_mean())
+    assert len(rows) > 1 and all(first % 128 == 0 for first, _ in rows) and rows[-1][0] + rows[-1][1] == 720
 
 
 def test_progress_counts_tiles() -> None:

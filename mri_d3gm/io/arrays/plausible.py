@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.io.sampling import pattern_of, run_through_centre
-from mri_d3gm.io.scan import centre, fft1c
+from mri_d3gm.io.scan import centre, fft1c, ifft2c
 
 COILS = 4  # the strongest ones, which are looked at
 SIDE = 64  # of the central block in which coils are compared
@@ -117,7 +117,7 @@ def is_ghosted(kspace: np.ndarray) -> bool:
     def extent(turned: np.ndarray) -> float:
         other = data.copy()
         other[..., 1::2] = turned[..., 1::2]
-        return float(np.linalg.norm(_image(other), axis=0).sum())
+        return float(np.linalg.norm(ifft2c(other), axis=0).sum())
 
     backwards = data[..., ::-1, :]
     turns = [backwards] if data.shape[-2] % 2 else [backwards, np.roll(backwards, 1, -2)]
@@ -133,7 +133,7 @@ def like_coils(kspace: np.ndarray) -> bool:
     block = _central(measured[:, measured.shape[1] // 2]), _central(measured[measured.shape[0] // 2])
     if len(kspace) < 2 or any(each.stop - each.start < 16 for each in block):
         return False
-    images = np.abs(_image(kspace[:, block[0], block[1]]))
+    images = np.abs(ifft2c(kspace[:, block[0], block[1]]))
     sizes = np.linalg.norm(images, axis=(1, 2))
     if not sizes.all():
         return False
@@ -157,10 +157,10 @@ def turned(reference: np.ndarray, kspace: np.ndarray) -> str | None:
     blocks = [round(size * all_ / part) for size, all_, part in zip(sizes, kspace.shape[1:], reference.shape, strict=True)]
     if any(block > size for block, size in zip(blocks, kspace.shape[1:], strict=True)) or not np.isfinite(reference).all():
         return None
-    image = centre(centre(_image(centre(centre(kspace, blocks[0], 1), blocks[1], 2)), sizes[0], 1), sizes[1], 2)
+    image = centre(centre(ifft2c(centre(centre(kspace, blocks[0], 1), blocks[1], 2)), sizes[0], 1), sizes[1], 2)
     image = np.linalg.norm(image / (np.abs(image).max() or 1.0), axis=0)
     reference = fft1c(fft1c(reference.astype(np.complex64), 0), 1)
-    reference = np.abs(_image(centre(centre(reference, sizes[0], 0), sizes[1], 1)))
+    reference = np.abs(ifft2c(centre(centre(reference, sizes[0], 0), sizes[1], 1)))
     ways = {
         "": image,
         "mirrored along rows": image[::-1],
@@ -183,11 +183,6 @@ def _strongest(kspace: np.ndarray) -> np.ndarray:
     peaks = np.abs(data).max((1, 2))
     data = data[np.sort(np.argsort(peaks)[-COILS:])]
     return data / (peaks.max() or 1.0)
-
-
-def _image(kspace: np.ndarray) -> np.ndarray:
-    shifted = np.fft.ifft2(np.fft.ifftshift(kspace, axes=(-2, -1)), norm="ortho")
-    return np.fft.fftshift(shifted, axes=(-2, -1))
 
 
 def _is_image(kspace: np.ndarray, axis: int) -> bool:
@@ -229,7 +224,7 @@ def _exchanged(kspace: np.ndarray, corner: Pair) -> Pair:
     rows, cols = (slice(*each) for each in block)
     known = np.zeros_like(kspace)
     known[:, rows, cols] = kspace[:, rows, cols]
-    images = _image(known)
+    images = ifft2c(known)
     ratios = [_edges_to_middle(profile(images, axis), block[axis]) for axis in (-2, -1)]
     if corner[0] != corner[1]:
         there, other = ratios if corner[0] else ratios[::-1]

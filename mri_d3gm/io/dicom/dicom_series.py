@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.bounds import check_stream, inflated, open_whole
+from mri_d3gm.io.bounds import check_stream, check_unpacked, inflated, open_whole
 from mri_d3gm.io.dicom.dicom_private import private, private_tags
 from mri_d3gm.io.image import reading
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_ZIP_BYTES = 16 << 30  # of all members, unpacked
-MAX_ZIP_RATIO = 200  # unpacked to packed: MR images pack 2 to 20 times
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType",
     "ComplexImageComponent", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation",
@@ -132,8 +131,9 @@ def _check_zip(path: Path, archive: zipfile.ZipFile) -> None:
     items = archive.infolist()
     size = sum(item.file_size for item in items)
     packed = sum(item.compress_size for item in items)
-    if size > MAX_ZIP_BYTES or (size > 1 << 26 and size > MAX_ZIP_RATIO * packed):
+    if size > MAX_ZIP_BYTES:
         raise InputError(f"{path}: unpacks to {size / 1e9:.1f} GB, too much for a series; unpack it and give the folder")
+    check_unpacked(path, size // 4, size, packed)
     if any(item.flag_bits & 1 for item in items):
         raise InputError(f"{path}: is encrypted; unpack it and give the folder")
 
