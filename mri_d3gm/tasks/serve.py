@@ -77,7 +77,6 @@ def started(options: Mapping[str, Any], series: tuple[str, ...]) -> Model:
     random = np.random.default_rng(0)
     kspace = random.normal(size=(1, 4, 64, 64)) + 1j * random.normal(size=(1, 4, 64, 64))
     slices_of(scan_of_array(kspace, (np.arange(64) % 2 == 0) | (abs(np.arange(64) - 32) < 8)), settings, model)
-    bounds_of(settings, 1)
     return model
 
 
