@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import reading, slice_axis
+from mri_d3gm.io.image import first_frame, reading, slice_axis
 from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import image_endings, open_image
 from mri_d3gm.io.open_scan import open_scan, scan_endings
@@ -59,8 +59,7 @@ def _volume(path: Path) -> np.ndarray:
     """Magnitudes (slices, rows, cols) float32 of one file."""
     if path.is_dir() or path.name.lower().endswith(image_endings()):
         volume = open_image(path)
-        array = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
-        return np.moveaxis(array, slice_axis(volume), 0)
+        return np.moveaxis(first_frame(volume.array), slice_axis(volume), 0)
     if path.suffix.lower() in scan_endings():
         from mri_d3gm.io.scan import read_reference
 

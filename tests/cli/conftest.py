@@ -1,8 +1,10 @@
 import sys
 
 import pytest
+from mrd_server import PLAIN
 
 from mri_d3gm.cli import main as cli
+from mri_d3gm.tasks.serve import Model, started
 
 
 @pytest.fixture
@@ -18,3 +20,9 @@ def mri(capsys, monkeypatch):
         return int(caught.value.code or 0), captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """What serve and stream run, of the plainest method."""
+    return started(PLAIN, ("image", "std"))
