@@ -44,7 +44,7 @@ def measurement_of(batch: Batch) -> Measurement:
     second = None if second is None or not second.any() else second
     known = batch["kspace"], batch["mask"], maps, outside, sigma, torch.tensor(weights)
     with one_thread():
-        return Cartesian(*known, second, rest=batch.get("rest"))
+        return Cartesian(*known, second, rest=batch.get("rest"), short_centre=batch.get("short_centre", False))
 
 
 def prepare_batch(

@@ -120,6 +120,7 @@ def prepare(
         torch.tensor([weight_of(source) for source in sources]),
         _stacked(one.maps.second for one in mapped),
         rest=_stacked(one.rest for one in mapped),
+        short_centre=torch.tensor([one.maps.short for one in mapped]),
     )
     return Prepared(measurement, np.array(scales), found, sources)
 
@@ -133,7 +134,7 @@ class Mapped(NamedTuple):
 
 
 def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, calibration: Tensor | None = None) -> Mapped:
-    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 14 coils become virtual ones.
+    """K-space (coils, rows, cols) with its coil maps, given or estimated; more than 16 coils become virtual ones.
 
     calibration: likewise, lines to estimate from in place of those of kspace.
     """
@@ -143,7 +144,7 @@ def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, cal
     kspace, rest = (kspace, None) if few is None else (few.kspace, few.rest)
     if coil_maps is None and calibration is not None:
         lines = calibration if few is None else torch.einsum("vc,cyx->vyx", few.matrix, calibration)
-        return Mapped(kspace, estimate_coil_maps(lines, lines.abs().amax(0) > 0), rest)
+        return Mapped(kspace, estimate_coil_maps(lines, lines.abs().amax(0) > 0)._replace(short=False), rest)
     if coil_maps is None:
         return Mapped(kspace, estimate_coil_maps(kspace, mask), rest)
     coil_maps = coil_maps.to(kspace.dtype)

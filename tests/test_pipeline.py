@@ -153,7 +153,8 @@ def test_evaluations_are_those_of_the_network(steps: int, samples: int, trust: s
     told: list[tuple[int, int]] = []
     settings = Recon(accel=4, steps=steps, samples=samples, trust=trust, slices="0", device="cpu", threads=1)
     record = recon.reconstruct(scan_of_array(four_coils()), settings, progress=lambda *counts: told.append(counts)).record
-    assert record["Evaluations"] == len(calls) == steps * samples + {"off": 0, "fast": 1, "full": 4}[trust]
+    passes = 1 if samples == 1 else 2  # to calibrate again, since the centre has few lines
+    assert record["Evaluations"] == len(calls) == passes + steps * samples + {"off": 0, "fast": 1, "full": 4}[trust]
     assert told == [(done, len(calls)) for done in range(1, len(calls) + 1)]
 
 

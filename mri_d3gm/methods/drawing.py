@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mri_d3gm.compute import Map, Progress
 from mri_d3gm.methods.draws import Agreement, draw_seed
+from mri_d3gm.methods.recalibration import recalibrated
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.fft import MIRRORS, mirror
 from mri_d3gm.physics.measurement import Measurement
@@ -96,15 +97,18 @@ def fold_support(
     tell: Callable[..., None] = lambda *_: None,
     *,
     folds: int | None = None,
+    passes: int = 0,
 ) -> list[Support] | None:
-    """What the samples of one fold say of the estimate that was made without them, for each of the batch; one evaluation.
+    """What the samples of one fold say of the estimate that was made without them, for each of the batch; one evaluation, and
+    one for each time that the rest is calibrated again.
 
-    folds: as `Measurement.withhold` has it.
+    folds: as `Measurement.withhold` has it; passes: as `recalibrated` has them.
     """
     parts = measurement.withhold(fold, folds)
     if parts is None:
         return None
     kept, withheld = parts
+    kept = recalibrated(kept, network, passes, tell)
     agree = Agreement(network, kept)
     estimate = agree.restore(agree.first(kept.prior_mean()))
     tell()

@@ -31,7 +31,8 @@ class Draws(NamedTuple):
     estimate's data residual before the last agreement, (batch,), None where there is no such step. support: what withheld
     samples say of the prediction, one for each of the batch, None where none were withheld. error: size of the magnitude's
     error that the network expects before it has drawn anything, (batch, rows, cols), None from networks that predict none.
-    second: the second look at each of the batch, None from methods that have none.
+    second: the second look at each of the batch, None from methods that have none. measurement: what the network's images agree
+    with, of which coil maps may be better than of the one that was given (`recalibrated`), but for a second look.
     """
 
     images: Tensor
@@ -40,6 +41,7 @@ class Draws(NamedTuple):
     support: list[Support | None] | None = None
     error: Tensor | None = None
     second: list[SecondLook] | None = None
+    measurement: Measurement | None = None
 
     def one(self, index: int) -> "Draws":
         """Those of one of the batch, as a batch of one."""

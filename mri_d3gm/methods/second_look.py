@@ -16,7 +16,7 @@ from mri_d3gm.physics.trust import Support, band_weights, scaled, total
 from mri_d3gm.settings import TRUST_FOLDS, Recon, SuperResolve
 
 CLEARLY, BY_FAR = 0.9, 0.75  # of an error is an error that is clearly less; as much as coils alone must win by
-MISSED, MOST = 0.3, 0.8  # of the withheld energy is much, and so much that no coil maps may fit
+MISSED, MOST = 0.3, 0.7  # of the withheld energy is much, and so much that no coil maps may fit
 ALONE = 2  # folds and draws of coils alone, at most: each takes as many evaluations as there are coils
 COILS = 2**20  # numbers of slices, between those of one's coils
 
@@ -25,7 +25,8 @@ class Way(NamedTuple):
     """How a slice is reconstructed: of itself or of each of its coils, batches of one, whose images times scales are its own.
 
     instead: what stands in place of its coil maps, "" for nothing; needed: what its error over that with them must not exceed;
-    folds: of its samples, as `Measurement.withhold` has it; few: how many of them are judged, and draws made, at most.
+    folds: of its samples, as `Measurement.withhold` has it; few: how many of them are judged, and draws made, at most. passes:
+    how often it is calibrated again (`recalibrated`).
     """
 
     parts: tuple[Measurement, ...]
@@ -34,6 +35,7 @@ class Way(NamedTuple):
     needed: float = 1.0
     folds: int | None = None
     few: int | None = None
+    passes: int = 0
 
 
 class Look(NamedTuple):
@@ -59,33 +61,51 @@ def second_look(
 ) -> Look:
     """The same where withheld samples were predicted, else the way that more folds speak for.
 
-    Where another way predicts the first fold clearly better, more folds of both decide, and it replaces the own if they still
-    do; new draws are made. Where zero predicts the samples better, all folds of the own way are made.
+    A way that is calibrated again was judged without that; here it is judged with it, by what misses less. Where another way
+    predicts the first fold clearly better, more folds of both decide, and it replaces the own if they still do; new draws are
+    made. Where zero predicts the samples better, all folds of the own way are made.
     """
-    first = total(look.folds)
-    if first is None or first.error() <= MISSED:
+    missed, used, most = _error(look.folds), 0, TRUST_FOLDS["full"]
+    if missed <= MISSED:
         return look
     judge = partial(judged, network=network, run=run, tell=tell)
-    tried = [(way, folds) for way in other_ways(look.way.parts[0], first.error()) if (folds := judge(way, range(1)))]
-    used, most = sum(len(way.parts) for way, _ in tried), TRUST_FOLDS["full"]
+    ways = other_ways(look.way.parts[0], missed)
+    if look.way.passes:
+        again = judge(look.way, range(len(look.folds)))
+        used = (1 + look.way.passes) * len(again)
+        if _error(again) < missed:
+            look, missed = look._replace(folds=again), _error(again)
+        else:
+            look = look._replace(way=look.way._replace(passes=0))
+        if missed <= MISSED:
+            return look._replace(second=SecondLook(used))
+    tried = [(way, folds) for way in ways if (folds := judge(way, range(1)))]
+    used += sum(len(way.parts) for way, _ in tried)
     rivals = [(way, folds) for way, folds in tried if folds[0].error() <= way.needed * look.folds[0].error()]
-    if not rivals and first.error() <= 1:
+    if not rivals and missed <= 1:
         return look._replace(second=SecondLook(used))
     own = look.folds + judge(look.way, range(len(look.folds), most))
-    used += len(own) - len(look.folds)
+    used += (1 + look.way.passes) * (len(own) - len(look.folds))
     for way, folds in sorted(rivals, key=lambda one: one[1][0].error() / one[0].needed):
         theirs = folds + judge(way, range(1, way.few or most))
         used += (len(theirs) - 1) * len(way.parts)
-        if total(theirs).error() <= way.needed * total(own[: len(theirs)]).error():  # type: ignore[union-attr]
+        if _error(theirs) <= way.needed * _error(own[: len(theirs)]):
             drawn = drawn_again(way, network, settings, index, run, tell)
             used += len(drawn) * drawn[0].images.shape[1] * (settings.steps or 1)
             return Look(way, drawn, theirs, SecondLook(used, way.instead))
     return look._replace(folds=own, second=SecondLook(used))
 
 
+def _error(folds: list[Support]) -> float:
+    """Of all of them together, 0 without any."""
+    found = total(folds)
+    return 0.0 if found is None else found.error()
+
+
 def judged(way: Way, numbers: range, network: Denoiser, run: Map, tell: Callable[..., None]) -> list[Support]:
     """What the folds of these numbers say of the parts of a way together."""
-    tasks = [partial(fold_support, network, part, number, tell, folds=way.folds) for number in numbers for part in way.parts]
+    fold = partial(fold_support, network, tell=tell, folds=way.folds, passes=way.passes)
+    tasks = [partial(fold, part, number) for number in numbers for part in way.parts]
     found = [None if each is None else each[0] for each in run_all(run, tasks)]
     folds = [found[start : start + len(way.parts)] for start in range(0, len(found), len(way.parts))]
     whole = [total(scaled(each, scale) for each, scale in zip(fold, way.scales, strict=True)) for fold in folds]

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.coil_maps import explained, low_resolution_maps, smooth_coil_maps
+from mri_d3gm.physics.coil_maps import estimate_coil_maps, explained, low_resolution_maps, smooth_coil_maps
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
@@ -49,7 +49,8 @@ class Cartesian(Measurement):
     second_maps: of a second image, shaped as coil_maps, where two places of the object lie in one pixel (Uecker et al., Magn
     Reson Med 2014); second: that image, found by unfolding both if None. Estimates are of the first image, and agree with what
     the second leaves of k-space. rest: energy of the image of coils that are no part of kspace, (batch, rows, cols) real
-    (`compression`). smooth: whether the phase is, (batch,) bool, as the centre lines show if None; parts keep it.
+    (`compression`). smooth: whether the phase is, (batch,) bool, as the centre lines show if None; parts keep it. short_centre:
+    whether coil_maps are from fewer centre lines than complete k-space would have for them (`recalibrated`), (batch,) bool.
     """
 
     kspace: Tensor
@@ -62,6 +63,7 @@ class Cartesian(Measurement):
     second: Tensor | None = None
     rest: Tensor | None = None
     smooth: Tensor | None = None
+    short_centre: Tensor | bool = False
 
     def __post_init__(self) -> None:
         batch, device, mask = len(self.kspace), self.kspace.device, measured(self.mask, self.outside)
@@ -72,6 +74,7 @@ class Cartesian(Measurement):
         for name in ("sigma", "map_weight"):
             number = torch.as_tensor(getattr(self, name), dtype=torch.float32, device=device)
             held[name] = number.expand(batch)
+        held["short_centre"] = torch.as_tensor(self.short_centre, device=device).expand(batch)
         held["kspace"] = self.kspace * mask.unsqueeze(-3)
         if self.smooth is None:
             known = held["kspace"], held["mask"], held["coil_maps"], held["sigma"]
@@ -163,8 +166,25 @@ class Cartesian(Measurement):
         (batch, rows, cols), its magnitude the root of the sum of squares over coils. support: how much of the estimate's
         k-space the data support, of the mask's shape; 0 gives the zero-filled image.
         """
-        kspace = torch.where(self.known.unsqueeze(-3), self.kspace, self.whole_kspace(estimate) * support)
-        return self.combined(ifft2c(kspace))
+        return self.combined(ifft2c(self._completed(estimate, support)))
+
+    def _completed(self, estimate: Tensor, support: Tensor | float = 1.0) -> Tensor:
+        return torch.where(self.known.unsqueeze(-3), self.kspace, self.whole_kspace(estimate) * support)
+
+    @property
+    def poorly_calibrated(self) -> bool:
+        return bool(torch.as_tensor(self.short_centre).any())
+
+    def recalibrated(self, estimate: Tensor) -> "Cartesian":
+        assert self.coil_maps is not None
+        everywhere = torch.ones(self.kspace.shape[-2:], dtype=torch.bool)
+        nothing, completed = torch.zeros_like(self.coil_maps), self._completed(estimate)
+        first, second = self.coil_maps.clone(), (nothing if self.second_maps is None else self.second_maps).clone()
+        for index in torch.as_tensor(self.short_centre).nonzero().flatten().tolist():
+            found = estimate_coil_maps(completed[index], everywhere)
+            for maps, one in ((first, found.maps), (second, found.second)):
+                maps[index] = nothing[index] if one is None else one
+        return replace(self, coil_maps=first, second_maps=second if second.any() else None, second=None)
 
     def combined(self, coil_images: Tensor) -> Tensor:
         """The image (batch, rows, cols) of coil images (batch, coils, rows, cols): of several coils the root of the sum of

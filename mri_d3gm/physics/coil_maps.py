@@ -9,7 +9,8 @@ from mri_d3gm.io.sampling import center_lines
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.phase import centre_window
 
-MINIMUM_LINES = 5
+MINIMUM_LINES = 3
+ENOUGH_LINES = 24  # of the centre, along each axis: more are not used
 KERNEL = 6  # samples along each side, of the calibration
 THRESHOLD = 0.02  # of the greatest singular value, above which a kernel counts
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
@@ -150,28 +151,30 @@ def waves(size: int, kernel: int, like: Tensor) -> Tensor:
 class CoilMaps(NamedTuple):
     """Maps (coils, rows, cols) of the first set, how they were made (espirit or low-resolution), and those of a second set
     where the scan needs one: where it wraps around, two places of the object lie in one pixel. maps None: there is one coil.
+    short: whether ESPIRiT had fewer lines of the centre than it can use.
     """
 
     maps: Tensor | None
     source: str
     second: Tensor | None = None
+    short: bool = False
 
 
 def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> CoilMaps:
     """Maps of undersampled kspace (coils, rows, cols) under a mask (rows | 1, cols | 1); crop as in `espirit`.
 
-    Fewer than five centre lines show too little for ESPIRiT; an empty centre shows nothing.
+    Fewer than three centre lines show too little for ESPIRiT; an empty centre shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
     height, width = center_lines(full)
     calibration = min(height, 64), min(width, 64)
-    if min(calibration) >= 24:
-        calibration = min(calibration[0], 24), min(calibration[1], 24)
+    if min(calibration) >= ENOUGH_LINES:
+        calibration = ENOUGH_LINES, ENOUGH_LINES
     if min(calibration) < MINIMUM_LINES or not bool(calibrating(kspace, calibration).any()):
         return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
     maps, second = espirit(kspace, calibration, crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
-    return CoilMaps(maps, "espirit", second if needed else None)
+    return CoilMaps(maps, "espirit", second if needed else None, min(height, width) < ENOUGH_LINES)
 
 
 def contradiction(kspace: Tensor, mask: Tensor, coil_maps: Tensor, exchanged: Tensor | None = None) -> str | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import rss
 
-VIRTUAL = 14
+VIRTUAL = 16
 
 
 class Compressed(NamedTuple):

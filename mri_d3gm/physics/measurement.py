@@ -121,6 +121,15 @@ class Measurement(ABC):
         """The measurement of the image mirrored about its centre (`fft.mirror`) along `axes`, of -2 and -1."""
         return self
 
+    @property
+    def poorly_calibrated(self) -> bool:
+        """Whether an estimate shows more of the coils than the measurement by itself, for one of the batch at least."""
+        return False
+
+    def recalibrated(self, estimate: Tensor) -> Self:
+        """The same with coil maps from what an estimate shows of the coils, where the measurement itself shows little."""
+        return self
+
     def coarser(self) -> Self | None:
         """The same with coil maps of low resolution, which fewer lines suffice for; None where there are none but its own."""
         return None

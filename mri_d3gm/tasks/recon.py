@@ -232,6 +232,8 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
     second = draws.second[0] if draws.second else SecondLook(0)
     if second.instead:
         maps = f"{second.instead} in place of {maps}"
+    elif draws.measurement is not None and isinstance(measurement, Cartesian) and bool(measurement.short_centre):
+        measurement, maps = draws.measurement, "recalibrated"
     if second.instead == "low-resolution":
         measurement = measurement.coarser() or measurement
     facts = {

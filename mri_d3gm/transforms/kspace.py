@@ -128,7 +128,7 @@ class NoiseEstimated(Transform):
 class CoilMapsd(Transform):
     """kspace and mask to coil_maps: those of `file` (dataset coil_maps, (coils, rows, cols) or per slice), those of the scan's
     own file, or estimated, from calibration where there is one. They come with second_maps, zeros where one set explains the
-    scan. More than 14 coils become virtual ones and what these leave, rest.
+    scan. More than 16 coils become virtual ones and what these leave, rest.
     """
 
     def __init__(self, file: str | None = None, how: Reading = PLAIN) -> None:
@@ -149,6 +149,7 @@ class CoilMapsd(Transform):
             found |= {
                 "coil_maps": mapped.maps.maps,
                 "second_maps": torch.zeros_like(mapped.kspace) if second is None else second,
+                "short_centre": mapped.maps.short,
             }
         return dict(data) | found | ({} if mapped.rest is None else {"rest": mapped.rest})
 
