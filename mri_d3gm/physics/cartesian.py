@@ -50,7 +50,7 @@ class Cartesian(Measurement):
     Reson Med 2014); second: that image, found by unfolding both if None. Estimates are of the first image, and agree with what
     the second leaves of k-space. rest: energy of the image of coils that are no part of kspace, (batch, rows, cols) real
     (`compression`). smooth: whether the phase is, (batch,) bool, as the centre lines show if None; parts keep it. short_centre:
-    whether coil_maps are from fewer centre lines than complete k-space would have for them (`recalibrated`), (batch,) bool.
+    whether coil_maps are from few centre lines and would be better from complete k-space (`recalibrated`), (batch,) bool.
     """
 
     kspace: Tensor

@@ -12,6 +12,7 @@ from mri_d3gm.physics.phase import centre_window
 MINIMUM_LINES = 3
 ENOUGH_LINES = 24  # of the centre, along each axis: more are not used
 KERNEL = 6  # samples along each side, of the calibration
+SHORT = 2 * KERNEL  # lines of the centre below which kernels are smaller
 THRESHOLD = 0.02  # of the greatest singular value, above which a kernel counts
 CROP = 0.6  # 0.8 cuts into the anatomy when the centre has few lines
 SECOND_CROP = 0.8  # of the second set, which errors of the first one would fill otherwise
@@ -151,7 +152,7 @@ def waves(size: int, kernel: int, like: Tensor) -> Tensor:
 class CoilMaps(NamedTuple):
     """Maps (coils, rows, cols) of the first set, how they were made (espirit or low-resolution), and those of a second set
     where the scan needs one: where it wraps around, two places of the object lie in one pixel. maps None: there is one coil.
-    short: whether ESPIRiT had fewer lines of the centre than it can use.
+    short: whether the centre had too few lines for whole kernels of ESPIRiT.
     """
 
     maps: Tensor | None
@@ -174,7 +175,7 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
         return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
     maps, second = espirit(kspace, calibration, crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
-    return CoilMaps(maps, "espirit", second if needed else None, min(height, width) < ENOUGH_LINES)
+    return CoilMaps(maps, "espirit", second if needed else None, min(height, width) < SHORT)
 
 
 def contradiction(kspace: Tensor, mask: Tensor, coil_maps: Tensor, exchanged: Tensor | None = None) -> str | None:
