@@ -15,8 +15,8 @@ LARGEST = 576  # pixels a side that one evaluation sees
 
 
 class SecondLook(NamedTuple):
-    """What was done where withheld samples were missed: evaluations, 0 for nothing, and what replaced the coil maps of the
-    measurement: low-resolution, or none where each coil was reconstructed alone.
+    """What was done where withheld samples were missed: evaluations, 0 for nothing, and what replaced the coil maps:
+    low-resolution; espirit for those of the scan by itself, not calibrated again; or none where coils were reconstructed alone.
     """
 
     evaluations: int

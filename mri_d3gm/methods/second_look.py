@@ -61,39 +61,48 @@ def second_look(
 ) -> Look:
     """The same where withheld samples were predicted, else the way that more folds speak for.
 
-    A way that is calibrated again was judged without that; here it is judged with it, by what misses less. Where another way
-    predicts the first fold clearly better, more folds of both decide, and it replaces the own if they still do; new draws are
-    made. Where zero predicts the samples better, all folds of the own way are made.
+    A way that is calibrated again was judged without that. Here it is judged with it, and by what misses less; where that is
+    worse than zero, the maps that the scan has by itself are used. Where another way predicts the first fold clearly better,
+    more folds of both decide, and it replaces the own if they still do; new draws are made. Where zero predicts the samples
+    better, all folds of the own way are made.
     """
     missed, used, most = _error(look.folds), 0, TRUST_FOLDS["full"]
     if missed <= MISSED:
         return look
     judge = partial(judged, network=network, run=run, tell=tell)
+    draw = partial(drawn_again, network=network, settings=settings, index=index, run=run, tell=tell)
     ways = other_ways(look.way.parts[0], missed)
     if look.way.passes:
-        again = judge(look.way, range(len(look.folds)))
+        again, plain = judge(look.way, range(len(look.folds))), look.way._replace(passes=0)
         used = (1 + look.way.passes) * len(again)
         if _error(again) < missed:
             look, missed = look._replace(folds=again), _error(again)
+        elif _error(again) <= 1:
+            look = look._replace(way=plain)
         else:
-            look = look._replace(way=look.way._replace(passes=0))
-        if missed <= MISSED:
-            return look._replace(second=SecondLook(used))
+            look = Look(plain._replace(instead="espirit"), draw(plain), look.folds)
+            used += evaluations(look, settings)
+    if missed <= MISSED:
+        return look._replace(second=SecondLook(used, look.way.instead))
     tried = [(way, folds) for way in ways if (folds := judge(way, range(1)))]
     used += sum(len(way.parts) for way, _ in tried)
     rivals = [(way, folds) for way, folds in tried if folds[0].error() <= way.needed * look.folds[0].error()]
     if not rivals and missed <= 1:
-        return look._replace(second=SecondLook(used))
+        return look._replace(second=SecondLook(used, look.way.instead))
     own = look.folds + judge(look.way, range(len(look.folds), most))
     used += (1 + look.way.passes) * (len(own) - len(look.folds))
     for way, folds in sorted(rivals, key=lambda one: one[1][0].error() / one[0].needed):
         theirs = folds + judge(way, range(1, way.few or most))
         used += (len(theirs) - 1) * len(way.parts)
         if _error(theirs) <= way.needed * _error(own[: len(theirs)]):
-            drawn = drawn_again(way, network, settings, index, run, tell)
-            used += len(drawn) * drawn[0].images.shape[1] * (settings.steps or 1)
-            return Look(way, drawn, theirs, SecondLook(used, way.instead))
-    return look._replace(folds=own, second=SecondLook(used))
+            found = Look(way, draw(way), theirs)
+            return found._replace(second=SecondLook(used + evaluations(found, settings), way.instead))
+    return look._replace(folds=own, second=SecondLook(used, look.way.instead))
+
+
+def evaluations(look: Look, settings: Recon | SuperResolve) -> int:
+    """Of the network, for all draws of all parts."""
+    return len(look.drawn) * look.drawn[0].images.shape[1] * (settings.steps or 1)
 
 
 def _error(folds: list[Support]) -> float:

@@ -230,12 +230,13 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
     images, std, phases = pipeline.finish(draws, prepared.scale, prepared.noise)
     scale, measurement, maps = float(prepared.scale[0]), prepared.measurement, prepared.map_sources[0]
     second = draws.second[0] if draws.second else SecondLook(0)
-    if second.instead:
-        maps = f"{second.instead} in place of {maps}"
-    elif draws.measurement is not None and isinstance(measurement, Cartesian) and bool(measurement.short_centre):
-        measurement, maps = draws.measurement, "recalibrated"
+    if draws.measurement is not None and measurement.poorly_calibrated:
+        maps = "recalibrated"
+        measurement = measurement if second.instead else draws.measurement
     if second.instead == "low-resolution":
         measurement = measurement.coarser() or measurement
+    if second.instead:
+        maps = f"{second.instead} in place of {maps}"
     facts = {
         "evaluations": draws.evaluations + second.evaluations,
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,

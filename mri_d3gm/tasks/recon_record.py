@@ -17,7 +17,11 @@ from mri_d3gm.settings import SAMPLED, Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, bounded, per_slice
 
 Facts = dict[str, Any]
-INSTEAD = {"low-resolution": "maps of low resolution replace them", "none": "each coil was reconstructed alone"}
+INSTEAD = {
+    "low-resolution": "maps of low resolution replace them",
+    "espirit": "those of the centre lines alone replace them",
+    "none": "each coil was reconstructed alone",
+}
 
 
 def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from scans import fft2c, phantom
 
 from mri_d3gm import pipeline
 from mri_d3gm.io.open_scan import scan_of_array
+from mri_d3gm.methods import second_look
 from mri_d3gm.methods.recalibration import passes_of, recalibrated
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.fft import ifft2c
@@ -98,3 +99,21 @@ def test_the_network_and_its_own_maps_lead_to_a_better_image_and_it_is_said() ->
     assert better[0] < 0.8 * own[0] and better[1] == own[1] + 2
     once = recalibrated(prepared.measurement, network, 1)
     assert not torch.equal(once.coil_maps, prepared.measurement.coil_maps)
+
+
+def test_maps_that_an_estimate_spoils_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace, _ = head_array()
+    settings = Recon(device="cpu", samples=2)
+    known, network = pipeline.prepare(kspace, columns(6, 4)).measurement, recon.load(settings)
+
+    def spoiled(measurement: Cartesian, estimate: torch.Tensor) -> Cartesian:
+        return replace(measurement, coil_maps=measurement.coil_maps.roll(COILS // 4, 1))
+
+    monkeypatch.setattr(Cartesian, "recalibrated", spoiled)
+    monkeypatch.setattr(second_look, "MISSED", 0.0)
+    monkeypatch.setattr(second_look, "CLEARLY", 0.0)
+    draws = pipeline.solve(known, network, settings)
+    plain = pipeline.solve(replace(known, short_centre=False), network, settings)
+    assert [look.instead for look in (*draws.second, *plain.second)] == ["espirit", ""]
+    torch.testing.assert_close(draws.images, plain.images)
+    assert draws.support[0].error() == plain.support[0].error()

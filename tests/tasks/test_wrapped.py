@@ -65,7 +65,7 @@ def test_where_no_two_sets_fit_each_coil_is_reconstructed_alone(axis: str, tmp_p
     scan = scan_of(tmp_path, 40, axis)
     options = {"accel": 2, "axis": axis, "center_fraction": 0.1} | FAST
     believed, doubted = (reconstruct(scan, trust=trust, **options) for trust in ("off", "fast"))
-    assert doubted.record["CoilMaps"] == ["none in place of espirit"]
+    assert doubted.record["CoilMaps"] == ["none in place of recalibrated"]
     assert any("each coil was reconstructed alone" in warning for warning in doubted.record["Warnings"])
     flags = doubted.record["PerSlice"][0]["Flags"]
     assert "without-maps" in flags and not {"poor-maps", "wrapped"} & set(flags) and doubted.record["CoilMapSets"] == 0
