@@ -30,7 +30,7 @@ from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training import processes
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
-from mri_d3gm.training.interrupt import caught, leave_to_parent, uninterrupted
+from mri_d3gm.training.interrupt import caught, leave_to_parent
 from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import OBJECTIVES, error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
@@ -247,7 +247,7 @@ class Trainer:
             state["precision"] = from_first(str(fast_precision(torch.device(self.device)))).removeprefix("torch.")
         loss = partial(self._loss, dtype=getattr(torch, state["precision"]))
         gradients = Replayed(loss) if self._on_gpu else loss
-        signals = (signal.SIGINT, signal.SIGTERM) if processes.count() > 1 else ()
+        signals = (signal.SIGINT, signal.SIGTERM) if processes.count() > 1 else (signal.SIGINT,)
         with closing(Log(folder if leads() else None, state["step"])) as log, caught(*signals) as came:
 
             def save() -> None:
@@ -263,9 +263,8 @@ class Trainer:
                     end = highest(STOPPED if came else OVER if over else GO_ON)
                     if end != GO_ON:
                         break
-                    with uninterrupted() if processes.count() == 1 else nullcontext():
-                        log.write(self._step(parts, state["step"], gradients, optimisation))
-                        state["step"] += 1
+                    log.write(self._step(parts, state["step"], gradients, optimisation))
+                    state["step"] += 1
                     if not self._on_gpu:
                         log.flush()
                     if progress is not None and leads():

@@ -23,15 +23,6 @@ def caught(*numbers: signal.Signals) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C in this block is raised at its end."""
-    with caught(signal.SIGINT) as pressed:
-        yield
-    if pressed:
-        raise KeyboardInterrupt
-
-
 def leave_to_parent(_: int) -> None:
     """Make a process that draws batches ignore Ctrl-C, which a terminal sends to it too, and the end that a launcher sends to
     all below it; its parent ends it.
