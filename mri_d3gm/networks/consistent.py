@@ -45,7 +45,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor | None, embedding: Tensor, both_axes: bool) -> tuple[Tensor, Tensor]:
         rows, cols = x.shape[-2:]
         x = functional.pad(x, (0, -cols % self.multiple, 0, -rows % self.multiple))
-        x = functional.pixel_unshuffle(x, 2)
+        x = functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         if hidden is None:
             hidden = x.new_zeros(x.shape[0], self.fine1.conv1.in_channels, *x.shape[-2:])
         x = torch.cat([x, hidden.to(x.dtype)], 1).contiguous(memory_format=torch.channels_last)

@@ -12,30 +12,37 @@ CELL = 8  # pixels a side of the squares that local means are of
 
 
 def simple_gate(x: Tensor) -> Tensor:
-    """Product of the two halves of the channels."""
-    first, second = x.chunk(2, 1)
+    """Product of the two halves of the channels, which are last."""
+    first, second = x.chunk(2, -1)
     return first * second
 
 
 class PixelNorm(nn.Module):
-    """Normalises the channels of every pixel by themselves, then scales and shifts them."""
+    """Normalises the channels of every pixel by themselves, then scales and shifts them; channels last."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(channels, 1, 1)), nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(1, keepdim=True)
-        return centred * (centred.square().mean(1, keepdim=True) + 1e-6).rsqrt() * self.weight + self.bias
+        return functional.layer_norm(x, x.shape[-1:], self.weight.flatten(), self.bias.flatten(), 1e-6)
+
+
+def pointwise(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """A convolution of one pixel as the matrix product that it is, channels last."""
+    return functional.linear(x, layer.weight.flatten(1), layer.bias)
 
 
 def local_mean(x: Tensor, reach: int, cell: int = CELL) -> Tensor:
-    """Mean over the square of cells that lies within `reach` pixels on each side, of x's size; borders count less."""
-    rows, cols = x.shape[-2:]
+    """Mean of each cell of pixels with its neighbours up to `reach` pixels away, one value a cell; borders count less."""
     coarse = functional.avg_pool2d(x, cell, ceil_mode=True, count_include_pad=False)
     radius = max(1, reach // cell)
-    mean = functional.avg_pool2d(coarse, 2 * radius + 1, 1, radius, count_include_pad=False)
-    return mean.repeat_interleave(cell, -2).repeat_interleave(cell, -1)[..., :rows, :cols]
+    return functional.avg_pool2d(coarse, 2 * radius + 1, 1, radius, count_include_pad=False)
+
+
+def spread(cells: Tensor, rows: int, cols: int, cell: int = CELL) -> Tensor:
+    """Values of cells to their pixels, (batch, channels, rows, cols)."""
+    return cells.repeat_interleave(cell, -2)[..., :rows, :].repeat_interleave(cell, -1)[..., :cols]
 
 
 class NAFBlock(nn.Module):
@@ -57,10 +64,14 @@ class NAFBlock(nn.Module):
         self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
-        h = simple_gate(self.depthwise(self.expand(self.norm1(x) * (1 + scale) + shift)))
-        x = x + self.project(h * self.squeeze(local_mean(h, self.reach)))
-        return x + self.out(simple_gate(self.feed(self.norm2(x))))
+        scale, shift = self.modulation(embedding)[:, None, None].chunk(2, -1)
+        x = x.permute(0, 2, 3, 1)
+        h = pointwise(self.expand, torch.addcmul(shift, self.norm1(x), 1 + scale))
+        h = simple_gate(self.depthwise(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        squeezed = self.squeeze(local_mean(h.permute(0, 3, 1, 2), self.reach))
+        h = h * spread(squeezed, *h.shape[1:3]).permute(0, 2, 3, 1)
+        x = x + pointwise(self.project, h)
+        return (x + pointwise(self.out, simple_gate(pointwise(self.feed, self.norm2(x))))).permute(0, 3, 1, 2)
 
 
 class NAFTrunk(nn.Module):

@@ -68,13 +68,20 @@ def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def simulate_restoration(
-    slices: Sequence[Example], seed: int, *, task: str, batch: int = 4, crop: int = 128, heavy: float = 0.6
+    slices: Sequence[Example],
+    seed: int,
+    *,
+    task: str,
+    batch: int = 4,
+    crop: int = 128,
+    heavy: float = 0.6,
+    misty: float = 0.3,
 ) -> Case:
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 
-    derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L; many are mosaics or get a lattice,
-    so that fine structure is not taken for streaks. dehaze: scattering model, then noise or compression in some; more of the
-    pictures are dark.
+    derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L, a part `misty` of them with mist;
+    many are mosaics or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then noise or
+    compression in some; more of the pictures are dark.
     A tenth of the pictures is left as it is, so that clean ones are not changed. Brightness and colours vary. Pictures that
     come with a degraded counterpart are only cropped.
     """
@@ -100,7 +107,7 @@ def simulate_restoration(
         if chance(0.1, generator):
             degraded.append(image)
         elif task == "derain":
-            degraded.append(add_rain(image, generator, chance(heavy, generator)))
+            degraded.append(add_rain(image, generator, chance(heavy, generator), misty=misty))
         else:
             degraded.append(as_a_camera(add_haze(image, generator)[0].clamp(0, 1), generator))
     mu = torch.stack(degraded)

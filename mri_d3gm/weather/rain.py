@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mri_d3gm.physics.draws import chance, log_uniform, uniform
+
 Range = tuple[float, float]
 
 CHUNK = 2048
@@ -29,16 +31,14 @@ class _Streaks(NamedTuple):
     phase: Tensor
 
 
-def _uniform(bounds: Range, generator: torch.Generator, count: int | None = None) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(() if count is None else (count,), generator=generator)
+def _each(bounds: Range, generator: torch.Generator, count: int) -> Tensor:
+    """(count,) numbers between the bounds."""
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand((count,), generator=generator)
 
 
-def _log_uniform(bounds: Range, generator: torch.Generator, count: int | None = None) -> Tensor:
-    return _uniform((math.log(bounds[0]), math.log(bounds[1])), generator, count).exp()
-
-
-def _value(bounds: Range, generator: torch.Generator) -> float:
-    return float(_uniform(bounds, generator))
+def _each_log(bounds: Range, generator: torch.Generator, count: int) -> Tensor:
+    """(count,) numbers whose logarithms are uniform."""
+    return _each((math.log(bounds[0]), math.log(bounds[1])), generator, count).exp()
 
 
 def _paint(layer: Tensor, streaks: _Streaks, soft: bool) -> None:
@@ -74,13 +74,15 @@ def rain_layer(
     spread: float = 2.0,
     brightness: Range = (0.1, 0.5),
     soft: bool = False,
+    fade: Range = (0.0, 0.0),
     scale: float = 1.0,
 ) -> Tensor:
     """One layer of streaks, (rows, cols) in [0, 1], the brightest streak wins where they cross.
 
     density: streaks per 1000 pixels. length, width (pixels) and brightness: least and greatest. angle: mean direction in
     degrees from vertical, positive leans to the right downwards, below 75; spread: its standard deviation. soft: streaks
-    fade at sides and ends and are beaded along, otherwise they are sharp bars. scale: how much larger, and fewer, they are.
+    fade at sides and ends and are beaded along, otherwise they are sharp bars. fade: shares of the greatest length that tops
+    keep off where the first could enter above, and off the lower border. scale: how much larger, and fewer, they are.
     """
     density, (short, long), (narrow, wide) = density / scale**2, length, width
     length, width = (short * scale, long * scale), (narrow * scale, wide * scale)
@@ -88,18 +90,19 @@ def rain_layer(
     high = math.ceil(length[1])
     slopes = [math.tan(math.radians(max(-75.0, min(75.0, angle + turn)))) for turn in (-2 * spread, 2 * spread)]
     before, after = math.ceil(high * max(0, slopes[1])) + 4, math.ceil(high * max(0, -slopes[0])) + 4
-    count = round(density * (rows + high) * (cols + before + after) / 1000)
+    top, bottom = (fade[0] - 1) * high, rows - fade[1] * high
+    count = round(density * max(0.0, bottom - top) * (cols + before + after) / 1000)
     if count == 0:
         return layer
     turn = (angle + spread * torch.randn(count, generator=generator).clamp(-2, 2)).clamp(-75, 75)
     streaks = _Streaks(
-        top=_uniform((-high, rows), generator, count),
-        left=_uniform((-before, cols + after), generator, count),
-        length=_log_uniform(length, generator, count),
-        width=_uniform(width, generator, count),
+        top=_each((top, bottom), generator, count),
+        left=_each((-before, cols + after), generator, count),
+        length=_each_log(length, generator, count),
+        width=_each(width, generator, count),
         slope=torch.tan(torch.deg2rad(turn)),
-        brightness=_log_uniform(brightness, generator, count),
-        phase=_uniform((0, 2 * math.pi), generator, count),
+        brightness=_each_log(brightness, generator, count),
+        phase=_each((0, 2 * math.pi), generator, count),
     )
     for start in range(0, count, CHUNK):
         _paint(layer, _Streaks(*(field[start : start + CHUNK] for field in streaks)), soft)
@@ -108,38 +111,45 @@ def rain_layer(
 
 def _light(rows: int, cols: int, generator: torch.Generator, scale: float) -> Tensor:
     ranges = (0.8, 4.0), (-25, 25), (1, 3), (0.4, 0.9)
-    density, angle, spread, bright = (_value(bounds, generator) for bounds in ranges)
+    density, angle, spread, bright = (uniform(low, high, generator) for low, high in ranges)
     layer = partial(rain_layer, rows, cols, generator, angle=angle, spread=spread, scale=scale)
     return layer(density=density, length=(10, 95), width=(1.0, 2.6), brightness=(0.03, bright), soft=True)
 
 
 def _heavy(rows: int, cols: int, generator: torch.Generator, scale: float) -> Tensor:
-    """Three layers of bars of which the brightest wins, and wider soft streaks added to them."""
-    angle, bright = _value((-12, 12), generator), float(_log_uniform((0.4, 0.95), generator))
-    spread = _value((7, 14), generator) if _value((0, 1), generator) < 0.12 else _value((1, 3.5), generator)
-    layer = partial(rain_layer, rows, cols, generator, angle=angle, spread=spread, scale=scale)
-    bars = torch.zeros(rows, cols)
-    for _ in range(3):
-        density = _value((1.0, 6.0), generator)
-        bar = layer(density=density, length=(35, 150), width=(0.6, 2.6), brightness=(0.1 * bright, bright))
-        bars = torch.maximum(bars, bar)
-    density = _value((0.5, 5), generator)
-    return bars + layer(density=density, length=(20, 110), width=(1.5, 5), brightness=(0.03, 0.8 * bright), soft=True)
+    """Three layers of bars, and wider soft streaks added to them; in most pictures fewer towards a border.
+
+    Where bars cross the brightest wins, or in half of the pictures the third layer is added. In a fifth the layers cross.
+    """
+    value, likely = partial(uniform, generator=generator), partial(log_uniform, generator=generator)
+    angle, bright, crossing = value(-9, 9), likely(0.3, 0.95), chance(0.2, generator)
+    spread = value(6, 13) if chance(0.12, generator) else value(0.3, 3)
+    above, below = value(-0.4, 0.4), value(-0.5, 0.5)
+    longest, widest, least, summed = value(90, 220), value(1.8, 3), value(0.05, 0.25) * bright, chance(0.5, generator)
+    layer = partial(rain_layer, rows, cols, generator, spread=spread, fade=(max(0.0, above), max(0.0, below)), scale=scale)
+    bar = partial(layer, length=(35, longest), width=(1.2, widest), brightness=(least, bright))
+    streaks = torch.zeros(rows, cols)
+    for number in range(3):
+        turn = value(-22, 22) if crossing and number else value(-2, 2)
+        bars = bar(angle=angle + turn, density=likely(1.5, 8))
+        streaks = streaks + bars if summed and number == 2 else torch.maximum(streaks, bars)
+    wide = partial(layer, length=(20, 140), width=(1.5, 6), brightness=(0.03, 0.8 * bright), soft=True)
+    return streaks + wide(angle=angle, density=likely(0.3, 5))
 
 
 def _mist(rows: int, cols: int, strongest: float, generator: torch.Generator) -> Tensor:
     """Smooth share of white, (rows, cols), 0 to strongest."""
-    coarse = torch.rand(1, 1, 4, 4, generator=generator) * _value((0, strongest), generator)
+    coarse = torch.rand(1, 1, 4, 4, generator=generator) * uniform(0, strongest, generator)
     return functional.interpolate(coarse, (rows, cols), mode="bilinear", align_corners=True)[0, 0]
 
 
-def add_rain(image: Tensor, generator: torch.Generator, heavy: bool, scale: float = 1.0) -> Tensor:
+def add_rain(image: Tensor, generator: torch.Generator, heavy: bool, scale: float = 1.0, misty: float = 0.3) -> Tensor:
     """Rainy picture (channels, rows, cols) in [0, 1] from a clean one; equal generator states give equal rain.
 
-    heavy: in the manner of Rain100H, else of Rain100L; three pictures in ten get mist besides. scale: size of the streaks.
+    heavy: in the manner of Rain100H, else of Rain100L. scale: size of the streaks. misty: share of pictures that get mist.
     """
     rows, cols = image.shape[-2:]
-    if _value((0, 1), generator) < 0.3:
+    if chance(misty, generator):
         mist = _mist(rows, cols, 0.3 if heavy else 0.15, generator)
         image = image * (1 - mist) + 0.85 * mist
     streaks = (_heavy if heavy else _light)(rows, cols, generator, scale)

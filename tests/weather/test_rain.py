@@ -112,6 +112,21 @@ def test_rain_is_as_dense_at_the_border_as_inside() -> None:
         assert edge.mean() == pytest.approx(float(mean.mean()), rel=0.15)
 
 
+@pytest.mark.parametrize(("fade", "faded"), [((0.0, 0.6), slice(-6, None)), ((0.6, 0.0), slice(6))])
+def test_rain_fades_towards_the_border_that_is_asked_for(fade: tuple[float, float], faded: slice) -> None:
+    mean = torch.stack([layer(seed, 90, 90, density=6.0, fade=fade) for seed in range(40)]).mean(0)
+    inside = float(mean[30:60].mean())
+    assert mean[faded].mean() < 0.8 * inside
+    assert mean.flip(0)[faded].mean() == pytest.approx(inside, rel=0.15)
+
+
+def test_no_picture_gets_mist_where_none_may() -> None:
+    image = torch.full((3, 64, 64), 0.9)
+    assert all(
+        (add_rain(image, seeded(seed), heavy, misty=0.0) >= image).all() for seed in range(12) for heavy in (False, True)
+    )
+
+
 def test_brightest_streak_wins() -> None:
     drawn = layer(density=30.0, brightness=(0.2, 0.5))
     assert 0.45 < drawn.max() <= 0.5
