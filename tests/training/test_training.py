@@ -239,7 +239,7 @@ def test_initial_weights_grow_into_a_larger_network_that_answers_the_same(tmp_pa
     torch.testing.assert_close(after, before, atol=2e-3, rtol=2e-3)
 
 
-@pytest.mark.parametrize("options", [{"blocks": 1}, {"features": 4}, {"features": 16}, {"deep": False}, {"foretell": False}])
+@pytest.mark.parametrize("options", [{"blocks": 1}, {"features": 4}, {"features": 16}, {"deep": False}])
 def test_initial_weights_that_do_not_fit_are_refused_and_no_part_of_them_is_dropped(tmp_path, options: dict) -> None:
     file = str(tmp_path / "first.safetensors")
     whole = {"blocks": 2, "features": 8, "embedding": 16, "deep": True, "foretell": True}
@@ -247,6 +247,8 @@ def test_initial_weights_that_do_not_fit_are_refused_and_no_part_of_them_is_drop
     with pytest.raises(InputError, match="initial weights"):
         seeded_denoiser(0, file, options=options)
     assert seeded_denoiser(0, file, options={}).config["options"] == seeded_denoiser(0, options=whole).config["options"]
+    headless = seeded_denoiser(0, file, options={"foretell": False}, sigma_r=0.2)
+    assert headless.sigma_r == 0.2 and headless.net.error is None and headless.net.blocks[1].deep is not None
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
