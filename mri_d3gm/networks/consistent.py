@@ -44,7 +44,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None, embedding: Tensor, both_axes: bool) -> tuple[Tensor, Tensor]:
         rows, cols = x.shape[-2:]
-        x = functional.pad(x, (0, -cols % self.multiple, 0, -rows % self.multiple))
+        missing = (0, -cols % self.multiple, 0, -rows % self.multiple)
+        x = functional.pad(x, missing) if any(missing) else x
         x = functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         if hidden is None:
             hidden = x.new_zeros(x.shape[0], self.fine1.conv1.in_channels, *x.shape[-2:])
@@ -136,8 +137,8 @@ class ConsistentNet(nn.Module):
         if not measurement.exact:
             image = measurement.agree(image, weights[0])
         for index, block in enumerate(self.blocks):
-            seen = torch.cat([to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)], 1)
-            residual, hidden = block(torch.cat([seen, log_fraction], 1), hidden, embedding, both_axes)
+            seen = [to_channels(i if phase is None else i * phase.conj()) for i in (image, mu, noisy)]
+            residual, hidden = block(torch.cat([*seen, log_fraction], 1), hidden, embedding, both_axes)
             change = from_channels(residual, mu) * gain
             image = image + (change if phase is None else change * phase)
             magnitude = image.abs()
