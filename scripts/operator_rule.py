@@ -23,8 +23,7 @@ from scipy.optimize import minimize
 
 from mri_d3gm import pipeline
 from mri_d3gm.methods.held_out import held_out, total
-from mri_d3gm.methods.operator_rule import HALF, SURE, features, unknown_share
-from mri_d3gm.metrics import score
+from mri_d3gm.methods.operator_rule import CERTAIN, OPERATORS, SURE, features, unknown_share
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.runs.model import load
@@ -54,12 +53,6 @@ def sharp_slices(path: Path) -> list[torch.Tensor]:
     return [image[tuple(slice(n - n % 8) for n in image.shape)] for image in images]
 
 
-def figures(reference: np.ndarray, image: np.ndarray) -> list[float]:
-    """PSNR and SSIM of one slice."""
-    found = score(reference[None], image[None], "fastmri-volume")
-    return [found["psnr"], found["ssim"]]
-
-
 def solved(low: torch.Tensor, network: Denoiser, method: str, operator: str, scale: int) -> np.ndarray:
     """One slice by one evaluation, or an interpolation."""
     settings = SuperResolve(scale=scale, operator=operator, method=method, device="cpu")
@@ -68,23 +61,21 @@ def solved(low: torch.Tensor, network: Denoiser, method: str, operator: str, sca
 
 
 def measured(images: list[torch.Tensor], network: Denoiser, kind: str, scale: int, noise: float, seed: int) -> Row:
-    """Features of a made volume, the share of `unknown` that suits its middle slice best, and figures of both and of half."""
+    """What the rule sees of a made volume, and mean products, of what `truncation`, `unknown` and the truth of its middle slice
+    have beside cubic interpolation, over the square of the largest voxel; best: the PSNR of the best interpolation.
+    """
     lows = [degraded(image, kind, scale, noise=noise, seed=seed) for image in images]
     held = total([held_out(low, network) for low in lows])
-    reference, low = images[len(images) // 2].numpy(), lows[len(images) // 2]
-    told, blind = (solved(low, network, "regression", operator, scale) for operator in ("truncation", "unknown"))
+    reference, low = images[len(images) // 2].double().numpy(), lows[len(images) // 2]
     plain = {method: solved(low, network, method, "truncation", scale) for method in PLAIN}
-    best = np.max([figures(reference, image) for image in plain.values()], 0)
-    step, missing = (blind - told).astype(float), (reference - told).astype(float)
-    made = {
+    made = [solved(low, network, "regression", operator, scale) for operator in OPERATORS]
+    beside = np.stack([(image - plain["cubic"]).ravel() for image in (*made, reference)])
+    errors = [float(((image - reference) ** 2).mean() / reference.max() ** 2) for image in plain.values()]
+    return {
         "features": features(held).tolist(),
-        "gain": held.gain.tolist(),
-        "share": float((step * missing).sum() / (step**2).sum()),
+        "products": (beside @ beside.T / reference.size / reference.max() ** 2).tolist(),
+        "best": -10 * math.log10(min(errors)),
     }
-    error = {"step": float((step**2).mean()), "error": float((missing**2).mean())}
-    shown = {"truncation": told, "unknown": blind, "both": (told + blind) / 2, "softer": 0.75 * blind + 0.25 * plain["cubic"]}
-    shown["some"] = 0.75 * told + 0.25 * blind
-    return made | error | {"best": best.tolist()} | {name: figures(reference, image) for name, image in shown.items()}
 
 
 def make(paths: list[Path], output: Path, minutes: float) -> None:
@@ -107,27 +98,42 @@ def make(paths: list[Path], output: Path, minutes: float) -> None:
             rows.flush()
 
 
+def gains(share: np.ndarray, rows: list[Row]) -> np.ndarray:
+    """dB over the best interpolation, of images of which that share takes nothing for known."""
+    mixed = np.stack([1 - share, share, -np.ones_like(share)], 1)
+    errors = np.einsum("ni,nij,nj->n", mixed, np.array([row["products"] for row in rows]), mixed)
+    return -10 * np.log10(errors.clip(1e-9)) - np.array([row["best"] for row in rows])
+
+
 def fitted(rows: list[Row]) -> np.ndarray:
-    """Coefficients of the features, and last the constant: the least error of the mixture, over that of the best one."""
-    x = np.array([[*row["features"], 1.0] for row in rows])
-    best = np.array([row["share"] for row in rows])
-    weight = np.array([row["step"] / (row["error"] - row["share"] ** 2 * row["step"] + 1e-12) for row in rows]).clip(0, 20)
+    """Coefficients of the features, and last the constant, for which the gains are large and most of all never losses: the mean
+    of exp(-gain / 10) is the least.
+    """
+    seen = np.array([row["features"] for row in rows])
+    mean, std = seen.mean(0), seen.std(0)
+    x = np.append((seen - mean) / std, np.ones((len(rows), 1)), 1)
 
     def loss(w: np.ndarray) -> float:
-        mixed = 1 / (1 + np.exp(-x @ w))
-        return float(np.log1p(weight * (mixed - best) ** 2).mean() + 1e-3 * (w[:-1] ** 2).sum())
+        return float(np.exp(-gains(1 / (1 + np.exp(-x @ w)), rows) / 10).mean() + 1e-3 * (w[:-1] ** 2).sum())
 
-    return minimize(loss, np.zeros(x.shape[1]), method="L-BFGS-B").x
+    found = minimize(loss, np.zeros(x.shape[1]), method="L-BFGS-B").x
+    slopes = found[:-1] / std
+    return np.append(slopes, found[-1] - slopes @ mean)
 
 
 def table(rows: list[Row], rule: np.ndarray) -> str:
-    """Markdown: how they were made, and what the rule says of it."""
-    lines = ["| made smaller by | scale | volumes | truncation | in doubt | unknown |", "|---|---|---|---|---|---|"]
+    """Markdown: how they were made, what the rule says of it, and the gains."""
+    lines = [
+        "| made smaller by | scale | volumes | truncation | in doubt | unknown | dB | least |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for kind, scale in product(("truncation", "kernel"), (4, 2)):
         some = [row for row in rows if (row["kind"], row["scale"]) == (kind, scale)]
         share = np.array([unknown_share(np.array(row["features"]), rule) for row in some])
-        counts = (share < SURE).sum(), ((share >= SURE) & (share < HALF)).sum(), (share >= HALF).sum()
-        lines.append(f"| {kind} | {scale} | {len(some)} | " + " | ".join(map(str, counts)) + " |")
+        gain = gains(share, some)
+        counts = (share <= SURE).sum(), ((share > SURE) & (share < CERTAIN)).sum(), (share >= CERTAIN).sum()
+        figures = " | ".join(map(str, counts))
+        lines.append(f"| {kind} | {scale} | {len(some)} | {figures} | {gain.mean():.2f} | {gain.min():.2f} |")
     return "\n".join(lines)
 
 

@@ -76,7 +76,8 @@ def table(rows: list[Row]) -> str:
         cut = ["interpolated before" in one["Said"] for one in chosen]
         mean, least, below = gain.mean(0), gain.min(0), (gain < -1e-4).any(1).sum()
         figures = f"{mean[0]:.2f} | {least[0]:.2f} | {mean[1]:.4f} | {least[1]:.4f} | {below}"
-        counts = f"{sum(told) - sum(doubt)} | {sum(doubt)} | {len(told) - sum(told)} | {sum(cut)}"
+        sure = [one for one, unsure in zip(told, doubt, strict=True) if not unsure]
+        counts = f"{sum(sure)} | {sum(doubt)} | {len(sure) - sum(sure)} | {sum(cut)}"
         lines.append(f"| {way} | {scale} | {noise:g} | {len(some)} | {figures} | {counts} |")
     return "\n".join(lines)
 

@@ -8,20 +8,17 @@ from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
 OPERATORS = ("truncation", "unknown")  # in the order of `HeldOut.gain`
-SURE, HALF = 0.15, 0.6  # share of `unknown` below which truncation is certain, and from which nothing is taken for known
-BLIND = 0.8  # share from which on interpolation has no part
-EVEN, FEW, MANY, MIXED = 0.25, 0.25, 0.5, 0.75  # between: how many draws doubt, from EVEN on, and the network's part
+SURE, HALF, CERTAIN = 0.1, 0.5, 0.9  # share of `unknown`: up to it and from it on draws agree; from HALF on if there is one
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
-LIKELY = 0.4  # share below which it is likely truncation
 SUBSAMPLED, APART = 0.75, 3.3  # least share where the background is that much quieter on voxels; truncated ones: 2.7 at most
-NOISY = 7e-4  # mean square of a background, of the 99th percentile: draws that assume nothing take noise out
-RULE = np.array([-1.005, -1.745, -1.84, -1.95, 0.612, 0.473, -0.62, -2.835])  # by scripts/operator_rule.py; last the constant
+NOISY, SMOOTHED = 7e-4, 0.25  # mean square of a background, of the 99th percentile, and least share: `unknown` takes noise out
+RULE = np.array([-1.842, -0.962, -1.574, -0.218, 0.829, 0.443, -1.172, 0.213])  # by scripts/operator_rule.py; last the constant
 
 
 class Choice(NamedTuple):
-    """truncation or unknown, with the share of draws that doubt truncation; weight of the network's image, beside which the
-    best interpolation of that operator stands; the in-plane matrix that was measured, None if it is the image's own;
-    withheld, by `withheld_error`, None where nothing was tested.
+    """truncation or unknown; doubt of truncation, the part of the image that is made by draws which assume nothing; weight of
+    the network's image, beside which the best interpolation of that operator stands; the in-plane matrix that was measured,
+    None if it is the image's own; withheld, by `withheld_error`, None where nothing was tested.
     """
 
     operator: str
@@ -31,9 +28,14 @@ class Choice(NamedTuple):
     withheld: float | None = None
 
     @property
+    def likelier(self) -> str:
+        """The operator, where it is in doubt the one that has the larger part."""
+        return "unknown" if self.operator == "unknown" or self.doubt >= HALF else "truncation"
+
+    @property
     def rest(self) -> str:
         """The interpolation that stands beside the network's image."""
-        return "sinc" if self.operator == "truncation" and not self.doubt else "cubic"
+        return "sinc" if self.likelier == "truncation" else "cubic"
 
 
 def features(held: HeldOut) -> np.ndarray:
@@ -58,7 +60,7 @@ def missing(held: HeldOut) -> float:
 
 
 def unknown_share(values: np.ndarray, rule: np.ndarray = RULE) -> float:
-    """Share of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
+    """Part of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
     `features`.
     """
     return float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
@@ -89,14 +91,12 @@ def withheld_error(held: HeldOut, operator: str) -> float | None:
 def chosen(held: HeldOut, several: bool) -> Choice:
     """The choice for a volume; several: whether there are draws to be shared."""
     share = max(unknown_share(features(held)), SUBSAMPLED if sampled(held) else 0.0)
-    operator = "truncation" if share < HALF else "unknown"
-    weight = helped(held, operator)
-    found = Choice(operator, 0.0, weight, withheld=withheld_error(held, operator))
-    if share < LIKELY and missing(held) < NOTHING:
+    operator, likelier = ("truncation" if share < limit else "unknown" for limit in (CERTAIN if several else HALF, HALF))
+    found = Choice(operator, 0.0, helped(held, likelier), withheld=withheld_error(held, likelier))
+    if share <= SURE and missing(held) < NOTHING:
         return found._replace(weight=0.0)
-    if operator == "unknown":
-        return found._replace(weight=weight * (share if share < BLIND else 1.0))
-    if several and share >= SURE:
-        return found._replace(doubt=FEW if share < EVEN else MANY, weight=weight * MIXED)
-    noisy = several and held.background[0, 1] > NOISY * held.slices
-    return found._replace(doubt=FEW if noisy else 0.0)
+    if not several or operator == "unknown":
+        return found
+    noisy = held.background[0, 1] > NOISY * held.slices
+    share = max(share, SMOOTHED) if noisy else share
+    return found._replace(doubt=share if share > SURE else 0.0)

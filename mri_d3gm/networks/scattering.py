@@ -53,7 +53,7 @@ class Scattering(NAFTrunk):
         blocks: int = 1,
         embedding: int = 64,
         channels: int = 3,
-        size: int = 224,
+        size: int = 640,
         unshuffle: int = 4,
     ) -> None:
         if channels != 3:

@@ -1,6 +1,5 @@
 """Low-resolution images as the centre of k-space: what super-resolution knows."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,12 @@ from mri_d3gm.physics.operators import adjoint, forward
 from mri_d3gm.physics.phase import data_residual, low_resolution_phase
 from mri_d3gm.physics.resolution import centre_mask, embed
 from mri_d3gm.physics.unknown import Unknown
+
+
+def doubting(doubt: float, draws: int) -> int:
+    """How many draws take nothing for known where that is in doubt: their share in whole draws, and some of both of several."""
+    few = round(draws * doubt)
+    return min(max(few, 1), draws - 1) if 0 < doubt < 1 < draws else few
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Truncation(Measurement):
         return data_residual(estimate, self.kspace, self.mask)
 
     def assumed(self, draw: int, draws: int) -> Measurement:
-        known = draw < draws - math.ceil(draws * self.doubt)
+        known = draw < draws - doubting(self.doubt, draws)
         return self if known else Unknown(self.prior_mean(), without_phase=True)
 
     @property

@@ -1,6 +1,5 @@
 """How a volume came to be of low resolution: `--operator auto`."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
 from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.occupied import occupied, resampled
+from mri_d3gm.physics.truncation import doubting
 from mri_d3gm.settings import SAMPLED, SuperResolve
 
 LOOKED_AT, JUDGED = 9, 3  # slices whose spectrum is taken, and of these slices that are predicted
@@ -79,13 +79,16 @@ def in_the_middle(count: int) -> list[int]:
 
 
 def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scale: int) -> Draws:
-    """Draws (1, draws, rows, cols) of an image (rows, cols) in data units on the grid of `scale` times its matrix, with the
-    interpolation beside them that the choice leaves room for.
+    """Draws (1, draws, rows, cols) of an image (rows, cols) in data units on the grid of `scale` times its matrix. Both kinds
+    of draws have their parts in the mean, by choice.doubt, and interpolation has what the choice leaves room for.
     """
     size = (scale * image.shape[0], scale * image.shape[1])
     images = draws.images
     if images.shape[-2:] != size:
         images = resampled(images, size)
+    if few := doubting(choice.doubt, images.shape[1]):
+        told, blind = images[:, :-few].mean(1, keepdim=True), images[:, -few:].mean(1, keepdim=True)
+        images = images + (1 - choice.doubt) * told + choice.doubt * blind - images.mean(1, keepdim=True)
     if choice.weight < 1:
         sharp = choice.rest == "sinc"
         plain = (
@@ -109,17 +112,16 @@ def std_factors(choice: Choice | None, settings: SuperResolve) -> tuple[float, f
 def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) -> dict[str, Any]:
     """What the sidecar says of it; shape: in-plane matrix of the volume."""
     matrix = choice.matrix or shape
-    said = "truncation" if choice.operator == "truncation" else "unknown blur"
+    said = "truncation" if choice.likelier == "truncation" else "unknown blur"
     if choice.doubt:
-        doubting = math.ceil((settings.samples or 1) * choice.doubt)
-        said = f"truncation, in doubt: {doubting} of {settings.samples} draws assume nothing"
+        said += f", in doubt: {choice.doubt:.0%} of the image assumes nothing"
     if choice.matrix is not None:
         said += f"; interpolated before from {matrix[0]} x {matrix[1]} to {shape[0]} x {shape[1]}, which is left out"
     if choice.weight < 1:
         said += f"; {1 - choice.weight:.0%} {choice.rest} interpolation"
     return {
         "Asked": settings.operator,
-        "Chosen": choice.operator,
+        "Chosen": choice.likelier,
         "Doubt": round(choice.doubt, 4),
         "Weight": round(choice.weight, 4),
         "MeasuredMatrix": list(matrix),

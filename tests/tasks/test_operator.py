@@ -16,17 +16,17 @@ from mri_d3gm.io.image import make_image
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import HeldOut, _gain
-from mri_d3gm.methods.operator_rule import HALF, SURE, Choice, chosen, withheld_error
+from mri_d3gm.methods.operator_rule import CERTAIN, HALF, SURE, Choice, chosen, withheld_error
 from mri_d3gm.metrics import score
 from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.occupied import resampled
-from mri_d3gm.physics.truncation import Truncation
+from mri_d3gm.physics.truncation import Truncation, doubting
 from mri_d3gm.settings import SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks import operator
 from mri_d3gm.tasks.bundles import open_bundle
-from mri_d3gm.tasks.operator import std_factors
+from mri_d3gm.tasks.operator import settled, std_factors
 from mri_d3gm.tasks.sr import finished_slice, names_of
 
 FAST = {"samples": 2, "scale": 2, "device": "cpu", "threads": 1}
@@ -60,7 +60,8 @@ def test_each_way_is_recognised_and_the_result_beats_every_interpolation(way: st
     low = made(way, seed, noise)
     result = superresolve(low, AFFINE)
     found = result.record["Operator"]
-    assert found["Asked"] == "auto" and found["Chosen"] == ("unknown" if way == "kernel" else "truncation")
+    assert found["Asked"] == "auto"
+    assert found["Chosen"] == "unknown" or found["Doubt"] > 0 if way == "kernel" else found["Chosen"] == "truncation"
     true = [n // (2 if way == "interpolated" else 1) for n in low.shape[:2]]
     assert all(0.92 * n <= m <= n for m, n in zip(found["MeasuredMatrix"], true, strict=True))
     assert not result.record["Warnings"] and result.volume.shape == (144, 144, 2)
@@ -129,17 +130,17 @@ def test_odd_volumes_are_done(name: str, scale: int) -> None:
     ("share", "several", "expected"),
     [
         (0.05, True, Choice("truncation")),
-        (0.2, True, Choice("truncation", 0.25, 0.75)),
-        (0.3, True, Choice("truncation", 0.5, 0.75)),
+        (0.2, True, Choice("truncation", 0.2)),
+        (0.7, True, Choice("truncation", 0.7)),
+        (0.95, True, Choice("unknown")),
         (0.3, False, Choice("truncation")),
-        (0.7, True, Choice("unknown", 0.0, 0.7)),
-        (0.85, True, Choice("unknown")),
+        (0.7, False, Choice("unknown")),
     ],
 )
 def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expected: Choice, monkeypatch) -> None:
     from mri_d3gm.methods import operator_rule
 
-    assert 0 < SURE < HALF < 1
+    assert 0 < SURE < HALF < CERTAIN < 1
     quiet = HeldOut(np.zeros((2, 5)), np.zeros(5), np.zeros((2, 2)), np.zeros((2, 3)))
     monkeypatch.setattr(operator_rule, "features", lambda held: None)
     monkeypatch.setattr(operator_rule, "unknown_share", lambda values: share)
@@ -147,8 +148,19 @@ def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expecte
     monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-3)
     assert chosen(quiet, several) == expected
     monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-5)
-    interpolation = Choice("truncation", 0.0, 0.0)
-    assert chosen(quiet, several) == (interpolation if expected.operator == "truncation" else expected)
+    assert chosen(quiet, several) == (Choice("truncation", 0.0, 0.0) if share <= SURE else expected)
+
+
+@pytest.mark.parametrize("draws", [2, 3, 8])
+@pytest.mark.parametrize("doubt", [0.11, 0.3, 0.5, 0.89])
+def test_both_kinds_of_draws_have_their_part_in_the_mean(doubt: float, draws: int) -> None:
+    images = torch.rand(1, draws, 8, 12, generator=torch.Generator().manual_seed(0))
+    few = doubting(doubt, draws)
+    assert 0 < few < draws
+    mixed = settled(Draws(images, 1), torch.rand(4, 6), Choice("truncation", doubt), 1.0, 2).images
+    wanted = (1 - doubt) * images[:, :-few].mean(1) + doubt * images[:, -few:].mean(1)
+    torch.testing.assert_close(mixed.mean(1), wanted)
+    torch.testing.assert_close(mixed.std(1), images.std(1))
 
 
 @pytest.mark.parametrize(
