@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.compute import Map
 from mri_d3gm.methods.diffusion import regression
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import blurred
@@ -42,21 +44,21 @@ def total(parts: Sequence[HeldOut]) -> HeldOut:
     return HeldOut(*map(sum, zip(*parts, strict=True)))  # type: ignore[arg-type]
 
 
-@torch.no_grad()
-def held_out(image: Tensor, network: Denoiser) -> HeldOut:
-    """Of one slice, real (rows, cols), cut back to what was measured: two evaluations at its own size."""
+def held_out(image: Tensor, network: Denoiser, run: Map = map) -> HeldOut:
+    """Of one slice, real (rows, cols), cut back to what was measured: two evaluations at its own size, run by `run`."""
     even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2].float()
     rows, cols, device = *even.shape, next(network.parameters()).device
     even = even / float(np.percentile(even.abs().numpy(), PERCENTILE) or even.abs().max() or 1.0)
     kept = within(even[None], (rows // 2, cols // 2), (rows, cols)).to(device)
     fewer = blurred(even, 2, seed=rows * cols)
     blind = Unknown(ifft2c(embed(fewer[None], 2)).to(device), without_phase=True)
-    told, guessed = (_predicted(one, network) for one in (kept, blind))
+    told, guessed = run(partial(_predicted, network=network), (kept, blind))
     power, samples = _sums(fft2c(told + 0j), fft2c(even + 0j))
     gains = [_gain(p, one.prior_mean()[0].real.cpu(), even) for p, one in ((told, kept), (guessed, blind))]
     return HeldOut(power, samples, background(even), np.array(gains), float(even.square().max()))
 
 
+@torch.no_grad()
 def _predicted(measurement: Measurement, network: Denoiser) -> Tensor:
     return regression(measurement, network).images[0, 0].real.cpu()
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mri_d3gm.compute import one_thread
+from mri_d3gm.compute import Map, one_thread
 from mri_d3gm.io.image import Image, first_frame, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
@@ -32,10 +32,10 @@ def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tup
     return degraded(image, settings.degrade, settings.scale, noise=settings.noise, seed=seed), image.numpy()
 
 
-def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> Choice:
+def choose(source: Image, settings: SuperResolve, network: Denoiser | None, run: Map = map) -> Choice:
     """What is taken for known of a whole volume: what settings.operator says, and for auto what slices around the middle of
     its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and where values are
-    negative, which no magnitudes are.
+    negative, which no magnitudes are. run: maps over a slice's two predictions.
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
@@ -47,7 +47,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None) -> C
         if min(matrix) < LEAST or is_signed(source.array):
             return Choice("truncation", matrix=cut)
         few = [images[k] for k in sorted({len(images) // 4, len(images) // 2, 3 * len(images) // 4})[:JUDGED]]
-        held = [held_out(image if cut is None else resampled(image, cut).real, network) for image in few]
+        held = [held_out(image if cut is None else resampled(image, cut).real, network, run) for image in few]
     several = settings.method in SAMPLED and (settings.samples or 1) > 1
     return chosen(total(held), several)._replace(matrix=cut)
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,7 +80,8 @@ def superresolve(
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
-    signed, choice = is_signed(source.array), operator.choose(source, settings, network)
+    run = partial(in_parallel, threads=threads)
+    signed, choice = is_signed(source.array), operator.choose(source, settings, network, run)
 
     def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
