@@ -58,7 +58,6 @@ def held_out(image: Tensor, network: Denoiser, run: Map = map) -> HeldOut:
     return HeldOut(power, samples, background(even), np.array(gains), float(even.square().max()))
 
 
-@torch.no_grad()
 def _predicted(measurement: Measurement, network: Denoiser) -> Tensor:
     return regression(measurement, network).images[0, 0].real.cpu()
 

@@ -8,15 +8,15 @@ from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
 OPERATORS = ("truncation", "unknown")  # in the order of `HeldOut.gain`
-SURE, HALF, CERTAIN = 0.1, 0.5, 0.9  # share of `unknown`: up to it and from it on draws agree; from HALF on if there is one
+SURE, HALF, CERTAIN = 0.1, 0.5, 0.9  # part of `unknown`: up to SURE no draw, from CERTAIN on all, of one draw from HALF on
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
 SUBSAMPLED, APART = 0.75, 3.3  # least share where the background is that much quieter on voxels; truncated ones: 2.7 at most
-NOISY, SMOOTHED = 7e-4, 0.25  # mean square of a background, of the 99th percentile, and least share: `unknown` takes noise out
+NOISY, SMOOTHED = 7e-4, 0.4  # mean square of a background, of the 99th percentile, and least share: `unknown` takes noise out
 RULE = np.array([-1.842, -0.962, -1.574, -0.218, 0.829, 0.443, -1.172, 0.213])  # by scripts/operator_rule.py; last the constant
 
 
 class Choice(NamedTuple):
-    """truncation or unknown; doubt of truncation, the part of the image that is made by draws which assume nothing; weight of
+    """truncation or unknown; doubt where both have a part, that of draws which assume nothing, else 0; weight of
     the network's image, beside which the best interpolation of that operator stands; the in-plane matrix that was measured,
     None if it is the image's own; withheld, by `withheld_error`, None where nothing was tested.
     """
@@ -60,9 +60,7 @@ def missing(held: HeldOut) -> float:
 
 
 def unknown_share(values: np.ndarray, rule: np.ndarray = RULE) -> float:
-    """Part of the image that takes nothing for known in the best mixture with the one that takes truncation, in [0, 1], by
-    `features`.
-    """
+    """Part in [0, 1], by `features`, that an image which takes nothing for known should have beside one by truncation."""
     return float(1 / (1 + np.exp(-values @ rule[:-1] - rule[-1])))
 
 

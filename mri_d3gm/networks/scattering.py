@@ -39,8 +39,8 @@ class Scattering(NAFTrunk):
     """x0 = (mu - A) / t + A of colour pictures, t (one a pixel) and A (one colour a picture) from the trunk.
 
     The trunk sees the picture with a long side of `size` pixels, so that the scene is seen as a whole and the time does not
-    grow with the photograph; `whole` keeps tiles away. It corrects what the dark channel prior (He, Sun, Tang, CVPR 2009) says
-    of t and A. InputError for images other than of 3 channels.
+    grow with the photograph, and squeezes over `reach` of these on each side; `whole` keeps tiles away. It corrects what the
+    dark channel prior (He, Sun, Tang, CVPR 2009) says of t and A. InputError for images other than of 3 channels.
     """
 
     whole = True
@@ -54,11 +54,12 @@ class Scattering(NAFTrunk):
         embedding: int = 64,
         channels: int = 3,
         size: int = 640,
+        reach: int = 160,
         unshuffle: int = 4,
     ) -> None:
         if channels != 3:
             raise InputError(f"scattering: is for colour pictures, of 3 channels, not {channels}")
-        sizes = {"levels": levels, "blocks": blocks, "embedding": embedding, "reach": size, "unshuffle": unshuffle}
+        sizes = {"levels": levels, "blocks": blocks, "embedding": embedding, "reach": reach, "unshuffle": unshuffle}
         super().__init__(3 * channels + len(PATCHES) + 4, 4, features, **sizes)
         self.size = size
 

@@ -23,8 +23,8 @@ def doubting(doubt: float, draws: int) -> int:
 @dataclass(frozen=True)
 class Truncation(Measurement):
     """kspace (batch, 1, rows, cols) complex: of the low-resolution image on the high-resolution grid (`resolution.embed`); mask
-    (batch, rows, cols): the lines that its voxels determine alone. The images are real. doubt: share of the draws that take
-    nothing for known.
+    (batch, rows, cols): the lines that its voxels determine alone. The images are real. doubt: part of the mean that draws
+    make which take nothing for known; `doubting` says how many.
     """
 
     kspace: Tensor

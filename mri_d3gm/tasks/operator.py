@@ -1,5 +1,6 @@
 """How a volume came to be of low resolution: `--operator auto`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None, run:
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
-    with one_thread(), torch.no_grad():
+    with one_thread():
         images, own, matrix = looked_at(source, settings)
         if not images:
             return Choice("truncation")
@@ -86,9 +87,8 @@ def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scal
     images = draws.images
     if images.shape[-2:] != size:
         images = resampled(images, size)
-    if few := doubting(choice.doubt, images.shape[1]):
-        told, blind = images[:, :-few].mean(1, keepdim=True), images[:, -few:].mean(1, keepdim=True)
-        images = images + (1 - choice.doubt) * told + choice.doubt * blind - images.mean(1, keepdim=True)
+    if choice.doubt:
+        images = mixed(images, choice.doubt)
     if choice.weight < 1:
         sharp = choice.rest == "sinc"
         plain = (
@@ -96,6 +96,21 @@ def settled(draws: Draws, image: torch.Tensor, choice: Choice, unit: float, scal
         )
         images = choice.weight * images + (1 - choice.weight) / unit * plain.to(images.device)
     return draws._replace(images=images)
+
+
+def mixed(images: torch.Tensor, doubt: float) -> torch.Tensor:
+    """Draws (1, draws, rows, cols) of both kinds, those that assume nothing last, moved so that these make the part `doubt` of
+    the mean, and so that the std of a sample has what is between the kinds as two draws would have it.
+    """
+    draws, few = images.shape[1], doubting(doubt, images.shape[1])
+    if not 0 < few < draws:
+        return images
+    told, blind = images[:, :-few], images[:, -few:]
+    known = told.mean(1, keepdim=True)
+    apart = blind.mean(1, keepdim=True) - known
+    wide = math.sqrt(draws * (draws - 1) / (2 * few * (draws - few)))
+    moves = doubt - wide * few / draws, doubt - 1 + wide * (1 - few / draws)
+    return torch.cat([told + moves[0] * apart, blind + moves[1] * apart], 1)
 
 
 def std_factors(choice: Choice | None, settings: SuperResolve) -> tuple[float, float, float]:
@@ -114,7 +129,7 @@ def described(choice: Choice, settings: SuperResolve, shape: tuple[int, int]) ->
     matrix = choice.matrix or shape
     said = "truncation" if choice.likelier == "truncation" else "unknown blur"
     if choice.doubt:
-        said += f", in doubt: {choice.doubt:.0%} of the image assumes nothing"
+        said += f", in doubt: {choice.doubt:.0%} of the network's image assumes nothing"
     if choice.matrix is not None:
         said += f"; interpolated before from {matrix[0]} x {matrix[1]} to {shape[0]} x {shape[1]}, which is left out"
     if choice.weight < 1:

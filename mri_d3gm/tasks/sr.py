@@ -190,7 +190,9 @@ def finished_slice(
     signed: bool = False,
 ) -> Slice:
     """A solved batch of one; scale as in `pipeline.Prepared`, signed as in `pipeline.finish`, choice that of its volume."""
-    images, stds, _ = pipeline.finish(draws, scale, calibrate=None, signed=signed)
+    doubted = choice is not None and choice.doubt > 0  # draws are then parts of a mean, and may be below 0
+    images, stds, _ = pipeline.finish(draws, scale, calibrate=None, signed=signed or doubted)
+    images = images if signed else np.abs(images)
     residual = None if draws.residual is None else float(draws.residual[0] * scale[0])
     std, count = None if stds is None else stds[0], draws.images.shape[1]
     if std is not None and count > 1:

@@ -157,10 +157,23 @@ def test_both_kinds_of_draws_have_their_part_in_the_mean(doubt: float, draws: in
     images = torch.rand(1, draws, 8, 12, generator=torch.Generator().manual_seed(0))
     few = doubting(doubt, draws)
     assert 0 < few < draws
-    mixed = settled(Draws(images, 1), torch.rand(4, 6), Choice("truncation", doubt), 1.0, 2).images
-    wanted = (1 - doubt) * images[:, :-few].mean(1) + doubt * images[:, -few:].mean(1)
-    torch.testing.assert_close(mixed.mean(1), wanted)
-    torch.testing.assert_close(mixed.std(1), images.std(1))
+    choice = Choice("truncation", doubt)
+    draws_settled = settled(Draws(images, 1), torch.rand(4, 6), choice, 1.0, 2)
+    told, blind = images[:, :-few], images[:, -few:]
+    wanted = (1 - doubt) * told.mean(1) + doubt * blind.mean(1)
+    torch.testing.assert_close(draws_settled.images.mean(1), wanted)
+    shown = finished_slice(draws_settled, np.ones(1), SuperResolve(scale=2, samples=draws), choice, None)
+    np.testing.assert_allclose(shown.image, wanted[0].numpy(), rtol=1e-5)
+    centred = [part - part.mean(1, keepdim=True) for part in (told, blind)]
+    between = (told.mean(1) - blind.mean(1)).square() / 2
+    within = torch.cat(centred, 1).square().sum(1) / (draws - 1)
+    torch.testing.assert_close(draws_settled.images.var(1), within + between)
+
+
+@pytest.mark.parametrize(("doubt", "draws"), [(0.7, 1), (1.0, 4), (0.0, 4)])
+def test_draws_of_one_kind_stay(doubt: float, draws: int) -> None:
+    images = torch.rand(1, draws, 8, 12)
+    assert torch.equal(settled(Draws(images, 1), torch.rand(4, 6), Choice("truncation", doubt), 1.0, 2).images, images)
 
 
 @pytest.mark.parametrize(
