@@ -54,6 +54,17 @@ def with_blacks(image: Tensor) -> Tensor:
     return ((image - veil) / (1 - veil)).clamp_min(0)
 
 
+def framed(pair: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (pictures, 3, rows, cols) of one scene in the same frame of one shade, mostly black, along some of their sides."""
+    shade = 0.0 if chance(0.7, generator) else uniform(0, 1, generator)
+    for turn in range(4):
+        if chance(0.6, generator):
+            turned = pair.rot90(turn, (-2, -1)).clone()
+            turned[..., : round(log_uniform(1, 0.2 * turned.shape[-2], generator)), :] = shade
+            pair = turned.rot90(-turn, (-2, -1))
+    return pair
+
+
 def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
     """A picture (3, rows, cols) in [0, 1] with noise in three draws of ten, and compressed as JPEG in others."""
     kind = uniform(0, 1, generator)
@@ -83,7 +94,7 @@ def simulate_restoration(
     many are mosaics or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then noise or
     compression in some; more of the pictures are dark.
     A tenth of the pictures is left as it is, of those for dehaze a third, so that clean ones are not changed. Brightness and
-    colours vary. Pictures that come with a degraded counterpart are only cropped.
+    colours vary, and a tenth has a frame. Pictures that come with a degraded counterpart are only cropped.
     """
     generator = torch.Generator().manual_seed(seed)
     clean, degraded = [], []
@@ -111,5 +122,7 @@ def simulate_restoration(
             degraded.append(add_rain(image, generator, chance(heavy, generator), misty=misty))
         else:
             degraded.append(as_a_camera(add_haze(image, generator)[0].clamp(0, 1), generator))
+        if chance(0.1, generator):
+            clean[-1], degraded[-1] = framed(torch.stack([clean[-1], degraded[-1]]), generator)
     mu = torch.stack(degraded)
     return Case(torch.stack(clean), mu, Unknown(mu))
