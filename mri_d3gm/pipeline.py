@@ -26,7 +26,7 @@ from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import calibrated_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian, measured, weight_of
-from mri_d3gm.physics.coil_maps import CoilMaps, contradiction, estimate_coil_maps
+from mri_d3gm.physics.coil_maps import CoilMaps, contradiction, estimate_apart, estimate_coil_maps
 from mri_d3gm.physics.coil_maps import normalised as normalised_maps
 from mri_d3gm.physics.compression import compressed
 from mri_d3gm.physics.masks import make_mask
@@ -67,13 +67,15 @@ def noise_of(scan: Scan) -> Tensor | float | None:
 
 class Prepared(NamedTuple):
     """A batch ready to be solved: its measurement on normalised images, the scale of each, (batch,), and what was found out of
-    k-space: noise in normalised units, and where the coil maps are from (given, espirit, low-resolution or none).
+    k-space: noise in normalised units, where the coil maps are from (given, espirit, low-resolution or none), and what they
+    explain of lines that were measured for them alone (`CoilMaps`).
     """
 
     measurement: Measurement
     scale: np.ndarray
     noise: list[NoiseEstimate]
     map_sources: list[str]
+    fits: Sequence[tuple[float, ...]] = ()
 
 
 class Finished(NamedTuple):
@@ -122,7 +124,7 @@ def prepare(
         rest=_stacked(one.rest for one in mapped),
         short_centre=torch.tensor([one.maps.short for one in mapped]),
     )
-    return Prepared(measurement, np.array(scales), found, sources)
+    return Prepared(measurement, np.array(scales), found, sources, [one.maps.fit for one in mapped])
 
 
 class Mapped(NamedTuple):
@@ -144,7 +146,7 @@ def map_coils(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None, cal
     kspace, rest = (kspace, None) if few is None else (few.kspace, few.rest)
     if coil_maps is None and calibration is not None:
         lines = calibration if few is None else torch.einsum("vc,cyx->vyx", few.matrix, calibration)
-        return Mapped(kspace, estimate_coil_maps(lines, lines.abs().amax(0) > 0)._replace(short=False), rest)
+        return Mapped(kspace, estimate_apart(lines), rest)
     if coil_maps is None:
         return Mapped(kspace, estimate_coil_maps(kspace, mask), rest)
     coil_maps = coil_maps.to(kspace.dtype)

@@ -132,15 +132,36 @@ def run_through_centre(line: np.ndarray) -> tuple[int, int]:
     return int(left[-1]) + 1 if len(left) else 0, middle + int(right[0]) if len(right) else len(line)
 
 
+def central_block(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(first, end) of the rows and of the columns of the fully sampled rectangle through the centre of mask (rows, cols).
+
+    Of the rectangles whose rows are those nearest to the centre it is the largest. It reaches as far to each side as samples
+    do: after partial Fourier it need not have the centre in its middle.
+    """
+    (top, bottom), (left, right) = run_through_centre(mask[:, mask.shape[1] // 2]), run_through_centre(mask[mask.shape[0] // 2])
+    if mask[top:bottom, left:right].all():
+        return (top, bottom), (left, right)
+    middle, full = mask.shape[0] // 2, np.ones(mask.shape[1], bool)
+    first = end = middle
+    largest = ((middle, middle), (left, left))
+    for row in sorted(range(top, bottom), key=lambda row: abs(row - middle)):
+        full &= mask[row]
+        first, end = min(first, row), max(end, row + 1)
+        cols = run_through_centre(full)
+        largest = max(largest, ((first, end), cols), key=area)
+    return largest
+
+
+def area(block: tuple[tuple[int, int], tuple[int, int]]) -> int:
+    """Samples of a block, as `central_block` has it."""
+    (top, bottom), (left, right) = block
+    return (bottom - top) * (right - left)
+
+
 def center_lines(mask: np.ndarray) -> tuple[int, int]:
-    """Size (rows, cols) of the fully sampled run through the centre along each axis; 1 for an axis of length 1."""
-
-    def size(line: np.ndarray) -> int:
-        first, end = run_through_centre(line)
-        return end - first
-
-    rows, cols = mask.shape
-    return size(mask[:, cols // 2]), size(mask[rows // 2])
+    """Size (rows, cols) of `central_block`; 1 for an axis of length 1."""
+    (top, bottom), (left, right) = central_block(mask)
+    return bottom - top, right - left
 
 
 def partial_fourier(mask: np.ndarray, limits: Limits = None) -> float | None:

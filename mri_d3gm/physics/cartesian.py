@@ -6,14 +6,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mri_d3gm.physics.coil_maps import estimate_coil_maps, explained, low_resolution_maps, smooth_coil_maps
+from mri_d3gm.io.sampling import center_lines
+from mri_d3gm.physics.coil_maps import (
+    MINIMUM_LINES,
+    estimate_coil_maps,
+    explained,
+    low_resolution_maps,
+    smooth_coil_maps,
+)
 from mri_d3gm.physics.consistency import projection, proximal
 from mri_d3gm.physics.fft import fft2c, ifft2c, mirror
 from mri_d3gm.physics.measurement import MEASURED, OUTSIDE, Measurement
 from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.physics.operators import adjoint, combine, expand, forward, rss
 from mri_d3gm.physics.phase import data_residual, has_smooth_phase, low_resolution_phase
-from mri_d3gm.physics.withheld import withheld_samples
+from mri_d3gm.physics.withheld import evenly_spaced, withheld_samples
 
 WEIGHT = 0.01  # of an estimate against the data, where coil maps are good
 COARSE_WEIGHT = 0.1  # where they are of low resolution
@@ -219,8 +226,11 @@ class Cartesian(Measurement):
     def withhold(self, fold: int, folds: int | None = None) -> tuple["Cartesian", "Cartesian"] | None:
         """Lines of every `folds`-th distance from the centre, or single samples of a 2-D mask (`withheld.withheld_samples`).
 
-        Without folds a quarter of one coil's, a sixteenth of those of many, which cannot unfold gaps twice as wide.
+        Without folds a quarter of one coil's, a sixteenth of those of many, which cannot unfold gaps twice as wide. None of
+        those of many whose samples are evenly spaced, since they would speak for an image that is not unfolded.
         """
+        if not self.exact and any(evenly_spaced(one) for one in self.mask.cpu().numpy()):
+            return None
         folds = folds or (FOLDS if self.exact else FOLDS_OF_MANY)
         lines = withheld_samples(self.mask, fold, folds)
         lines = lines & (self.mask & ~lines).flatten(1).any(1)[:, None, None]
@@ -261,6 +271,8 @@ class Cartesian(Measurement):
         return torch.as_tensor(self.sigma), 1 - explained(self.first_kspace, self.known, self.coil_maps)
 
     def explained(self) -> list[float]:
+        if min(center_lines(self.known[0].expand(self.kspace.shape[-2:]).cpu().numpy())) < MINIMUM_LINES:
+            return []
         sets = [maps for maps in (self.coil_maps, self.second_maps) if maps is not None]
         return [float(explained(self.kspace, self.known, maps)) for maps in sets]
 

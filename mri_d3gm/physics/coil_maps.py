@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mri_d3gm.io.sampling import center_lines
+from mri_d3gm.io.sampling import central_block
 from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.phase import centre_window
 
 MINIMUM_LINES = 3
-ENOUGH_LINES = 24  # of the centre, along each axis: more are not used
+ENOUGH_LINES, MOST_LINES = 24, 64  # of the centre: used along both axes where both have as many, and along one at most
 KERNEL = 6  # samples along each side, of the calibration
 SHORT = 2 * KERNEL  # lines of the centre below which kernels are smaller
 THRESHOLD = 0.02  # of the greatest singular value, above which a kernel counts
@@ -65,10 +65,10 @@ def smooth_coil_maps(numbers: Tensor, rows: int, cols: int) -> Tensor:
     return normalised(torch.polar((dy**2 + dx**2 + 0.1) ** -falloff, torch.atan2(dx, -dy) + phase + x * slope))
 
 
-def calibrating(kspace: Tensor, calibration: tuple[int, int]) -> Tensor:
-    """The centre of k-space (..., rows, cols), `calibration` (rows, cols) of it."""
-    (rows, cols), (height, width) = kspace.shape[-2:], calibration
-    top, left = rows // 2 - height // 2, cols // 2 - width // 2
+def calibrating(kspace: Tensor, calibration: tuple[int, int], corner: tuple[int, int] | None = None) -> Tensor:
+    """`calibration` (rows, cols) of k-space (..., rows, cols) from a corner (row, col) on; around the centre without one."""
+    (height, width), sizes = calibration, kspace.shape[-2:]
+    top, left = corner or (n // 2 - few // 2 for n, few in zip(sizes, calibration, strict=True))
     return kspace[..., top : top + height, left : left + width]
 
 
@@ -76,6 +76,7 @@ def espirit(
     kspace: Tensor,
     calibration: tuple[int, int],
     *,
+    corner: tuple[int, int] | None = None,
     crop: float = CROP,
     sets: int = 1,
 ) -> Tensor:
@@ -84,11 +85,11 @@ def espirit(
     The first set has S^H S = 1 where the eigenvalue is above `crop`, else 0; further ones the share of the eigenvalue above 0.8
     of what is left to 1: they are empty where one set explains the data.
 
-    kspace (coils, rows, cols) with a fully sampled centre of at least `calibration` (rows, cols); kernels are shrunk to
-    fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
+    kspace (coils, rows, cols) with a fully sampled block of at least `calibration` (rows, cols), as `calibrating` cuts it;
+    kernels are shrunk to fit it. Phases are relative to the strongest virtual coil (Uecker et al., Magn Reson Med 2014).
     """
     coils, rows, cols = kspace.shape
-    centre = calibrating(kspace, calibration)
+    centre = calibrating(kspace, calibration, corner)
     centre = centre / centre.abs().max()
     kh, kw = (min(KERNEL, max(3, extent // 2)) for extent in calibration)
     patches = centre.unfold(1, kh, 1).unfold(2, kw, 1).permute(1, 2, 0, 3, 4).reshape(-1, coils * kh * kw)
@@ -152,13 +153,15 @@ def waves(size: int, kernel: int, like: Tensor) -> Tensor:
 class CoilMaps(NamedTuple):
     """Maps (coils, rows, cols) of the first set, how they were made (espirit or low-resolution), and those of a second set
     where the scan needs one: where it wraps around, two places of the object lie in one pixel. maps None: there is one coil.
-    short: whether the centre had too few lines for whole kernels of ESPIRiT.
+    short: whether the centre had too few lines for whole kernels of ESPIRiT. fit: share of the energy of lines apart, where the
+    maps are from such, that each set explains.
     """
 
     maps: Tensor | None
     source: str
     second: Tensor | None = None
     short: bool = False
+    fit: tuple[float, ...] = ()
 
 
 def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> CoilMaps:
@@ -167,15 +170,31 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
     Fewer than three centre lines show too little for ESPIRiT; an empty centre shows nothing.
     """
     full = mask.expand(kspace.shape[-2:]).cpu().numpy()
-    height, width = center_lines(full)
-    calibration = min(height, 64), min(width, 64)
+    block = central_block(full)
+    height, width = (end - first for first, end in block)
+    calibration = min(height, MOST_LINES), min(width, MOST_LINES)
     if min(calibration) >= ENOUGH_LINES:
         calibration = ENOUGH_LINES, ENOUGH_LINES
-    if min(calibration) < MINIMUM_LINES or not bool(calibrating(kspace, calibration).any()):
+    top, left = (within(*run, n, few) for run, n, few in zip(block, full.shape, calibration, strict=True))
+    if min(calibration) < MINIMUM_LINES or not bool(calibrating(kspace, calibration, (top, left)).any()):
         return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
-    maps, second = espirit(kspace, calibration, crop=crop, sets=2)
+    maps, second = espirit(kspace, calibration, corner=(top, left), crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
     return CoilMaps(maps, "espirit", second if needed else None, min(height, width) < SHORT)
+
+
+def estimate_apart(lines: Tensor) -> CoilMaps:
+    """Maps from lines (coils, rows, cols) that were measured for that alone, zero where not measured."""
+    mask = lines.abs().amax(0) > 0
+    found = estimate_coil_maps(lines, mask)
+    sets = [maps for maps in (found.maps, found.second) if maps is not None]
+    fit = tuple(float(explained(lines[None], mask[None], maps[None])) for maps in sets)
+    return found._replace(short=False, fit=fit)
+
+
+def within(first: int, end: int, size: int, few: int) -> int:
+    """Where `few` of the samples from first to end begin, as near to the centre of `size` samples as they can lie."""
+    return min(max(size // 2 - few // 2, first), end - few)
 
 
 def contradiction(kspace: Tensor, mask: Tensor, coil_maps: Tensor, exchanged: Tensor | None = None) -> str | None:

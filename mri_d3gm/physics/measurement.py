@@ -110,7 +110,9 @@ class Measurement(ABC):
         return nothing, nothing
 
     def explained(self) -> list[float]:
-        """Share of the centre's energy that each set of coil maps explains, of a batch of one; empty without maps."""
+        """Share of the centre's energy that each set of coil maps explains, of a batch of one; empty without maps, and without
+        a centre of a few lines.
+        """
         return []
 
     def assumed(self, draw: int, draws: int) -> "Measurement":

@@ -8,7 +8,7 @@ from mri_d3gm.physics.consistency import proximal
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import combine, forward
 
-SMOOTH, SMOOTH_SHARE = 8, 0.003
+SMOOTH, SMOOTH_SHARE, LINES_THAT_TELL = 8, 0.003, 3
 ITERATIONS, WEIGHT = 30, 1e-3  # of POCS, and of its image against the data of many coils
 
 
@@ -64,7 +64,8 @@ def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sig
 
     Their phase within SMOOTH samples of the centre along the readout, which is sampled completely, is taken from their image.
     It is smooth where that leaves less than SMOOTH_SHARE of the energy inside the body imaginary, besides noise of deviation
-    sigma (batch,). So it is in k-space made from magnitudes, and where an echo refocuses what turns the phase.
+    sigma (batch,), and where the centre has LINES_THAT_TELL lines or more. So it is in k-space made from magnitudes, and where
+    an echo refocuses what turns the phase.
     """
     if mask.shape[-2] > 1 and mask.shape[-1] > 1:
         return torch.zeros(len(kspace), dtype=torch.bool, device=kspace.device)
@@ -73,7 +74,8 @@ def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sig
         return has_smooth_phase(kspace.transpose(-2, -1), mask.transpose(-2, -1), maps, sigma)
     rows, cols = kspace.shape[-2:]
     row, col = ((torch.arange(n, device=kspace.device) - n // 2).abs() for n in (rows, cols))
-    centre = col < (_centre_run(mask[:, 0])[:, None] + 1) / 2
+    run = _centre_run(mask[:, 0])
+    centre = col < (run[:, None] + 1) / 2
     lines = kspace * centre[:, None, None]
     window = 0.5 + 0.5 * torch.cos(torch.pi * (row / (SMOOTH + 1)).clamp_max(1))
     image, low = (combine(ifft2c(part), coil_maps) for part in (lines, lines * window[:, None]))
@@ -81,7 +83,7 @@ def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sig
     inside = size > 0.1 * size.flatten(1).quantile(0.99, 1)[:, None, None]
     imaginary, whole = ((part.square() * inside).sum((1, 2)) for part in (turned.imag, size))
     noise = sigma.square() * centre.float().mean(1) * inside.sum((1, 2))
-    return imaginary - noise < SMOOTH_SHARE * whole
+    return (imaginary - noise < SMOOTH_SHARE * whole) & (run >= LINES_THAT_TELL)
 
 
 def pocs(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = None) -> Tensor:

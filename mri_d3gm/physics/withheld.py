@@ -14,6 +14,16 @@ def centre(mask: np.ndarray) -> np.ndarray:
     return mask & inside[0][:, None] & inside[1][None]
 
 
+def evenly_spaced(mask: np.ndarray) -> bool:
+    """Whether the samples of mask (rows | 1, cols | 1) are on a grid that leaves lines out along an axis, without a centre.
+
+    An image in which the object lies on shifted copies of itself says the same of such samples as the object does. So none of
+    them, withheld, tells which of the two was found.
+    """
+    gaps = [[np.diff(np.flatnonzero(line)) for line in lines] for lines in (mask, mask.T)]
+    return any(int(np.gcd.reduce(np.concatenate(along))) > 1 for along in gaps)
+
+
 def withheld_samples(mask: Tensor, fold: int, folds: int = 4) -> Tensor:
     """Samples of mask (batch, rows | 1, cols | 1) outside the centre to withhold: lines of every `folds`-th distance from it.
 

@@ -242,7 +242,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
         "coil_maps": maps,
-        "explained": [] if second.instead == "none" else measurement.explained(),
+        "explained": [] if second.instead == "none" else list(next(iter(prepared.fits), ())) or measurement.explained(),
         "second_look": second.evaluations > 0,
         "smooth": bool(measurement.smooth_phase().all()),
         "noise": prepared.noise[0],

@@ -17,6 +17,7 @@ from mri_d3gm.settings import SAMPLED, Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.per_slice import POOR_FIT, POOR_MAPS, bounded, per_slice
 
 Facts = dict[str, Any]
+TESTED = 1.1  # acceleration from which on a result that could not be tested is named
 INSTEAD = {
     "low-resolution": "maps of low resolution replace them",
     "espirit": "those of the centre lines alone replace them",
@@ -37,7 +38,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
     trust["SecondLooks"] = sum(fact["second_look"] for fact in facts)
     maps = sorted({fact["coil_maps"] for fact in facts})
     fit: list[list[float]] = sorted((fact["explained"] for fact in facts if fact["explained"]), key=sum)
-    made = provenance(settings, scan.files)
+    made, accel = provenance(settings, scan.files), mean_accel(masks, scan.limits)
     bounds = bounds_of(settings, scan.coils)
     places = [divmod(index, scan.slices) for index in chosen_images(scan, settings)]
     return {
@@ -46,7 +47,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         **made,
         "Sampling": {
             "FromFile": scan.mask is not None,
-            "AccelerationAchieved": round(mean_accel(masks, scan.limits), 3),
+            "AccelerationAchieved": round(accel, 3),
             "CentreLines": np.min([center_lines(one) for one in masks], 0).tolist(),
         },
         "Coils": scan.coils,
@@ -71,7 +72,7 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [*warnings, *doubts(noise, maps, fit, trust), *scan.warnings],
+        "Warnings": [*warnings, *doubts(noise, maps, fit, trust, accel), *scan.warnings],
     }
 
 
@@ -99,9 +100,16 @@ def noise_record(facts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust: dict[str, Any]) -> list[str]:
-    """What a user should know of a result; fit: share of the centre that each set of maps explains, the worst slice first."""
+def doubts(noise: dict[str, Any], maps: list[str], fit: list[list[float]], trust: dict[str, Any], accel: float) -> list[str]:
+    """What a user should know of a result; fit: share of the centre that each set of maps explains, the worst slice first;
+    accel: of what was measured.
+    """
     found = []
+    if trust["Mode"] != "off" and trust["WithheldSamples"] == 0 and accel > TESTED:
+        found.append(
+            "nothing could be withheld to test the result: no line lies outside the centre, or all are evenly spaced without "
+            "one; look for copies of the object, and hold fine detail against another image"
+        )
     if noise["Source"] == "floor":
         found.append("the noise could not be estimated from this sampling: a floor stands for it")
     elif not noise["Reliable"] and noise["Sigma"] > 0:

@@ -55,7 +55,7 @@ def with_blacks(image: Tensor) -> Tensor:
 
 
 def framed(pair: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (pictures, 3, rows, cols) of one scene in the same frame of one shade, mostly black, along some of their sides."""
+    """Pictures (pictures, 3, rows, cols) of one scene in the same frame of one shade, mostly black, on some of their sides."""
     shade = 0.0 if chance(0.7, generator) else uniform(0, 1, generator)
     for turn in range(4):
         if chance(0.6, generator):

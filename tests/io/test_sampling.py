@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mri_d3gm.io.sampling import partial_fourier, sampling_of, sampling_of_images
+from mri_d3gm.io.sampling import center_lines, central_block, partial_fourier, sampling_of, sampling_of_images
 
 SHAPE = (2, 32, 40)
 
@@ -141,3 +141,22 @@ def test_scattered_zeros_of_a_weak_image_next_to_full_ones_are_rounded_samples()
 
 def test_no_image_with_a_sample_has_no_sampling() -> None:
     assert sampling_of_images([np.zeros(SHAPE[1:], bool)]) is None and sampling_of_images([]) is None
+
+
+@pytest.mark.parametrize("size", [40, 41])
+@pytest.mark.parametrize("run", [(18, 22), (18, 34), (4, 22), (0, 41)])
+def test_the_centre_lies_where_its_lines_are(run: tuple[int, int], size: int) -> None:
+    run = run[0], min(run[1], size)
+    measured = lines(run, (0, 1), (size - 1, size), size=size)[None]
+    assert central_block(measured) == ((0, 1), run)
+    assert central_block(measured.T) == (run, (0, 1))
+
+
+@pytest.mark.parametrize("shape", [(48, 20), (20, 48), (33, 33)])
+def test_the_centre_of_an_ellipse_is_a_rectangle_of_samples(shape: tuple[int, int]) -> None:
+    down, across = (np.linspace(-1, 1, n) for n in shape)
+    mask = down[:, None] ** 2 + across**2 <= 1
+    (top, bottom), (left, right) = central_block(mask)
+    assert mask[top:bottom, left:right].all()
+    assert (bottom - top) * (right - left) > 0.6 * mask.sum()
+    assert center_lines(mask) == (bottom - top, right - left)

@@ -53,3 +53,11 @@ def test_masks_along_both_axes_noise_and_nothing_are_not_called_smooth() -> None
     noise = torch.randn(1, 1, N, N, dtype=torch.complex64)
     for kspace in (noise, torch.zeros_like(noise)):
         assert not has_smooth_phase(kspace * mask, mask, None, torch.zeros(1))
+
+
+def test_a_centre_of_one_line_tells_of_no_phase() -> None:
+    mask = torch.zeros(1, 1, N, dtype=torch.bool)
+    mask[..., ::2] = True
+    assert not Cartesian(head(0.0), mask).smooth_phase()
+    mask[..., N // 2 - 1 : N // 2 + 2] = True
+    assert Cartesian(head(0.0), mask).smooth_phase()

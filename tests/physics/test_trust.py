@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ from mri_d3gm.physics.fft import fft2c, ifft2c
 from mri_d3gm.physics.masks import make_mask
 from mri_d3gm.physics.operators import expand, rss
 from mri_d3gm.physics.trust import Support, band_weights, foretold, support, total, weights_of_bands
-from mri_d3gm.physics.withheld import withheld_samples
+from mri_d3gm.physics.withheld import evenly_spaced, withheld_samples
 from mri_d3gm.training.coils import draw_coils
 from mri_d3gm.training.masks import random_mask, random_mask_2d
 
@@ -116,3 +117,31 @@ def test_what_withheld_samples_foretell_is_the_error_where_they_stand_for_the_re
     assert foretold(found, measurement) == pytest.approx(missing, rel=0.05)
     without = Cartesian(kspace, torch.ones(1, 1, 128, dtype=torch.bool), maps)
     assert foretold(found, without) == 0
+
+
+def grid(shape: tuple[int, int], steps: tuple[int, int], shift: int = 0) -> np.ndarray:
+    """Every so many rows and columns; columns of each further row are shifted, as in CAIPIRINHA."""
+    row, col = np.indices(shape)
+    return (row % steps[0] == 0) & ((col + shift * (row // steps[0])) % steps[1] == 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (1, 63), (48, 1), (48, 64)])
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_samples_on_a_grid_are_evenly_spaced_until_they_have_a_centre(shape: tuple[int, int], step: int) -> None:
+    steps = tuple(step if n > 1 else 1 for n in shape)
+    for shift in (0, 1):
+        mask = grid(shape, steps, shift if min(shape) > 1 else 0)
+        assert evenly_spaced(mask)
+        middle = tuple(slice(n // 2 - 1, n // 2 + 2) if n > 1 else slice(None) for n in shape)
+        mask[middle] = True
+        assert not evenly_spaced(mask)
+    assert not evenly_spaced(np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_samples_that_cannot_tell_copies_apart_are_not_withheld(coils: int) -> None:
+    _, mask, maps, kspace = case("columns", coils)
+    even = torch.zeros_like(mask)
+    even[..., ::2] = True
+    assert (Cartesian(kspace, even, maps).withhold(0) is None) == (coils > 1)
+    assert Cartesian(kspace, even | mask, maps).withhold(0) is not None

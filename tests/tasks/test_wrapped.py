@@ -151,9 +151,12 @@ def test_withheld_samples_do_not_leak_through_the_second_image() -> None:
     torch.testing.assert_close(other.withhold(0, 4)[0].second, kept.second)
 
 
+UNTESTED = {"Mode": "fast", "WithheldError": None, "WithheldSamples": 0}
+
+
 def test_one_slice_that_wraps_among_others_is_said() -> None:
     shares = [[0.95], [0.93, 0.06]]
-    warnings = doubts({"Source": "outermost lines", "Reliable": True}, ["espirit"], shares, {"WithheldError": None})
+    warnings = doubts({"Source": "outermost lines", "Reliable": True}, ["espirit"], shares, UNTESTED, 1.0)
     assert len(warnings) == 1 and "field of view" in warnings[0]
 
 
