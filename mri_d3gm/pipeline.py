@@ -209,7 +209,7 @@ def solve(
     run: Map = map,
     progress: Progress | None = None,
 ) -> Draws:
-    """Draws of a batch by settings.method.
+    """Draws of a batch by settings.method, on the network's device where there is a network.
 
     indices: one for each of the batch, which its draws depend on besides the seed; 0, 1, ... without. run: what maps a function
     over independent parts, such as `compute.in_parallel`. progress is told (done, all).
@@ -217,6 +217,8 @@ def solve(
     method = METHODS[type(settings)][settings.method]  # type: ignore[attr-defined]
     if isinstance(settings, Recon) and settings.method not in LEARNED and not isinstance(measurement, Cartesian):
         raise InputError(f"--method {settings.method}: is for k-space, and this is {type(measurement).__name__}; take d3gm")
+    weights = None if network is None else next(network.parameters(), None)
+    measurement = measurement if weights is None else measurement.to(weights.device)
     chosen = range(len(measurement)) if indices is None else indices
     return method(measurement, network, settings, chosen, run=run, progress=progress)
 

@@ -16,6 +16,7 @@ from scans import four_coils, phantom, write_scan
 import mri_d3gm
 from mri_d3gm import pipeline
 from mri_d3gm.errors import InputError
+from mri_d3gm.inferers import SettingsInferer
 from mri_d3gm.io.open_scan import scan_of_array
 from mri_d3gm.methods import METHODS
 from mri_d3gm.methods.draws import Draws
@@ -125,6 +126,40 @@ def test_a_batch_of_three_is_three_of_one(case: str) -> None:
         if three is not None:
             assert len(three) == 3 and one.any()
             np.testing.assert_allclose(three[1], one[0], rtol=0, atol=1e-5 * np.abs(alone.images).max())
+
+
+@pytest.mark.parametrize("case", [name for name, (*_, settings) in BATCHES.items() if settings.method in LEARNED])
+def test_a_measurement_goes_to_the_device_of_its_network(case: str, monkeypatch) -> None:
+    _, prepare, settings = BATCHES[case]
+    monkeypatch.setitem(METHODS[type(settings)], settings.method, lambda measurement, *_, **__: measurement)
+    known = prepare()[0].measurement
+    for device in ("meta", "cpu"):
+        network = Denoiser("nafnet", {"features": 4, "levels": 1}).to(device)
+        for there in (pipeline.solve(known, network, settings), SettingsInferer(settings)(None, network, known)):
+            assert {tensor.device.type for tensor in there.tensors().values()} == {device}
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that numpy cannot have before it comes to the CPU, as those of a GPU are."""
+
+    def numpy(self, **_: Any) -> np.ndarray:
+        raise TypeError("can't convert a tensor of another device to numpy")
+
+    def cpu(self, **_: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("coils", [1, 4, 20])
+def test_data_on_another_device_are_prepared_there(coils: int) -> None:
+    kspace, mask = torch.from_numpy(coils_of(coils)), torch.from_numpy(LINES)[None]
+    images, settings = torch.from_numpy(phantom(2, 20, 24)).float(), SuperResolve(scale=2)
+    for prepare, data in (
+        (partial(pipeline.prepare, mask=mask), kspace),
+        (partial(pipeline.prepare_low_resolution, settings=settings), images),
+    ):
+        there, here = prepare(data.as_subclass(Elsewhere)), prepare(data)
+        assert np.array_equal(there.scale, here.scale)
+        assert torch.equal(there.measurement.kspace.cpu(), here.measurement.kspace)
 
 
 @pytest.mark.parametrize("draws", [1, 3])

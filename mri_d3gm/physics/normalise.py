@@ -21,14 +21,14 @@ def normalised_kspace(kspace: Tensor, percentile: float = PERCENTILE) -> tuple[T
     if not peak > 0:
         return kspace.to(torch.complex64), 1.0
     whole = (kspace.to(torch.complex128) / peak).to(torch.complex64)
-    level = float(np.percentile(rss(ifft2c(whole)).numpy(), percentile)) or 1.0
+    level = float(np.percentile(rss(ifft2c(whole)).cpu().numpy(), percentile)) or 1.0
     return whole / level, peak * level
 
 
 def image_scale(image: Tensor, factor: int) -> tuple[float, float]:
     """Peak of a real image (rows, cols), and the percentile, in peaks, of the image zero-filled to `factor` times its size."""
     peak = float(image.abs().max()) or 1.0
-    return peak, float(np.percentile(ifft2c(embed(image / peak, factor)).abs().numpy(), PERCENTILE)) or 1.0
+    return peak, float(np.percentile(ifft2c(embed(image / peak, factor)).abs().cpu().numpy(), PERCENTILE)) or 1.0
 
 
 def is_signed(image: np.ndarray) -> bool:
