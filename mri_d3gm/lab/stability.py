@@ -29,6 +29,8 @@ from mri_d3gm.metrics.table import Row, to_csv, to_markdown
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import check_channels, load_weights
 from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.physics.compression import compressed
+from mri_d3gm.physics.normalise import normalised_kspace
 from mri_d3gm.runs.names import make_folder
 from mri_d3gm.runs.record import weights_file
 from mri_d3gm.samplers import SOLVERS
@@ -142,7 +144,10 @@ def open_probe(path: str | Path, accel: float, index: int | None, seed: int = 0)
     prepared = prepare_slice(scan, data, mask)
     known: Any = prepared.measurement
     everything = torch.ones(1, *data.shape[-2:], dtype=torch.bool)
-    complete = replace(known, kspace=torch.from_numpy(data)[None] / float(prepared.scale[0]), mask=everything, outside=None)
+    whole = torch.from_numpy(data)
+    few = compressed(normalised_kspace(whole * known.mask[0])[0])
+    kspace = (whole if few is None else torch.einsum("vc,cyx->vyx", few.matrix, whole)) / float(prepared.scale[0])
+    complete = replace(known, kspace=kspace[None], mask=everything, outside=None, second=None)
     return Probe(complete.prior_mean(), known.prior_mean(), known)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from scans import fft2c, phantom, write_scan
+from tasks.test_wrapped import scan_of
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
@@ -13,6 +14,7 @@ from mri_d3gm.lab.charts import missing
 from mri_d3gm.lab.stability import PERTURBATION, discrepancy, growth, measure_stability, open_probe, perturbed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
+from mri_d3gm.physics import Cartesian
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.settings import Recon
@@ -127,6 +129,30 @@ def test_many_coils_go_in(tmp_path) -> None:
     assert probe.measurement.coil_maps is not None and float((probe.x0 - probe.mu).norm()) > 0
     rows = growth(perturbed(probe, 0), network(), SOLVERS["posterior"], 2)
     assert all(np.isfinite(row["growth"]) for row in rows) and rows[0]["growth"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("coils", [1, 4, 17, 20])
+def test_x0_is_that_of_the_whole_scan_however_many_coils_there_are(coils: int, tmp_path) -> None:
+    mixing = np.random.default_rng(2).normal(size=(coils, 4, 2)) @ [1, 1j]
+    kspace = np.einsum("cv,svyx->scyx", mixing, four_coils()).astype(np.complex64)
+    path = write_scan(tmp_path / "coils.h5", kspace)
+    part, whole = (open_probe(path, accel, None) for accel in (3.0, 1.0))
+    assert part.measurement.kspace.shape[1] == min(coils, 16)
+    wanted = whole.x0.abs() * (part.x0.abs() * whole.x0.abs()).sum() / whole.x0.abs().square().sum()
+    error, before = (float((image.abs() - wanted).norm() / wanted.norm()) for image in (part.x0, part.mu))
+    assert error < 0.05 and error < 0.2 * before
+
+
+def test_x0_is_the_first_of_two_images_that_the_whole_scan_shows(tmp_path) -> None:
+    path = scan_of(tmp_path, 64, "phase")
+    probe = open_probe(path, 1.5, None)
+    known, data = probe.measurement, torch.from_numpy(open_scan(path).read(0))[None]
+    assert known.second_maps is not None
+    place = int(known.kspace.abs().argmax())
+    data = data * (known.kspace.flatten()[place] / data.flatten()[place])
+    everything = torch.ones(1, 1, data.shape[-1], dtype=torch.bool)
+    whole = Cartesian(data, everything, known.coil_maps, sigma=known.sigma, second_maps=known.second_maps)
+    torch.testing.assert_close(probe.x0, whole.prior_mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_what_cannot_be_used_is_refused(tmp_path) -> None:
