@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -9,7 +10,12 @@ from torch import Tensor
 
 from mri_d3gm.dynamics.d3gm import D3GM
 
-QUADRATURE = tuple(torch.from_numpy(values) / 2 for values in np.polynomial.legendre.leggauss(64))
+
+@cache
+def quadrature(device: torch.device) -> tuple[Tensor, ...]:
+    """Nodes and weights on [-1/2, 1/2], (64,); made once, so that a step which is recorded as a CUDA graph copies nothing."""
+    with torch.inference_mode(False):
+        return tuple(torch.from_numpy(values).to(device) / 2 for values in np.polynomial.legendre.leggauss(64))
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Decoupled(D3GM):
 
     def variance(self, t: Tensor) -> Tensor:
         g2 = -2 * (self.tau * self.lam) ** 2 * math.log(self.a_T) / self.T
-        nodes, weights = (table.to(t.device) for table in QUADRATURE)
+        nodes, weights = quadrature(t.device)
         decay = torch.exp(2 * (self.Theta(t[..., None] * (nodes + 0.5)) - self.Theta(t)[..., None]))
         return g2 * t * (decay @ weights)
 

@@ -28,6 +28,8 @@ class FastMRIUNet(nn.Module):
 class FastMRIVarNet(nn.Module):
     """Cascades of `fastmri.models.varnet.VarNetBlock` (Sriram et al., MICCAI 2020) under the coil maps that are given."""
 
+    waits = True  # each block copies a zero from the host
+
     def __init__(self, features: int = 12, levels: int = 3, cascades: int = 4) -> None:
         super().__init__()
         from fastmri.models.varnet import NormUnet, VarNetBlock

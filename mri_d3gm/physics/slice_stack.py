@@ -60,7 +60,7 @@ class SliceStack(Measurement):
     def _solve(self, slices: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
         """(profile reach + weight)^-1 on (batch, rows, slices)."""
         gram = self.profile @ reach + weight[:, None, None] * torch.eye(slices.shape[-1], device=slices.device)
-        return slices @ torch.linalg.inv(gram).mT.to(slices.dtype)
+        return slices @ torch.linalg.inv_ex(gram)[0].mT.to(slices.dtype)
 
     def prior_mean(self) -> Tensor:
         """The smoothest image that agrees: it has the least squares of second, and GRADIENT times those of first, differences.

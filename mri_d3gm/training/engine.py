@@ -95,7 +95,7 @@ class Trainer:
     parts: int = 1
 
     def _seed(self, step: int, part: int) -> int:
-        """That of a batch; its times and noise have seeds of 2**20 and 2**21 more."""
+        """That of a batch; its times, its noise and what the network draws have seeds of 2**20, 2**21 and 3 * 2**20 more."""
         return self.seed * 2**32 + part * 2**22 + step
 
     def _batch(self, step: int) -> list[Case | Scene]:
@@ -144,6 +144,11 @@ class Trainer:
     def _on_gpu(self) -> bool:
         return torch.device(self.device).type == "cuda"
 
+    @property
+    def replays(self) -> bool:
+        """Whether a GPU may record steps as CUDA graphs: not those of a network that says `waits`."""
+        return not getattr(self.denoiser.net, "waits", False)
+
     def _autocast(self, dtype: torch.dtype) -> Any:
         return torch.autocast(torch.device(self.device).type, dtype) if dtype is not torch.float32 else nullcontext()
 
@@ -155,6 +160,7 @@ class Trainer:
         """
         held = {name: value.clone() for name, value in self.denoiser.state_dict().items()}
         self.denoiser.load_state_dict(ema)
+        self.denoiser.eval()
         gains: dict[int, list[float]] = {}
         for index in share(count):
             case = self.simulate(self.validation, VALIDATION_SEED + index).on(self.device)
@@ -162,6 +168,7 @@ class Trainer:
             images = (case.mu, estimate)
             before, after = ((i.abs() - case.image.abs()).square().flatten(1).mean(1).clamp_min(1e-7) for i in images)
             gains[index] = (10 * (before / after).log10()).tolist()
+        self.denoiser.train()
         self.denoiser.load_state_dict(held)
         found = [gain for _, some in sorted(pair for one in everyones(gains) for pair in one.items()) for gain in some]
         return sum(found) / len(found)
@@ -246,7 +253,7 @@ class Trainer:
         if state["precision"] == "auto":
             state["precision"] = from_first(str(fast_precision(torch.device(self.device)))).removeprefix("torch.")
         loss = partial(self._loss, dtype=getattr(torch, state["precision"]))
-        gradients = Replayed(loss) if self._on_gpu else loss
+        gradients = Replayed(loss) if self._on_gpu and self.replays else loss
         signals = (signal.SIGINT, signal.SIGTERM) if processes.count() > 1 else (signal.SIGINT,)
         with closing(Log(folder if leads() else None, state["step"])) as log, caught(*signals) as came:
 
@@ -308,6 +315,7 @@ class Trainer:
             case = batch.on(self.device)
             t, x = self._state_at_time(case, step, part)
             aim = target(case, teacher, t, step + part)
+            torch.manual_seed(self._seed(step, part) + 3 * 2**20)
             yield gradients(x, t.to(self.device), aim, case.image, case.mu, case.measurement)
 
     def _step(

@@ -1,6 +1,7 @@
 """Replaying a step on a GPU, where launching its kernels one by one takes longer than they do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import fields, is_dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ Inputs = tuple[Tensor | Measurement, ...]
 
 
 class Replayed:
-    """`step` as CUDA graphs: recorded at the first inputs of each combination of shapes, replayed from then on.
+    """`step` as CUDA graphs: recorded at the first inputs of each `kind`, replayed from then on.
 
     step takes CUDA tensors and measurements, waits for nothing, returns one tensor and may write to tensors that it keeps.
     """
@@ -22,10 +23,10 @@ class Replayed:
         self.recorded: dict[tuple[object, ...], tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
 
     def __call__(self, *inputs: Tensor | Measurement) -> Tensor:
-        shapes: tuple[object, ...] = (*map(type, inputs), *(tensor.shape for tensor in _tensors(inputs)))
-        if shapes not in self.recorded:
-            self.recorded[shapes] = self._record(inputs)
-        graph, held, answer = self.recorded[shapes]
+        key = kind(inputs)
+        if key not in self.recorded:
+            self.recorded[key] = self._record(inputs)
+        graph, held, answer = self.recorded[key]
         for mine, given in zip(_tensors(held), _tensors(inputs), strict=True):
             mine.copy_(given)
         graph.replay()
@@ -42,6 +43,20 @@ class Replayed:
         with torch.cuda.graph(graph, pool=self.pool):
             answer = self.step(*held)
         return graph, held, answer
+
+
+def kind(inputs: Inputs) -> tuple[Hashable, ...]:
+    """All but the numbers in tensors: types, names, shapes, dtypes, and values of other fields that can be compared."""
+    return tuple(part for given in inputs for part in (type(given), *_named(given)))
+
+
+def _named(given: Tensor | Measurement) -> Iterator[tuple[Hashable, ...]]:
+    values = ((field.name, getattr(given, field.name)) for field in fields(given)) if is_dataclass(given) else [("", given)]
+    for name, value in values:
+        if isinstance(value, Tensor):
+            yield name, value.shape, value.dtype
+        elif isinstance(value, Hashable):
+            yield name, value
 
 
 def _tensors(inputs: Inputs) -> Iterator[Tensor]:
