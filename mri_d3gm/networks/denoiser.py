@@ -73,7 +73,7 @@ class Denoiser(nn.Module):
         self.sigma_r = sigma_r
         self.smooth = None
         if spectral_norm:
-            for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]:
+            for module in [m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]:
                 if not module.weight.any():
                     nn.init.kaiming_uniform_(module.weight, a=5**0.5)
                 nn.utils.parametrizations.spectral_norm(module)

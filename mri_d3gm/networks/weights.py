@@ -20,14 +20,19 @@ MOST = 4096  # of any number in a network's options
 
 
 def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
-    """Write the denoiser's state as float16 with its config and `record` (steps, data, command) as metadata."""
+    """Write the denoiser's state, floats as float16, with its config and `record` (steps, data, command) as metadata."""
     from safetensors.torch import save_file
 
     from mri_d3gm.io.atomic import atomic_path
 
-    state = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in denoiser.state_dict().items()}
+    state = {name: _in(torch.float16, tensor.detach().cpu()).contiguous() for name, tensor in denoiser.state_dict().items()}
     with atomic_path(Path(path)) as temporary:
         save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
+
+
+def _in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of floats in other ones; counters and flags stay as they are."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 @contextmanager
@@ -66,13 +71,12 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     """
     config, record = metadata_of(path)
     with _opened(path) as file:
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        state = {name: _in(torch.float32, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     if not record.get("steps"):
         raise InputError(f"{path}: these weights were never trained (0 steps); use trained ones")
     try:
         _check_size(config, state)
-        with torch.device("cpu" if config.get("spectral_norm") else "meta"):
-            denoiser = Denoiser(**config)
+        denoiser = _built(config, state)
         denoiser.load_state_dict(state, assign=True)
     except Exception as error:  # a configuration may hold anything
         first = (str(error).strip().splitlines() or ["its configuration is damaged"])[0][:200]
@@ -80,6 +84,17 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise InputError(f"{path}: weights hold NaN or Inf; the training that made them diverged")
     return denoiser.to(device).eval().requires_grad_(False), record
+
+
+def _built(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Denoiser:
+    """The denoiser of a configuration; without memory of its own, which is quick, where the state fills all of it."""
+    if not config.get("spectral_norm"):
+        with torch.device("meta"):
+            denoiser = Denoiser(**config)
+        if all(name in state for name, _ in (*denoiser.named_parameters(), *denoiser.named_buffers())):
+            return denoiser
+    with torch.device("cpu"):
+        return Denoiser(**config)
 
 
 def _check_size(config: dict[str, Any], state: dict[str, torch.Tensor]) -> None:

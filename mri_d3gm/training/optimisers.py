@@ -48,7 +48,8 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 
 class Optimisation:
-    """A denoiser's optimisers and the moving average `ema` of its weights, which is what a training keeps.
+    """A denoiser's optimisers and the moving average `ema` of its weights, which is what a training keeps; buffers are kept as
+    they are.
 
     lr: highest rate of Muon; AdamW's is a tenth of it. decay: of the moving average, in the long run.
     """
@@ -81,7 +82,10 @@ class Optimisation:
                 group["lr"] = scale * (self.lr if isinstance(solver, Muon) else self.lr / 10)
             solver.step()
         decay = min(self.decay, (step + 1) / (step + 10))
-        torch._foreach_lerp_(list(self.ema.values()), list(self.denoiser.state_dict().values()), 1 - decay)
+        state, names = self.denoiser.state_dict(), [name for name, _ in self.denoiser.named_parameters(remove_duplicate=False)]
+        torch._foreach_lerp_([self.ema[name] for name in names], [state[name] for name in names], 1 - decay)
+        for name in state.keys() - set(names):
+            self.ema[name].copy_(state[name])
         return self.lr * scale
 
     def averaged(self) -> Denoiser:
