@@ -12,8 +12,8 @@ OBJECTIVES = ("x0", "eps", "maximum-likelihood")
 def time_weight(path: Dynamics, t: Tensor, sigma_r: float, objective: str = "x0") -> Tensor:
     """Weight of |x0 estimate - x0| at t, (batch,) float64.
 
-    x0: sigma_r / c_out, at most 8. eps: A / s (the paper's Eq. 8), at most 8 times sigma_r's inverse. maximum-
-    likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse step).
+    x0: sigma_r / c_out, at most 8. eps: sigma_r A / s, at most 8, which makes it sigma_r |eps estimate - eps|, the error in the
+    paper's Eq. 8. maximum-likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse step).
     """
     if objective == "x0":
         return (sigma_r / precondition(path, t, sigma_r)[2]).clamp_max(8)
@@ -28,9 +28,11 @@ def reconstruction_loss(estimates: list[Tensor], target: Tensor, weight: Tensor,
     """Mean over the batch of the root of weight x (error of real and imaginary part + half that of the magnitude).
 
     The root keeps cases with little error, of many coils or low acceleration, from counting next to nothing. estimates: one
-    a block, (batch, rows, cols) complex; those before the last count 0.2. squared: L2 instead of L1. Real images (batch,
-    channels, rows, cols) have the plain error alone, without the root.
+    a block, (batch, rows, cols) complex; those before the last count 0.2. squared: L2 instead of L1, and the square of weight.
+    So a case of L2 counts by its weight, one of L1 by the weight's root. Real images (batch, channels, rows, cols) have the
+    plain error alone, without the root: there L1 counts by the weight, L2 by its square.
     """
+    weight = weight.square() if squared else weight
 
     def error(difference: Tensor) -> Tensor:
         return (difference.square() if squared else difference.abs()).flatten(1).mean(1)

@@ -261,11 +261,24 @@ def test_time_weights_are_positive_and_x0_is_flat_at_the_start_law(dynamics: str
         assert float(weight[-1]) == pytest.approx(1, rel=0.01)
 
 
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_the_objective_eps_weights_errors_of_x0_as_errors_of_eps(dynamics: str) -> None:
+    path, t = make_path(dynamics), torch.tensor([0.4, 0.6, 0.8], dtype=torch.float64)
+    x0, estimate, eps = (torch.randn(3, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    found = (path.A(t) * (x0 - estimate) + path.s(t) * eps) / path.s(t)
+    wanted = (0.15 * (found - eps).abs()).minimum(8 * (estimate - x0).abs())
+    torch.testing.assert_close(time_weight(path, t, 0.15, "eps") * (estimate - x0).abs(), wanted)
+
+
 def test_loss_is_zero_at_the_target_and_weighs_the_last_block_most() -> None:
     target = torch.randn(2, 6, 6, dtype=torch.complex64)
     one = torch.ones(2, dtype=torch.float64)
     assert float(reconstruction_loss([target], target, one)) == pytest.approx(0, abs=1e-3)
     early, late = (float(reconstruction_loss(pair, target, one)) for pair in ([target + 1, target], [target, target + 1]))
     assert early == pytest.approx(math.sqrt(0.2) * late, rel=1e-2)
+    for image in (target, target.real[:, None]):
+        for squared in (False, True):
+            unit, heavy = (float(reconstruction_loss([image + 0.5], image, w * one, squared=squared)) for w in (1, 4))
+            assert heavy / unit == pytest.approx(4 ** ((2 if squared else 1) / (2 if image.is_complex() else 1)), rel=1e-4)
     squared = float(reconstruction_loss([target + 0.5], target, one, squared=True))
     assert not math.isclose(squared, float(reconstruction_loss([target + 0.5], target, one)))
