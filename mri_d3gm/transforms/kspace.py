@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform, Transform
+from monai.transforms import InvertibleTransform, MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
@@ -91,19 +91,18 @@ class UndersampleKspaced(Transform):
         return d | {"mask": mask, "kspace": kspace * mask}
 
 
-class NormaliseKspaced(MapTransform):
-    """Divides kspace by the 99th percentile of its zero-filled magnitude, recorded in scale; invertible."""
+class NormaliseKspaced(MapTransform, InvertibleTransform):
+    """Divides kspace, and any further keys, by the 99th percentile of its zero-filled magnitude, recorded in scale; invertible."""
 
     def __init__(self, keys: Any = "kspace", percentile: float = 99.0) -> None:
         super().__init__(keys)
         self.percentile = percentile
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
+        d, (first, *others) = dict(data), self.key_iterator(data)
         with one_thread():
-            for key in self.key_iterator(d):
-                d[key], d["scale"] = normalised_kspace(d[key], self.percentile)
-        return d
+            d[first], d["scale"] = normalised_kspace(d[first], self.percentile)
+        return d | {key: d[key] / d["scale"] for key in others}
 
     def inverse(self, data: Data) -> dict[Hashable, Any]:
         """kspace times scale."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform, Transform
+from monai.transforms import InvertibleTransform, MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.errors import InputError
@@ -98,7 +98,7 @@ class LoadSliced(Transform):
         return dict(data) | {"image": torch.from_numpy(np.ascontiguousarray(plane[:rows, :cols]))}
 
 
-class TruncateKspaced(MapTransform):
+class TruncateKspaced(MapTransform, InvertibleTransform):
     """Magnitude of the image whose k-space is the centre of this one's; inverse: zero-filled to the former size."""
 
     def __init__(self, keys: Any = "image", factor: int = 4) -> None:

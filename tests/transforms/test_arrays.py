@@ -66,3 +66,13 @@ def test_normalising_can_be_inverted() -> None:
     normalise = NormaliseKspaced()
     d = normalise({"kspace": kspace})
     torch.testing.assert_close(normalise.inverse(d)["kspace"], kspace, rtol=1e-5, atol=1e-5)
+
+
+def test_a_chain_with_several_keys_is_inverted_as_a_whole() -> None:
+    item = {"kspace": torch.from_numpy(four_coils()[0]), "other": torch.from_numpy(3 * four_coils()[1])}
+    steps = Compose([UndersampleKspaced(accel=1), NormaliseKspaced(["kspace", "other"])])
+    d = steps(item)
+    assert d["scale"] == NormaliseKspaced()(item)["scale"]
+    torch.testing.assert_close(d["other"] * d["scale"], item["other"], rtol=1e-5, atol=1e-5)
+    for key, value in item.items():
+        torch.testing.assert_close(steps.inverse(d)[key], value, rtol=1e-5, atol=1e-5)
