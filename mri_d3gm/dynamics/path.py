@@ -27,7 +27,7 @@ class Gaussian(NamedTuple):
 
 def derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
     """d function / dt at t, elementwise, by automatic differentiation; 0 where the function is constant."""
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         time = t.detach().clone().requires_grad_()
         return torch.autograd.grad((function(time) + 0 * time).sum(), time)[0]
 

@@ -144,6 +144,18 @@ def test_every_solver_recovers_a_gaussian_mixture(name: str, dynamics: str) -> N
     assert_recovers_mixture(make_path(dynamics, **{option: 0.5 for option in {"lam"} & options(dynamics)}), name)
 
 
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_runs_in_inference_mode(name: str, dynamics: str) -> None:
+    ends = []
+    for mode in (torch.inference_mode(), torch.no_grad()):
+        with mode:
+            path, x = make_path(dynamics), torch.full((2, 1), 0.3, dtype=torch.float64)
+            times = log_snr(path, 4)
+            ends.append(SOLVERS[name](path, lambda x, t: 0.5 * x, x, x, times, noise=torch.ones_like))
+    assert torch.equal(*ends)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solvers_refuse_a_grid_that_does_not_decrease(name: str) -> None:
     x = torch.zeros(1, 2)
