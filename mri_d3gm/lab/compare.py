@@ -24,7 +24,6 @@ from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.train import train, training_record
 from mri_d3gm.training.sources import select_files
 
-CONTENDERS = ("regression", *DYNAMICS)
 BASELINES = {"reconstruction": "zero-filled", "super_resolution": "sinc", "restoration": "identity"}
 KEY = ("domain", "dynamics", "evaluations")
 ORDER = ("d3gm", "ou", "sgm-vp", "decoupled")
@@ -50,14 +49,15 @@ def compare_dynamics(
 ) -> list[Row]:
     """Train what is not trained yet, in OUTPUT/NAME-SEED, measure on the overlay's `domains`, and tabulate.
 
-    dynamics: of CONTENDERS; regression is the same network trained at T alone, without noise, and evaluated once. evaluations:
-    of the network by the posterior sampler; the overlay's `sampling` holds its other options. A row holds means over files and
-    seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in `output` grow with
-    every training.
+    dynamics: names of DYNAMICS, or regression, which is the same network trained at T alone, without noise, and evaluated
+    once. evaluations: of the network by the posterior sampler; the overlay's `sampling` holds its other options. A row holds
+    means over files and seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in
+    `output` grow with every training.
     """
-    unknown = [name for name in dynamics if name not in CONTENDERS]
+    contenders = "regression", *DYNAMICS
+    unknown = [name for name in dynamics if name not in contenders]
     if unknown:
-        raise InputError(f"--dynamics {unknown[0]}: unknown; one of {', '.join(CONTENDERS)}")
+        raise InputError(f"--dynamics {unknown[0]}: unknown; one of {', '.join(contenders)}")
     protocol = protocol_of(config)
     if not data.is_dir():
         raise InputError(f"{data}: no such folder for --data")
@@ -88,7 +88,7 @@ def compare_dynamics(
 
 
 def train_contender(protocol: Row, data: Path, folder: Path, name: str, seed: int) -> str:
-    """The weights in `folder` of one of CONTENDERS, trained by the protocol's overlay where they are not complete."""
+    """The weights in `folder` of a contender, trained by the protocol's overlay where they are not complete."""
     change = {"train#trainer#spread_after": 1.0} if name == "regression" else {"network_def#dynamics": name}
     weights = folder / "weights.safetensors"
     if training_record(weights)["steps"] < protocol.get("train#trainer#steps", math.inf):

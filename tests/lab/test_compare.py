@@ -4,6 +4,7 @@ import pytest
 from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
+from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.lab.compare import ORDER, compare_dynamics, ordering, over_seeds, settings
 from mri_d3gm.tasks.train import train
@@ -103,6 +104,14 @@ def test_settings_come_from_the_command_then_the_overlay(tmp_path) -> None:
     config = overlay(tmp_path, seeds=[3, 4])
     assert settings(config, seeds=None, dynamics=["ou"]) == {"dynamics": ["ou"], "seeds": [3, 4], "evaluations": [1, 10]}
     assert settings("compare-recon")["dynamics"] == ["d3gm", "ou", "sgm-vp", "decoupled", "i2sb"]
+
+
+def test_a_dynamics_that_is_registered_later_is_a_contender(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(DYNAMICS, "late", DYNAMICS["ou"])
+    with pytest.raises(InputError, match="unknown; one of regression, .*, late$"):
+        compare_dynamics(overlay(tmp_path), tmp_path, tmp_path, **ONE | {"dynamics": ["later"]})
+    table = compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **ONE | {"dynamics": ["late"]})
+    assert [line["dynamics"] for line in table] == ["identity", "late"]
 
 
 def test_unknown_names_and_overlays_without_domains_are_refused(tmp_path) -> None:
