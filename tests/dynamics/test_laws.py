@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
-from paths import each_path, last
+from paths import PATHS, each_path, last
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Dynamics
@@ -41,13 +43,38 @@ def test_drift_and_diffusion_agree_with_finite_differences_of_the_marginals(path
     torch.testing.assert_close(2 * of_x * path.s(t) ** 2 + path.diffusion(t), variance_change, rtol=1e-4, atol=1e-9)
 
 
-@each_path
+def evenly(path: Dynamics, steps: int) -> torch.Tensor:
+    """Times from 0 on, evenly spread in t and -log A together: where A falls fast in proportion, so do the moments."""
+    fine = torch.linspace(0, last(path, 0.05), 20001, dtype=torch.float64)
+    fallen = -path.A(fine).log()
+    clock = fine / fine[-1] + (fallen / fallen[-1] if fallen[-1] > 0 else 0)
+    wanted = np.linspace(0, float(clock[-1]), steps + 1)
+    return torch.from_numpy(np.interp(wanted, clock.numpy(), fine.numpy()))
+
+
+@dataclass(frozen=True)
+class Rectified(Dynamics):
+    """A = 1 - 0.995 t, B = 1 - A, s = 0.2 t, which is no member: most of A's fall in proportion lies near T."""
+
+    def A(self, t: torch.Tensor) -> torch.Tensor:
+        return 1 - 0.995 * t
+
+    def B(self, t: torch.Tensor) -> torch.Tensor:
+        return 0.995 * t
+
+    def variance(self, t: torch.Tensor) -> torch.Tensor:
+        return 0.04 * t**2
+
+    def start(self) -> tuple[float, float]:
+        return 1.0, 0.2
+
+
+@pytest.mark.parametrize("path", [*PATHS.values(), Rectified()], ids=[*PATHS, "rectified"])
 def test_simulated_sde_has_the_marginals(path: Dynamics) -> None:
     generator = torch.Generator().manual_seed(0)
     x0, mu, count, steps = 0.8, 0.3, 20000, 400
     x = torch.full((count,), x0, dtype=torch.float64)
-    grid = torch.linspace(0, last(path, 0.05), steps + 1, dtype=torch.float64)
-    for step, (now, after) in enumerate(itertools.pairwise(grid), start=1):
+    for step, (now, after) in enumerate(itertools.pairwise(evenly(path, steps)), start=1):
         middle = (now + after) / 2
         of_x, of_mu = path.drift(middle)
         noise = torch.randn(count, dtype=torch.float64, generator=generator)
