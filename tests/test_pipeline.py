@@ -15,10 +15,11 @@ from scans import four_coils, phantom, write_scan
 
 import mri_d3gm
 from mri_d3gm import pipeline
+from mri_d3gm.compute import in_parallel
 from mri_d3gm.errors import InputError
 from mri_d3gm.inferers import SettingsInferer
 from mri_d3gm.io.open_scan import scan_of_array
-from mri_d3gm.methods import METHODS
+from mri_d3gm.methods import METHODS, diffusion
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics import Unknown, masks
@@ -191,6 +192,22 @@ def test_evaluations_are_those_of_the_network(steps: int, samples: int, trust: s
     passes = 1 if samples == 1 else 2  # to calibrate again, since the centre has few lines
     assert record["Evaluations"] == len(calls) == passes + steps * samples + {"off": 0, "fast": 1, "full": 4}[trust]
     assert told == [(done, len(calls)) for done in range(1, len(calls) + 1)]
+
+
+def test_evaluations_of_several_threads_are_counted_each(monkeypatch) -> None:
+    """Others count while one is at it."""
+
+    def slowly(*numbers: int) -> int:
+        time.sleep(0.01)
+        return min(numbers)
+
+    monkeypatch.setattr(diffusion, "min", slowly, raising=False)
+    told: list[int] = []
+    settings = Recon(steps=2, samples=8, trust="off", device="cpu")
+    known, network = prepared_recon(1)[1].measurement, Denoiser("nafnet", {"features": 4, "levels": 1}).eval()
+    run = partial(in_parallel, threads=4)
+    pipeline.solve(known, network, settings, run=run, progress=lambda done, _: told.append(done))
+    assert sorted(told) == list(range(1, 17))
 
 
 @pytest.mark.parametrize("kind", ["poisson-2d", "gaussian"])

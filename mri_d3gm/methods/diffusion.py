@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -37,14 +38,13 @@ def d3gm(
     (all, all) after those of a second look.
     """
     folds = range(TRUST_FOLDS[settings.trust or "off"]) if isinstance(settings, Recon) else range(0)
-    passes, made = passes_of(measurement, settings.samples), 0
+    passes, made = passes_of(measurement, settings.samples), count(1)
     evaluations = passes + settings.steps * settings.samples + len(folds)  # type: ignore[operator]
 
     def tell(*_: int) -> None:
-        nonlocal made
-        made = min(made + 1, evaluations)
+        done = min(next(made), evaluations)  # at once, whatever thread it is
         if progress is not None:
-            progress(made, evaluations)
+            progress(done, evaluations)
 
     alone = settings.samples == 1 and not folds  # then it is tiles that run maps over
     better = recalibrated(measurement, network, passes, tell)
