@@ -13,7 +13,8 @@ def time_weight(path: Dynamics, t: Tensor, sigma_r: float, objective: str = "x0"
     """Weight of |x0 estimate - x0| at t, (batch,) float64.
 
     x0: sigma_r / c_out, at most 8. eps: sigma_r A / s, at most 8, which makes it sigma_r |eps estimate - eps|, the error in the
-    paper's Eq. 8. maximum-likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse step).
+    paper's Eq. 8. maximum-likelihood: the posterior mean's dependence on x0 over a step of T / 100 (IR-SDE's optimal reverse
+    step).
     """
     if objective == "x0":
         return (sigma_r / precondition(path, t, sigma_r)[2]).clamp_max(8)

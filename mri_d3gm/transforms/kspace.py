@@ -92,7 +92,7 @@ class UndersampleKspaced(Transform):
 
 
 class NormaliseKspaced(MapTransform, InvertibleTransform):
-    """Divides kspace, and any further keys, by the 99th percentile of its zero-filled magnitude, recorded in scale; invertible."""
+    """Divides kspace, and other keys, by the 99th percentile of kspace's zero-filled magnitude, kept in scale; invertible."""
 
     def __init__(self, keys: Any = "kspace", percentile: float = 99.0) -> None:
         super().__init__(keys)
