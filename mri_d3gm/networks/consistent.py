@@ -122,7 +122,7 @@ class ConsistentNet(nn.Module):
         """Estimates of x0 after each block, (batch, rows, cols) complex.
 
         close=False leaves out the agreement after the last block, for callers that apply their own. noisy is
-        c_in (x_t - mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last.
+        c_in (x_t - (A + B) mu), start the skip path's estimate, gain (batch, 1, 1) scales the residual, masked axis last.
         """
         image, hidden, images = start, None, []
         phase = measurement.phase()

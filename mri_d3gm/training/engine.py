@@ -133,7 +133,7 @@ class Trainer:
             return t, path.noise_free(case.mu)
         generator = torch.Generator().manual_seed(self._seed(step, part) + 2**20)
         early = torch.rand(count, generator=generator) < self.early
-        t = torch.where(early, torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01, t)
+        t = torch.where(early, path.T * (torch.rand(count, generator=generator, dtype=torch.float64) * 0.98 + 0.01), t)
         there = torch.Generator(self.device).manual_seed(self._seed(step, part) + 2**21)
         noise = torch.randn(case.mu.shape, dtype=case.mu.dtype, device=self.device, generator=there)
         noise = noise * (math.sqrt(2) if noise.is_complex() else 1)

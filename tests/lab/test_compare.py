@@ -108,7 +108,7 @@ def test_settings_come_from_the_command_then_the_overlay(tmp_path) -> None:
 
 def test_a_dynamics_that_is_registered_later_is_a_contender(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(DYNAMICS, "late", DYNAMICS["ou"])
-    with pytest.raises(InputError, match="unknown; one of regression, .*, late$"):
+    with pytest.raises(InputError, match=r"unknown; one of regression, .*, late$"):
         compare_dynamics(overlay(tmp_path), tmp_path, tmp_path, **ONE | {"dynamics": ["later"]})
     table = compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **ONE | {"dynamics": ["late"]})
     assert [line["dynamics"] for line in table] == ["identity", "late"]

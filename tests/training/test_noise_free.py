@@ -50,6 +50,20 @@ def test_it_is_nearly_nothing_where_the_start_law_forgets_mu() -> None:
     assert float(make_path("sgm-vp").noise_free(mu).abs().max()) < 0.01 * float(mu.abs().max())
 
 
+@pytest.mark.parametrize("T", [1.0, 3.0])
+def test_earlier_times_are_drawn_up_to_the_end_of_the_path(T: float, monkeypatch) -> None:
+    class Longer(DYNAMICS["sgm-vp"]):
+        pass
+
+    monkeypatch.setattr(Longer, "T", T)
+    monkeypatch.setitem(DYNAMICS, "longer", Longer)
+    simulator = partial(simulate, batch=8, rows=16, cols=48, crop=24)
+    trainer = Trainer(recorder("longer"), SLICES, [], "", simulator, steps=40, spread_after=0.0, early=1.0)
+    case = simulator(SLICES, 0)
+    t = torch.cat([trainer._state_at_time(case, step)[0] for step in range(20)])
+    assert 0.01 * T <= float(t.min()) < 0.05 * T and 0.95 * T < float(t.max()) <= 0.99 * T
+
+
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_trainer_regression_and_withheld_lines_see_the_centre(dynamics: str, tmp_path) -> None:
     network, mu = recorder(dynamics), image(1, 24, 32)
