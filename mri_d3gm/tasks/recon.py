@@ -14,8 +14,10 @@ import torch
 
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_one_batch, in_parallel, resolve_device
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.dicom.dicom_study import study_of_scan
+from mri_d3gm.io.given_mask import INVERTED
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
@@ -177,6 +179,8 @@ def ready_slice(scan: Scan, index: int, mask: np.ndarray, coil_maps: np.ndarray 
     """Read and prepare one slice under a mask (rows | 1, cols | 1)."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not (data * mask).any():
+        if scan.mask is not None and data.any():
+            raise InputError(f"{scan.name}: {INVERTED.format(f' of image {index}')}")
         return Ready(None, reference)
     calibration = None if scan.calibration is None else scan.calibration(index)
     return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference)

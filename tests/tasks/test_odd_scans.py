@@ -107,3 +107,11 @@ def test_monai_refuses_coil_maps_that_the_scan_contradicts(tmp_path: Path) -> No
         workflow.run()
     causes = [error.value.__cause__, error.value.__cause__.__cause__]  # type: ignore[union-attr]
     assert any("explain only" in str(cause) and str(wrong) in str(cause) for cause in causes)
+
+
+def test_an_inverted_mask_of_one_image_is_one_line(tmp_path: Path) -> None:
+    kspace = kspace_of(np.stack([head(ROWS, COLS, 3)] * FRAMES)) * LINES[:, None, None]
+    masks = np.concatenate([LINES[:-1], ~LINES[-1:]])
+    path = write_scan(tmp_path / "a.h5", kspace, header(ROWS, COLS), mask=masks)
+    with pytest.raises(InputError, match=r"mask marks none of the samples of image 4 that are not zero; is it inverted\?$"):
+        reconstruct(path)

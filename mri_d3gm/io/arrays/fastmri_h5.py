@@ -24,9 +24,10 @@ from mri_d3gm.io.arrays.fastmri_axes import (
 from mri_d3gm.io.arrays.hdf5 import dataset, opened, text_attribute, values
 from mri_d3gm.io.arrays.named_h5 import read_named_h5
 from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
+from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.raw.header import CARTESIAN, counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
-from mri_d3gm.io.sampling import Sampling, hull, lines_of, outside_is_sampled, pattern_of, sampling_of_images
+from mri_d3gm.io.sampling import Sampling, hull, outside_is_sampled, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
@@ -149,21 +150,25 @@ def _sampling(
     that is full or of other images. image: number and data of one with signal, as it is stored.
     """
     name, shape, (index, first), said = file.filename, kspace.shape[-2:], image, list[str]()
+    images = [index] if axes.partitions else range(axes.images)
+
+    def pattern(number: int) -> np.ndarray:
+        return pattern_of(mended(axes.take(kspace, number), found))
+
     if limits is not None and outside_is_sampled(mended(first, found), limits):
         limits = None
     mask = _mask(file, name, axes.images, shape, index, pattern_of(first))
     if mask is not None and found != Oddities():
         mask = mended_mask(mask, found)
     if mask is not None and not np.broadcast_to(mask, (len(mask), *shape))[..., slice(*(limits or (None,)))].all():
-        same = (mask == mask[:1]).all()
-        if axes.partitions and not same:
+        if axes.partitions and not (mask == mask[:1]).all():
             raise InputError(f"{name}: its mask differs from partition to partition: they are undersampled too")
         if len(mask) > 1 or axes.partitions or not _differ(kspace, axes, first):
-            return Sampling(lines_of(np.any(mask, 0)), limits, None if same else [lines_of(one) for one in mask]), []
-        said.append("its mask does not fit every image: samples that are zero count as not measured")
-    images = [index] if axes.partitions else range(axes.images)
-    patterns = (pattern_of(mended(axes.take(kspace, number), found)) for number in images)
-    sampling = sampling_of_images(patterns, limits) or Sampling(None, limits)
+            known, doubts = sampling_by_mask(name, mask, limits, pattern, images, index)
+            if known is not None:
+                return known, doubts
+        said.append(UNFIT)
+    sampling = sampling_of_images(map(pattern, images), limits) or Sampling(None, limits)
     if sampling.limits is not None and sampling.limits != limits:
         start, end = sampling.limits
         said.append(f"columns outside {start} to {end - 1} are empty and count as not encoded")

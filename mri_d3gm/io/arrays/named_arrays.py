@@ -1,7 +1,7 @@
 """Arrays of k-space whose axes have names, read a part at a time, to a scan: what all formats of bare arrays share."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
@@ -11,8 +11,9 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, words
+from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
-from mri_d3gm.io.sampling import Sampling, lines_of, pattern_of, sampling_of_images
+from mri_d3gm.io.sampling import Sampling, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import Scan
 
 Index = tuple[int | slice, ...]
@@ -91,7 +92,7 @@ def make_scan(
         entities = "_".join(f"{axis}-{place + 1}" for axis, place in at.items())
         called = f"{name} ({entities})" if entities else name
         found, doubts = _oddities(kspace, at)
-        sampling = _sampling(called, kspace, mask, at, found)
+        sampling, more = _sampling(called, kspace, mask, at, found)
         scans[entities] = Scan(
             name=name,
             slices=slices,
@@ -104,7 +105,7 @@ def make_scan(
             voxel_mm=voxel,
             affine=affine_of((slices, rows, cols), voxel, ""),
             oversampled=False,
-            warnings=(*said, *doubts),
+            warnings=(*said, *doubts, *more),
             files=files,
             read=_reader(called, kspace, at, found),
             frames=frames,
@@ -157,26 +158,30 @@ def _map_reader(coil_maps: Named, kspace: Named, at: Mapping[str, int]) -> Calla
     return lambda image: np.array(coil_maps.part(IMAGE, _place(kspace, at, image)), np.complex64, order="C")
 
 
-def _sampling(name: str, kspace: Named, mask: Named | None, at: Mapping[str, int], found: Oddities) -> Sampling:
-    """What was measured, by the mask, or else by the zeros of all coils together."""
+def _sampling(
+    name: str, kspace: Named, mask: Named | None, at: Mapping[str, int], found: Oddities
+) -> tuple[Sampling, list[str]]:
+    """What was measured, by the mask, or else by the zeros of all coils together, and what to say of it."""
     images = range(kspace.size("frames") * kspace.size("slices"))
+
+    def pattern(image: int) -> np.ndarray:
+        return pattern_of(mended(kspace.part(IMAGE, _place(kspace, at, image)), found))
+
+    said = []
     if mask is not None:
         several = any(mask.size(axis) > 1 for axis in mask.axes if axis not in IMAGE)
         given = [_mask(name, mask, _place(kspace, at, image)) for image in (images if several else images[:1])]
-        given = [mended_mask(one, found) for one in given]
-        if not all(one.all() for one in given):
-            union = np.logical_or.reduce(given)
-            same = all(np.array_equal(one, given[0]) for one in given)
-            return Sampling(lines_of(union), None, None if same else [lines_of(one) for one in given])
-
-    def patterns() -> Iterator[np.ndarray]:
-        for image in images:
-            yield pattern_of(mended(kspace.part(IMAGE, _place(kspace, at, image)), found))
-
-    sampling = sampling_of_images(patterns())
+        masks = np.stack([mended_mask(one, found) for one in given])
+        if not masks.all():
+            first = next((image for image in chain([len(images) // 2], images) if pattern(image).any()), None)
+            known, doubts = sampling_by_mask(name, masks, None, pattern, images, first)
+            if known is not None:
+                return known, doubts
+            said.append(UNFIT)
+    sampling = sampling_of_images(map(pattern, images))
     if sampling is None:
         raise InputError(f"{name}: all of k-space is zero; give a scan that holds a signal")
-    return sampling
+    return sampling, said
 
 
 def _mask(name: str, mask: Named, place: Mapping[str, int]) -> np.ndarray:
