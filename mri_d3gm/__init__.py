@@ -37,6 +37,7 @@ def reconstruct(
     coil_maps: np.ndarray | Tensor | str | Path | None = None,
     noise: np.ndarray | Tensor | float | None = None,
     voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    part: int | str | None = None,
     **settings: Any,
 ) -> Reconstruction:
     """Images from undersampled k-space.
@@ -46,7 +47,8 @@ def reconstruct(
     settings.accel and scored. mask: what was measured, bool (cols,), (rows, 1) or (rows, cols); found from the zeros if
     None. coil_maps: complex (coils, rows, cols), or one such set a slice; estimated if None. noise: deviation of the noise in
     each real and imaginary part of kspace, or a noise scan (coils, samples); estimated if None. voxel_mm: row, column and slice
-    spacing. mask, noise and voxel_mm are for arrays; a file holds its own. settings: the fields of
+    spacing. mask, noise and voxel_mm are for arrays; a file holds its own. part: which of several in a file, such as echoes, by
+    its number from 1 or its name (echo-2); the first, and a warning that names them, if None. settings: the fields of
     `mri_d3gm.settings.Recon`, such as accel, quality, method, seed, threads.
 
     Returns volume, std, zero_filled, reference (None if unknown), each (slices, rows, cols) float32 in kspace's units
@@ -57,6 +59,7 @@ def reconstruct(
     from mri_d3gm.errors import InputError
     from mri_d3gm.io.coil_maps import checked_coil_maps
     from mri_d3gm.io.open_scan import open_scan, scan_of_array
+    from mri_d3gm.io.scan import chosen_part
     from mri_d3gm.settings import Recon
     from mri_d3gm.tasks import recon
 
@@ -69,8 +72,10 @@ def reconstruct(
     if isinstance(kspace, str | Path):
         if mask is not None or noise is not None or not np.array_equal(_array("voxel_mm", voxel_mm), (1.0, 1.0, 1.0)):
             raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give an array")
-        scan = open_scan(kspace, chosen.reading())
+        scan = chosen_part(open_scan(kspace, chosen.reading()), part)
     else:
+        if part is not None:
+            raise InputError(f"part {part!r}: an array holds no parts; leave it out")
         known = {name: _array(name, value) for name, value in (("mask", mask), ("noise", noise)) if value is not None}
         scan = scan_of_array(_array("kspace", kspace), voxel_mm=_array("voxel_mm", voxel_mm), **known)
     if maps is not None:

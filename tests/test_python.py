@@ -68,6 +68,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "noise of zeros": lambda: reconstruct(noise=np.zeros((4, 0), complex)),
     "noise scan NaN": lambda: reconstruct(noise=np.full((4, 9), np.nan + 0j)),
     "noise scan of other coils": lambda: reconstruct(noise=np.ones((3, 9), complex)),
+    "part of an array": lambda: reconstruct(part=1),
     "kspace real": lambda: reconstruct_it(REAL),
     "kspace 1-D": lambda: reconstruct_it(KSPACE[0, 0, 0]),
     "kspace 5-D": lambda: reconstruct_it(KSPACE[None]),
@@ -124,6 +125,23 @@ def test_what_belongs_to_arrays_is_refused_for_files(tmp_path) -> None:
         with pytest.raises(InputError, match="a file holds its own"):
             reconstruct_it(path, **options)
     assert reconstruct_it(path, voxel_mm=[1, 1, 1], method="zero-filled").volume.any()
+
+
+def test_one_of_several_parts_of_a_file(tmp_path) -> None:
+    path = tmp_path / "echoes.npy"
+    np.save(path, np.stack([KSPACE, 2 * KSPACE, 3 * KSPACE])[:, None])
+    of_part = partial(reconstruct_it, path, method="zero-filled", axes="other,frames,slices,coils,rows,cols")
+    first = of_part()
+    assert "the file holds 3 parts, run-1, run-2, run-3: this is run-1 alone; part= chooses another" in first.record["Warnings"]
+    for part in (2, "2", "run-2"):
+        second = of_part(part=part)
+        np.testing.assert_allclose(second.volume, 2 * first.volume, rtol=1e-4, atol=1e-5)
+        assert not any("part" in text for text in second.record["Warnings"])
+    for part in (0, 4, "echo-1", ""):
+        with pytest.raises(InputError, match="one of run-1, run-2, run-3, or a number from 1, is needed"):
+            of_part(part=part)
+    with pytest.raises(InputError, match="there are no parts"):
+        reconstruct_it(write_scan(tmp_path / "a.h5"), part=1)
 
 
 @pytest.mark.parametrize("kind", ["plain", "conjugated", "with gradient"])

@@ -1,11 +1,13 @@
 """A scan before its data are read: what every reader of k-space returns."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mri_d3gm.errors import InputError
 
 Limits = tuple[int, int] | None
 
@@ -141,6 +143,23 @@ def ifft2c(kspace: np.ndarray) -> np.ndarray:
 def remove_oversampling(kspace: np.ndarray, rows: int) -> np.ndarray:
     """K-space (..., all rows, cols) of the central `rows` rows of the image: centred orthonormal FFT along rows."""
     return fft1c(centre(ifft1c(kspace, -2), rows, -2), -2)
+
+
+def chosen_part(scan: Scan, part: int | str | None) -> Scan:
+    """A part of a scan by its number from 1 or its name; InputError for none of them. Without, the first, with a warning that
+    names all.
+    """
+    names = list(scan.parts)
+    if part is None:
+        if len(names) < 2:
+            return scan
+        text = f"the file holds {len(names)} parts, {', '.join(names)}: this is {names[0]} alone; part= chooses another"
+        return replace(scan, warnings=(*scan.warnings, text))
+    known = {str(number): name for number, name in enumerate(names, 1)} | {name: name for name in names}
+    if str(part) not in known:
+        held = f"one of {', '.join(names)}, or a number from 1, is needed" if names else "there are no parts; leave it out"
+        raise InputError(f"{scan.name}: part {part!r}: {held}")
+    return scan.parts[known[str(part)]]
 
 
 def read_reference(scan: Scan, index: int) -> np.ndarray | None:
