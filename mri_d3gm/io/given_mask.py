@@ -54,7 +54,7 @@ def _empty(mask: np.ndarray, pattern: np.ndarray) -> np.ndarray:
         return np.zeros_like(mask)
     for axis in (0, 1):
         if mask.shape[axis] > 1:
-            found = found & np.expand_dims(_encoded(pattern.any(1 - axis)), 1 - axis)
+            found = found & np.expand_dims(_encoded(np.any(pattern, 1 - axis)), 1 - axis)
     return found
 
 

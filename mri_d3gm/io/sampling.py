@@ -15,8 +15,8 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
 
     Mask: None if nothing inside is missing, else bool (1, cols), (rows, 1) or (rows, cols). Empty lines at the edges
     alone are padding, not undersampling, while the rest is whole, holds the centre and is at least half of the lines; where one
-    side of the centre has more of them than the other, what it has more is missing (partial Fourier). Limits that contradict
-    the data are dropped.
+    side of the centre has more of them than the other, what it has more is missing (partial Fourier, partial echo). Limits that
+    contradict the data are dropped.
     """
     sampled = pattern_of(kspace)
     rows, cols = sampled.shape
@@ -29,12 +29,13 @@ def sampling_of(kspace: np.ndarray, limits: Limits) -> tuple[np.ndarray | None, 
     scattered = sampled[lines][:, columns].mean() < 0.9
     if scattered or (block is None and row_block is None):
         return sampled, limits
+    whole = row_block is not None and row_block == (hull(row_block, rows) or (0, rows))
+    missing = columns[None] if whole else columns & lines[:, None]
     if block is None:
-        return columns[None], limits
+        return missing, limits
     limits = hull(block, cols)
     if block != (limits or (0, cols)):
-        return columns[None], limits
-    whole = row_block is not None and row_block == (hull(row_block, rows) or (0, rows))
+        return missing, limits
     return (None if whole else lines[:, None]), limits
 
 
@@ -67,7 +68,7 @@ def sampling_of_images(patterns: Iterable[np.ndarray], limits: Limits = None) ->
     if not found:
         return None
     if any(mask is None for mask, _ in found.values()):
-        found = {key: one for key, one in found.items() if one[0] is None or 1 in one[0].shape}
+        found = {key: one for key, one in found.items() if one[0] is None or is_of_lines(one[0])}
     (first, first_limits), *rest = found.values()
     mask, limits = sampling_of(union, limits)
     if all(one is None for one, _ in found.values()):
@@ -104,6 +105,11 @@ def lines_of(mask: np.ndarray) -> np.ndarray:
     if (mask == mask[:1]).all():
         return mask[:1]
     return mask[:, :1] if (mask == mask[:, :1]).all() else mask
+
+
+def is_of_lines(mask: np.ndarray) -> bool:
+    """Whether a mask (rows | 1, cols | 1) measures all points where some rows and some columns meet."""
+    return bool((mask == np.any(mask, 0) & np.any(mask, 1)[:, None]).all())
 
 
 def outside_is_sampled(kspace: np.ndarray, limits: tuple[int, int]) -> bool:

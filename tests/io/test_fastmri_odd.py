@@ -230,6 +230,21 @@ def test_a_partial_echo_is_missing_unless_oversampling_is_removed(tmp_path: Path
     assert np.array_equal(kept.mask, (np.arange(2 * ROWS) >= 40)[:, None]) and "partial echo" not in said(kept)
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_partial_echo_of_undersampled_columns_too(shared: bool, own: bool, tmp_path: Path) -> None:
+    columns = OFFSETS[:1].repeat(6, 0) if shared else OFFSETS
+    measured = (np.arange(2 * ROWS) >= 40)[:, None] & columns[:, None]
+    image = np.pad(head(ROWS, COLS, 3), ((ROWS // 2, ROWS // 2), (0, 0))) * coils(2, 2 * ROWS, COLS)
+    datasets = {"mask": measured} if own else {}
+    path = write_scan(tmp_path / "a.h5", fft2c(image) * measured[:, None], header(2 * ROWS, COLS, 2), **datasets)
+    for scan, wanted in ((open_scan(path), columns[:, None]), (open_scan(path, Reading(crop=False)), measured)):
+        masks = [scan.mask if scan.masks is None else scan.masks(index) for index in range(6)]
+        assert np.array_equal(masks, wanted) and (scan.masks is None) == shared
+        assert np.array_equal(np.broadcast_to(scan.mask, wanted[0].shape), wanted.any(0))
+        assert ("partial echo" in said(scan)) == scan.oversampled
+
+
 def test_padding_on_one_side_is_moved_with_its_mask(tmp_path: Path) -> None:
     small = kspace_of(head(ROWS, 40, 3)[None], 2)
     stored = np.pad(small, ((0, 0), (0, 0), (0, 0), (0, 16)))

@@ -56,6 +56,20 @@ def test_a_partial_echo_is_missing_rows() -> None:
     assert limits is None and partial_fourier(mask) == 0.75  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("columns", [EQUISPACED, lines((0, 30)), lines((10, 40)), lines((2, 30)), lines((0, 15), (16, 40))])
+@pytest.mark.parametrize("rows", [lines((8, 32), size=32), lines((0, 20), size=32), np.arange(32) % 2 == 0])
+def test_missing_rows_are_missing_whatever_columns_are(rows: np.ndarray, columns: np.ndarray) -> None:
+    mask, _ = sampling_of(kspace_of(rows[:, None] & columns), None)
+    np.testing.assert_array_equal(mask, rows[:, None] & columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("columns", [EQUISPACED, lines((0, 30))])
+@pytest.mark.parametrize("rows", [lines((4, 28), size=32), lines((2, 32), size=32)])
+def test_padded_rows_are_not_missing_whatever_columns_are(rows: np.ndarray, columns: np.ndarray) -> None:
+    mask, _ = sampling_of(kspace_of(rows[:, None] & columns), None)
+    np.testing.assert_array_equal(mask, columns[None])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("offset", range(8))
 def test_undersampling_alone_is_not_partial_fourier(offset: int) -> None:
     every = np.arange(64) % 8 == offset
@@ -131,6 +145,12 @@ def test_images_with_more_lines_on_one_side_of_the_centre_have_masks_of_their_ow
     assert mask.all() and limits is None
     for found, expected in zip(masks, (FULL, lines((0, 30)), lines((10, 40))), strict=True):
         np.testing.assert_array_equal(found, expected[None])
+
+
+def test_a_partial_echo_of_some_images_is_theirs() -> None:
+    echo = lines((8, 32), size=32)[:, None] & EQUISPACED
+    mask, _, masks = of_images(FULL, echo)
+    assert mask.all() and masks[0].all() and np.array_equal(masks[1], echo)
 
 
 def test_scattered_zeros_of_a_weak_image_next_to_full_ones_are_rounded_samples() -> None:

@@ -4,7 +4,7 @@ K-space that is not what it seems is mended, and said: see `fastmri_axes` and `p
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, me
 from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.raw.header import CARTESIAN, counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
-from mri_d3gm.io.sampling import Sampling, hull, outside_is_sampled, pattern_of, sampling_of_images
+from mri_d3gm.io.sampling import Sampling, hull, is_of_lines, outside_is_sampled, pattern_of, sampling_of_images
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
@@ -187,16 +187,24 @@ def _differ(kspace: h5py.Dataset, axes: Axes, first: np.ndarray) -> bool:
 def _without_rows(sampling: Sampling, name: str, oversampled: bool) -> tuple[Sampling, list[str]]:
     """Sampling of a scan whose readout oversampling is removed, which no mask of rows survives, and what to say of it.
 
-    A partial echo counts as measured; InputError for other masks of rows.
+    The rows of a partial echo count as measured; InputError for other masks of rows.
     """
-    every = [one for one in (sampling.mask, *(sampling.masks or ())) if one is not None and one.shape[0] > 1]
-    if not every or not oversampled:
+    every = [] if sampling.mask is None else [sampling.mask] if sampling.masks is None else list(sampling.masks)
+    of_rows = [one for one in every if one.shape[0] > 1]
+    if not of_rows or not oversampled:
         return sampling, []
-    lines = np.flatnonzero(every[0].any(1))
-    if len(every) > 1 or every[0].shape[1] > 1 or not len(every[0]) / 2 <= len(lines) == lines[-1] + 1 - lines[0]:
-        raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
+    for one in of_rows:
+        rows = np.flatnonzero(one.any(1))
+        if not is_of_lines(one) or not len(one) / 2 <= len(rows) == rows[-1] + 1 - rows[0]:
+            raise InputError(f"{name}: its mask has rows, so readout oversampling cannot be removed; use --no-crop")
+    lines = np.flatnonzero(np.any([one.any(1) for one in of_rows], 0))
     text = f"rows outside {lines[0]} to {lines[-1]} are empty (partial echo) and count as zeros; --no-crop makes them missing"
-    return Sampling(None, sampling.limits), [text]
+    columns = [np.any(one, 0)[None] for one in every]
+    union = reduce(np.logical_or, columns)
+    if all(one.all() for one in columns):
+        return Sampling(None, sampling.limits), [text]
+    masks = None if sampling.masks is None else [one | np.zeros_like(union) for one in columns]
+    return Sampling(union, sampling.limits, masks), [text]
 
 
 def _mask(
