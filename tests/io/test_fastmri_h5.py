@@ -107,6 +107,9 @@ BAD = {
     "kspace has shape .48, 40": lambda p: write_scan(p, K[0]),
     "kspace has shape .1, 1": lambda p: write_scan(p, K[None, None]),
     "float32; complex64": lambda p: write_scan(p, np.abs(K)),
+    "pairs of floats; save it complex, or give --key kspace": lambda p: write_scan(
+        p, np.stack([K.real, K.imag], -1), header(48, 40)
+    ),
     "all zeros": lambda p: write_scan(p, 0 * K),
     "mask has shape": lambda p: write_scan(p, mask=np.ones(39)),
     "measures nothing": lambda p: write_scan(p, mask=np.zeros(40)),
@@ -181,6 +184,19 @@ def test_complex_numbers_of_hdf5_itself_are_read(tmp_path, kind: str) -> None:
         h5py.h5d.create(file.id, b"kspace", getattr(h5py.h5t, kind), h5py.h5s.create_simple(K.shape))
         file["kspace"][...] = K.astype(file["kspace"].dtype)
     np.testing.assert_allclose(open_scan(path).read(1)[0], K[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("coils", [0, 3])
+@pytest.mark.parametrize("fields", [("r", "i"), ("imag", "real")])
+@pytest.mark.parametrize("kind", ["f2", ">f4", "f8", "i2", "i4"])
+def test_records_of_two_numbers_are_complex(tmp_path, kind: str, fields: tuple[str, str], coils: int) -> None:
+    kspace = np.round(20 * (np.stack([K] * coils, 1) if coils else K))
+    records = np.empty(kspace.shape, [(field, kind) for field in fields])
+    for field in fields:
+        records[field] = kspace.real if field.startswith("r") else kspace.imag
+    found, plain = (open_scan(write_scan(tmp_path / f"{n}.h5", one, header(48, 40))) for n, one in enumerate((records, kspace)))
+    assert np.array_equal(found.read(1), plain.read(1)) and found.read(1).dtype == np.complex64
+    assert found.voxel_mm == plain.voxel_mm == pytest.approx((2, 1.5, 4)) and found.warnings == plain.warnings
 
 
 def test_strings_and_sequences_of_any_length_are_read(tmp_path) -> None:

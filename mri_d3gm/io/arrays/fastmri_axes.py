@@ -10,6 +10,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.hdf5 import dataset, opened, values
+from mri_d3gm.io.arrays.named_arrays import as_complex, stored
 from mri_d3gm.io.arrays.plausible import SIDE, like_coils, profile, spread
 from mri_d3gm.io.raw.header import Encoding, fit_axis
 from mri_d3gm.io.scan import fft1c, ifft1c
@@ -37,10 +38,17 @@ class Axes(NamedTuple):
     said: tuple[str, ...] = ()
 
 
+def samples(kspace: h5py.Dataset, index: int | tuple[int | slice, ...] | None = None) -> np.ndarray:
+    """All of kspace, or a part of it, as complex numbers, of records of two numbers too."""
+    found = as_complex(stored(values(kspace, index)))
+    assert found is not None
+    return found.read(())
+
+
 def axes_of(kspace: h5py.Dataset, header: Counts, name: str) -> Axes:
     """Axes of kspace (slices[, coils], rows, cols); coils may come first, and the first axis may be one of k-space."""
     count, coils = kspace.shape[0], kspace.shape[1] if kspace.ndim == 4 else 1
-    plain = Axes(count, coils, False, lambda data, index: values(data, index).reshape(coils, *data.shape[-2:]))
+    plain = Axes(count, coils, False, lambda data, index: samples(data, index).reshape(coils, *data.shape[-2:]))
     if count == 1:
         return plain
     gathered = _gathers(kspace, first_signal(kspace, plain, name)[1])
@@ -76,7 +84,7 @@ def through_centre(kspace: h5py.Dataset, first: np.ndarray, axis: int) -> np.nda
     peak = int(profile(first[coil], -1 if axis == -2 else -2).argmax())
     near, whole = slice(max(0, peak - 1), peak + 2), slice(None)
     place = (whole, coil) if kspace.ndim == 4 else (whole,)
-    lines = values(kspace, (*place, near, whole) if axis == -1 else (*place, whole, near))
+    lines = samples(kspace, (*place, near, whole) if axis == -1 else (*place, whole, near))
     return lines if axis == -1 else lines.swapaxes(-2, -1)
 
 
@@ -98,10 +106,10 @@ def _coils_first(kspace: h5py.Dataset, header: Counts, plain: Axes) -> Axes:
     if known == second and second > 1:
         return plain
     centre = [slice(max(0, size // 2 - SIDE // 2), size // 2 + SIDE // 2) for size in kspace.shape[-2:]]
-    across = values(kspace, (slice(None), second // 2, *centre) if kspace.ndim == 4 else (slice(None), *centre))
+    across = samples(kspace, (slice(None), second // 2, *centre) if kspace.ndim == 4 else (slice(None), *centre))
     if not np.isfinite(across).all() or not like_coils(across):
         return plain
-    within = second > 1 and like_coils(values(kspace, (count // 2, slice(None), *centre)))
+    within = second > 1 and like_coils(samples(kspace, (count // 2, slice(None), *centre)))
     if within or (second == 1 and known not in (None, count)):
         return plain
     if second == 1 and known is None:
@@ -109,8 +117,8 @@ def _coils_first(kspace: h5py.Dataset, header: Counts, plain: Axes) -> Axes:
         return plain._replace(said=(text,))
     said = (f"the {count} coils come before the slices in kspace: taken so",)
     if kspace.ndim == 3:
-        return Axes(1, count, False, lambda data, index: values(data), said)
-    return Axes(second, count, False, lambda data, index: values(data, (slice(None), index)), said)
+        return Axes(1, count, False, lambda data, index: samples(data), said)
+    return Axes(second, count, False, lambda data, index: samples(data, (slice(None), index)), said)
 
 
 def slices_of_partitions(
@@ -155,7 +163,7 @@ def _transformed(path: Path, start: int, kept: int, finish: Finish, plain: bool)
         assert kspace is not None
         for coil in range(kspace.shape[1] if kspace.ndim == 4 else 1):
             with np.errstate(over="ignore"):
-                data = (values(kspace, (slice(None), coil)) if kspace.ndim == 4 else values(kspace)).astype(np.complex64)
+                data = (samples(kspace, (slice(None), coil)) if kspace.ndim == 4 else samples(kspace)).astype(np.complex64)
             check_finite(data, str(path), 0)
             slices = ifft1c(data, 0)
             made.append(finish((np.fft.ifftshift(slices, 0) if plain else slices)[start : start + kept]))

@@ -21,7 +21,8 @@ from mri_d3gm.io.arrays.fastmri_axes import (
     slices_of_partitions,
     through_centre,
 )
-from mri_d3gm.io.arrays.hdf5 import dataset, opened, text_attribute, values
+from mri_d3gm.io.arrays.hdf5 import as_numpy, dataset, opened, text_attribute, values
+from mri_d3gm.io.arrays.named_arrays import Stored, as_complex
 from mri_d3gm.io.arrays.named_h5 import read_named_h5
 from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
 from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
@@ -99,8 +100,12 @@ def _kspace(file: h5py.File, name: str) -> h5py.Dataset:
     if kspace is None:
         raise InputError(f"{name}: no dataset kspace; fastMRI's layout is needed")
     shape = kspace.shape or ()
-    if kspace.dtype.kind != "c" or kspace.dtype.itemsize not in (8, 16):
+    numbers = as_complex(Stored(shape, kspace.dtype, kspace.__getitem__), pairs=True)
+    if numbers is None or numbers.dtype.itemsize not in (8, 16) or not as_numpy(kspace):
         raise InputError(f"{name}: kspace is {kspace.dtype}; complex64 or complex128 is needed")
+    if numbers.shape != shape:
+        held = f"kspace is {kspace.dtype} of shape {shape}, pairs of floats"
+        raise InputError(f"{name}: {held}; save it complex, or give --key kspace, which reads them without the header")
     if len(shape) not in (3, 4):
         raise InputError(f"{name}: kspace has shape {shape}; (slices, rows, cols) or (slices, coils, rows, cols) is needed")
     if 0 in shape or min(shape[-2:]) < 8:

@@ -75,7 +75,7 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
         raise InputError(f"{file.filename}: {name} is a {type(found).__name__.lower()}, not a dataset")
     if found.external or found.is_virtual:
         raise InputError(f"{file.filename}: {name} is stored in another file; put the data into the file itself")
-    if found.dtype.kind in "biufc" and not _as_numpy(found):
+    if found.dtype.kind in "biufc" and not as_numpy(found):
         raise InputError(f"{file.filename}: {name} holds numbers that are stored in no usual way; save it again")
     _check_filters(found)
     _check_size(found)
@@ -118,7 +118,7 @@ def stored_datasets(path: Path) -> dict[str, Stored]:
         if not isinstance(item, h5py.Dataset) or not item.shape or name.startswith("#"):
             return
         with suppress(TypeError):  # of types that numpy lacks
-            if _as_numpy(item):
+            if as_numpy(item):
                 found[name] = Stored(item.shape, item.dtype, lambda index: _read(path, name, index))
 
     with opened(path) as file:
@@ -142,7 +142,7 @@ def text_attribute(file: h5py.File, name: str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _as_numpy(data: h5py.Dataset) -> bool:
+def as_numpy(data: h5py.Dataset) -> bool:
     """Whether numbers are stored as numpy has them: converting what a damaged file takes for a type can end the process."""
     kind, dtype = data.id.get_type(), data.dtype
     if dtype.kind == "c" and not isinstance(kind, h5py.h5t.TypeCompoundID):  # HDF5 2 has complex numbers of its own
