@@ -296,6 +296,29 @@ def test_a_reference_that_is_mirrored_is_said(tmp_path: Path) -> None:
         assert words in said(open_scan(path)) and bool(words) == bool(open_scan(path).warnings)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1 / np.sqrt(ROWS * COLS), 1e-3, 0.9, 1.1, 1e3, 1e20])
+def test_a_reference_in_other_units_is_put_into_those_of_kspace(scale: float, tmp_path: Path) -> None:
+    images = np.stack([head(ROWS, COLS, seed) for seed in range(2)])
+    path = write_scan(
+        tmp_path / "a.h5", kspace_of(images, 2), header(ROWS, COLS), reconstruction_rss=np.float32(scale * images)
+    )
+    scan = open_scan(path)
+    assert "reconstruction_rss is in other units" in said(scan) and len(scan.warnings) == 1
+    np.testing.assert_allclose(read_reference(scan, 0), images[0], rtol=0.01, atol=1e-3)
+
+
+def test_other_references_stay(tmp_path: Path) -> None:
+    """Those of nearly the same size, of another image, and of an undersampled scan, which none scores."""
+    images = np.stack([head(ROWS, COLS, seed) for seed in range(2)])
+    for reference in (images, 1.05 * images, 0.95 * images, 7 * np.random.default_rng(0).random(images.shape), 0 * images):
+        own = reference.astype(np.float32)
+        scan = open_scan(write_scan(tmp_path / "a.h5", kspace_of(images, 2), header(ROWS, COLS), reconstruction_rss=own))
+        assert scan.warnings == () and np.array_equal(read_reference(scan, 1), own[1])
+    kspace = kspace_of(images, 2) * every(COLS, 4, 10)
+    scan = open_scan(write_scan(tmp_path / "a.h5", kspace, header(ROWS, COLS), reconstruction_rss=np.float32(9 * images)))
+    assert scan.warnings == () and read_reference(scan, 0) is None
+
+
 def test_a_ghost_and_another_trajectory_are_said(tmp_path: Path) -> None:
     kspace = FRAMES[:1].copy()
     kspace[..., 1::2] = kspace[..., ::-1, 1::2]

@@ -24,7 +24,7 @@ from mri_d3gm.io.arrays.fastmri_axes import (
 from mri_d3gm.io.arrays.hdf5 import as_numpy, dataset, opened, text_attribute, values
 from mri_d3gm.io.arrays.named_arrays import Stored, as_complex
 from mri_d3gm.io.arrays.named_h5 import read_named_h5
-from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, words
+from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, mended_mask, oddities_of, turned, units, words
 from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.raw.header import CARTESIAN, counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
@@ -32,6 +32,7 @@ from mri_d3gm.io.sampling import Sampling, hull, is_of_lines, outside_is_sampled
 from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
+OTHER_UNITS = 0.06  # by which a reference differs in size from the image that has its units, or is fitted to it, at most
 
 
 def is_fastmri(path: Path) -> bool:
@@ -72,8 +73,10 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
             warnings += slices
         acquisition = text_attribute(file, "acquisition")
         own = _reference(file, (count, *recon))
+        factor = 1.0
         if own is not None and sampling.mask is None and not axes.partitions:
-            warnings += _reversed(file, own, index, mended(first, found))
+            factor, doubts = _compared(file, own, index, mended(first, found))
+            warnings += doubts
     return Scan(
         name=name,
         slices=count,
@@ -89,7 +92,7 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
         warnings=(*warnings, *said, *more),
         files=(Path(path),),
         read=read,
-        read_reference=None if own is None else lambda index: _read_own(path, own, index),
+        read_reference=None if own is None else lambda index: _read_own(path, own, index, factor),
         masks=None if sampling.masks is None else sampling.masks.__getitem__,
         facts={"format": "fastMRI", **({"acquisition": acquisition} if acquisition else {}), **facts},
     )
@@ -252,10 +255,18 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _reversed(file: h5py.File, own: str, index: int, kspace: np.ndarray) -> list[str]:
-    """What to say where the file's own reconstruction is that of its k-space (coils, rows, cols) turned over."""
-    way = turned(np.asarray(file[own][index], np.float32), kspace)
-    return [] if way is None else [f"{own} is the image of kspace {way}: one of the two is reversed"]
+def _compared(file: h5py.File, own: str, index: int, kspace: np.ndarray) -> tuple[float, list[str]]:
+    """The factor that puts the file's own reconstruction into the units of its k-space (coils, rows, cols), and what to say
+    where the two differ in these, or one is turned over.
+    """
+    reference = np.asarray(file[own][index], np.float32)
+    way = turned(reference, kspace)
+    if way is not None:
+        return 1.0, [f"{own} is the image of kspace {way}: one of the two is reversed"]
+    factor = units(reference, kspace)
+    if abs(factor - 1) <= OTHER_UNITS:
+        return 1.0, []
+    return factor, [f"{own} is in other units than the image of kspace: it is multiplied by {factor:.4g}"]
 
 
 def _reader(path: Path, axes: Axes, found: Oddities, rows: int) -> Callable[[int], np.ndarray]:
@@ -278,10 +289,10 @@ def _finished(data: np.ndarray, found: Oddities, kept: int) -> np.ndarray:
     return np.ascontiguousarray(data if data.shape[-2] == kept else remove_oversampling(data, kept), np.complex64)
 
 
-def _read_own(path: Path, name: str, index: int) -> np.ndarray:
-    """One slice of the file's own reconstruction, float32."""
+def _read_own(path: Path, name: str, index: int, factor: float) -> np.ndarray:
+    """One slice of the file's own reconstruction, float32, multiplied by a factor."""
     with opened(path) as file:
-        own = np.asarray(file[name][index], np.float32)
+        own = np.asarray(file[name][index], np.float32) * np.float32(factor)
     if not np.isfinite(own).all():
         raise InputError(f"{path}: {name} of slice {index} holds NaN or Inf")
     return own

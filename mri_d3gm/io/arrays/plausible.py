@@ -177,6 +177,20 @@ def turned(reference: np.ndarray, kspace: np.ndarray) -> str | None:
     return best if best and fits[best] > 0.95 and 1 - fits[best] < 0.3 * (1 - fits[""]) else None
 
 
+def units(reference: np.ndarray, kspace: np.ndarray) -> float:
+    """The factor that makes a reference magnitude (rows, cols) as large as the central part of the image of k-space (coils,
+    rows, cols); 1 where it is another image.
+    """
+    peak, largest = float(np.abs(kspace).max()), float(np.abs(reference).max())
+    if not (0 < peak < np.inf and 0 < largest < np.inf):
+        return 1.0
+    image = np.linalg.norm(ifft2c(kspace / peak), axis=0)
+    image = centre(centre(image, reference.shape[0], 0), reference.shape[1], 1)
+    sizes = float(np.linalg.norm(image)), float(np.linalg.norm(reference / largest))
+    alike = float(np.vdot(image, reference / largest)) > 0.95 * sizes[0] * sizes[1]
+    return sizes[0] / sizes[1] * (peak / largest) if alike else 1.0
+
+
 def _strongest(kspace: np.ndarray) -> np.ndarray:
     """The coils of most energy, (coils, rows, cols), divided by the largest magnitude."""
     data = kspace.reshape(-1, *kspace.shape[-2:])
