@@ -2,8 +2,8 @@
 
 Usage: python scripts/evenly_spaced.py FILES.h5... [--accels 2,3,4] [--lines 24] [-o OUT.md]
 
-Each file is fully sampled. Its middle slice keeps every second, third or fourth column, once with the one at the centre and once
-without; `--lines` columns around the centre are for the coil maps alone. A Markdown table of PSNR in dB.
+Each file is fully sampled. Its middle slice keeps every second, third or fourth column, once with the one at the centre and
+once without; `--lines` columns around the centre are for the coil maps alone. A Markdown table of PSNR in dB.
 """
 
 import argparse

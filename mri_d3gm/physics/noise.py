@@ -29,10 +29,19 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
     """From the outermost measured lines (|k| > 0.7), transformed along the full axis: the quietest tenth of positions.
 
     Rings of |k| are measured apart and the largest is taken, because scanners apodise the rim.
-    kspace (coils, rows, cols), mask (1, cols) or (rows, 1); None for 2-D masks or where no such line was measured.
+    kspace (coils, rows, cols), mask (rows | 1, cols | 1); None where no such line was measured, and for 2-D masks but those
+    whose lines reach all equally far, as after a partial echo.
     """
     if mask.shape[0] > 1 and mask.shape[1] > 1:
-        return None
+        down, across = mask.any(1), mask.any(0)
+        if not bool((mask == down[:, None] & across).all()):
+            return None
+        if one_block(down):
+            kspace, mask = kspace[:, down.to(kspace.device)], across[None]
+        elif one_block(across):
+            kspace, mask = kspace[..., across.to(kspace.device)], down[:, None]
+        else:
+            return None
     if mask.shape[1] == 1:
         kspace, mask = kspace.transpose(-2, -1), mask.T
     cols = kspace.shape[-1]
@@ -46,6 +55,12 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
             power = hybrid.abs().square().mean((0, 2)) / 2
             found.append(_quietest(power[power > 0], 2 * hybrid.shape[0] * hybrid.shape[2]))
     return max(found, default=None)
+
+
+def one_block(line: Tensor) -> bool:
+    """Whether the entries of a line (n,) bool that are True lie next to each other."""
+    places = line.nonzero().flatten()
+    return len(places) > 0 and int(places[-1] - places[0]) + 1 == len(places)
 
 
 def _quietest(power: Tensor, freedom: int) -> float:

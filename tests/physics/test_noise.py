@@ -25,6 +25,17 @@ def test_known_sigma_is_found_whatever_the_unit(coils: int, accel: int, unit: fl
     assert estimate_noise(kspace, mask).sigma == pytest.approx(unit, rel=0.3)
 
 
+@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("accel", [1, 2, 4])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_known_sigma_is_found_after_a_partial_echo(coils: int, accel: int, axis: int) -> None:
+    mask = torch.from_numpy(make_mask((192, 192), accel)).expand(192, 192).clone()
+    mask[:70] = False
+    mask = mask if axis else mask.T
+    found = estimate_noise(noisy_disc(1.0, coils) * mask, mask)
+    assert found.source == "outermost lines" and found.sigma == pytest.approx(1.0, rel=0.3)
+
+
 @pytest.mark.parametrize("size", [16, 24, 31, 32, 48])
 def test_known_sigma_is_found_in_small_images(size: int) -> None:
     generator = torch.Generator().manual_seed(size)
