@@ -141,5 +141,7 @@ def restore(picture: np.ndarray | Tensor | str | Path, **settings: Any) -> Resto
     from mri_d3gm.tasks import restore as task
 
     chosen = Restore.of(settings)
-    array = read_picture(picture).array if isinstance(picture, str | Path) else _array("picture", picture)
-    return task.restore(array, chosen)
+    if not isinstance(picture, str | Path):
+        return task.restore(_array("picture", picture), chosen)
+    source = read_picture(picture)
+    return task.restore(source.array, chosen, visible=source.visible)

@@ -27,6 +27,7 @@ from mri_d3gm.tasks.operator import settled
 from mri_d3gm.transforms.kspace import scan_of
 from mri_d3gm.transforms.pictures import cached_picture
 from mri_d3gm.transforms.resolution import cached_choice, cached_sign, cached_volume
+from mri_d3gm.weather.view import view_of
 
 Batch = dict[str, Any]
 
@@ -179,7 +180,9 @@ class RestoreGatherer(Gatherer):
 
     def add(self, batch: Batch, draws: Draws) -> None:
         reference = batch["reference"][0] if "reference" in batch else None
-        self.slices.append(restore.assemble(self.settings, draws, batch["zero_filled"][0], reference, self.seconds()))
+        image, visible = batch["image"][0], batch["visible"][0] if "visible" in batch else None
+        view = view_of(image, self.settings.task, visible)
+        self.slices.append(restore.assemble(self.settings, draws, image, view, reference, self.seconds()))
 
     def source(self) -> Picture:
         return cached_picture(self.path)

@@ -21,6 +21,7 @@ from mri_d3gm.runs.names import Outputs, picture_names
 from mri_d3gm.runs.record import files_hash, once, provenance
 from mri_d3gm.settings import LEARNED, SAMPLED, Restore
 from mri_d3gm.weather.degrade import degraded
+from mri_d3gm.weather.view import View, view_of
 
 SCORED = 19  # pixels that a side needs for SSIM's window and the border that one protocol removes
 
@@ -35,12 +36,18 @@ class Restoration(NamedTuple):
 
 
 def restore(
-    picture: np.ndarray, settings: Restore, *, network: Denoiser | None = None, progress: Progress | None = None
+    picture: np.ndarray,
+    settings: Restore,
+    *,
+    visible: np.ndarray | None = None,
+    network: Denoiser | None = None,
+    progress: Progress | None = None,
 ) -> Restoration:
     """Remove rain or haze from one photograph (rows, cols, 1 or 3) float in [0, 1].
 
-    network: loaded already. progress(done, total) counts tiles. settings.target: the clean picture, to score against;
-    settings.degrade: applied first, by seed and index. InputError for what cannot be used.
+    visible: (rows, cols) bool, false where it is transparent and stays as it is. network: loaded already. progress(done, total)
+    counts tiles. settings.target: the clean picture, to score against; settings.degrade: applied first, by seed and index.
+    InputError for what cannot be used.
     """
     started = time.monotonic()
     image, reference = colour(picture), None
@@ -54,17 +61,18 @@ def restore(
     if reference is not None:
         check_scored(*image.shape[1:])
     network = load(settings) if network is None and settings.method in LEARNED else network
-    prepared = pipeline.prepare_picture(image[None])
+    view = view_of(image, settings.task, None if visible is None else torch.from_numpy(visible))
+    prepared = pipeline.prepare_picture(view.seen[None])
     measurement = prepared.measurement.to(resolve_device(settings.device))
     draws = pipeline.solve(measurement, network, settings, [settings.index], progress=progress)
-    return assemble(settings, draws, image, reference, time.monotonic() - started)
+    return assemble(settings, draws, image, view, reference, time.monotonic() - started)
 
 
 def assemble(
-    settings: Restore, draws: Draws, image: torch.Tensor, reference: torch.Tensor | None, seconds: float
+    settings: Restore, draws: Draws, image: torch.Tensor, view: View, reference: torch.Tensor | None, seconds: float
 ) -> Restoration:
-    """A solved batch of one, scored where the clean picture is known, and its record; pictures (3, rows, cols)."""
-    restored = draws.images[0].mean(0).clamp(0, 1).cpu()
+    """A solved view of a picture, scored where the clean one is known, and its record; pictures (3, rows, cols)."""
+    restored = view.put_back(image, draws.images[0].mean(0).clamp(0, 1).cpu())
     after, before, clean = (None if one is None else one.numpy().transpose(1, 2, 0) for one in (restored, image, reference))
     assert after is not None and before is not None
     record: dict[str, Any] = {
@@ -74,6 +82,8 @@ def assemble(
         "Evaluations": draws.evaluations,
         "Draws": settings.samples if settings.method in SAMPLED else 1,
         "Seconds": round(seconds, 2),
+        "Removed": round(float((restored - image).square().mean().sqrt()), 4),
+        "Unchanged": torch.equal(restored, image),
     }
     made = provenance(settings, [])
     record = {"Input": {"File": None, "SHA256": made.pop("InputSHA256")}} | made | record
@@ -124,7 +134,7 @@ def restore_file(
     """
     source = read_picture(path)
     format_of(names.result, source)
-    work = partial(restore, source.array, settings, progress=progress)
+    work = partial(restore, source.array, settings, visible=source.visible, progress=progress)
     return once(names, settings, [path], work, lambda result: write(result, source, names), overwrite)
 
 

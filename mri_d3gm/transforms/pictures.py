@@ -1,7 +1,7 @@
 """Photographs: load and degrade; each a MONAI transform.
 
-image (3, rows, cols) float32 in [0, 1]; reference: the clean image; zero_filled: the degraded one, the prior mean mu (the name
-that all pipelines share); scale: 1.
+image (3, rows, cols) float32 in [0, 1]; reference: the clean image; zero_filled: what is looked at of the degraded one, the
+prior mean mu (the name that all pipelines share); scale: 1.
 """
 
 from collections.abc import Hashable
@@ -20,6 +20,7 @@ from mri_d3gm.transforms.keys import Data, each_key
 from mri_d3gm.weather.degrade import degraded
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
+from mri_d3gm.weather.view import view_of
 
 
 @lru_cache(maxsize=2)
@@ -33,10 +34,15 @@ def cached_picture(path: str) -> Picture:
 
 
 class LoadPictured(Transform):
-    """{path, target?} to image and, where a clean target is named, reference; grey pictures get three equal channels."""
+    """{path, target?} to image, where a clean target is named reference, and where there is alpha visible, (rows, cols) bool;
+    grey pictures get three equal channels.
+    """
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data) | {"image": colour(cached_picture(str(data["path"])).array)}
+        source = cached_picture(str(data["path"]))
+        d = dict(data) | {"image": colour(source.array)}
+        if source.visible is not None:
+            d["visible"] = torch.from_numpy(source.visible)
         if (target := d.pop("target", None)) is not None:
             d["reference"] = colour(read_picture(target).array)
             if d["reference"].shape != d["image"].shape:
@@ -88,7 +94,11 @@ class DegradePictured(Transform):
 
 
 class PriorMeand(Transform):
-    """image to zero_filled, the prior mean, and scale 1."""
+    """image to zero_filled, the prior mean, which is what is looked at of it for a task (`weather.view`), and scale 1."""
+
+    def __init__(self, task: str = "derain") -> None:
+        self.task = Restore(task=task).task
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        return dict(data) | {"zero_filled": data["image"], "scale": 1.0, "slice": int(data.get("index", 0))}
+        seen = view_of(data["image"], self.task, data.get("visible")).seen
+        return dict(data) | {"zero_filled": seen, "scale": 1.0, "slice": int(data.get("index", 0))}

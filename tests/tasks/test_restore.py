@@ -135,7 +135,7 @@ def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
 
 
 def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path) -> None:
-    path = photograph(tmp_path / "a.png")
+    path = hidden(photograph(tmp_path / "a.png", (60, 150)))
     root = checked("restoration", path, 3)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / "inference.json")]
     options = {"bundle_root": root, "dataset_dir": path, "output": tmp_path / "out", "task": "dehaze", **FAST}
@@ -143,7 +143,7 @@ def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path)
     subprocess.run(command, check=True, capture_output=True)
     run(path, tmp_path / "mine.png", task="dehaze", **FAST)
     mine = restore(path, task="dehaze", **FAST)
-    assert np.array_equal(read_picture(tmp_path / "out" / "a.png").array, read_picture(tmp_path / "mine.png").array)
+    assert np.array_equal(read_picture(tmp_path / "out" / "hidden.png").array, read_picture(tmp_path / "mine.png").array)
     assert np.abs(read_picture(tmp_path / "mine.png").array - mine.image).max() < 0.51 / 255
 
 
@@ -184,6 +184,30 @@ def test_protocols_go_from_a_folder_in_their_layout_to_the_row(protocol: str, tm
     assert [row["method"] for row in table] == ["identity", "d3gm"]
     assert table[0]["files"] == (5 if "haze" in protocol else 3)
     assert table[0]["y-uint8 psnr"] == pytest.approx(np.inf) or table[0]["y-uint8 psnr"] > 40
+
+
+def hidden(path: Path) -> Path:
+    """The picture of a file in a black frame and at half its brightness, half of it transparent, and black there."""
+    levels = np.pad(np.asarray(Image.open(path)) // 2, ((8, 8), (8, 8), (0, 0)))
+    alpha = np.where(np.arange(levels.shape[1]) < levels.shape[1] // 2, 0, 255)[None].repeat(len(levels), 0)
+    levels[alpha == 0] = 0
+    Image.fromarray(np.dstack([levels, alpha]).astype(np.uint8)).save(path.with_name("hidden.png"))
+    return path.with_name("hidden.png")
+
+
+@pytest.mark.parametrize(("task", "degrade"), [("derain", "rain-heavy"), ("dehaze", "haze")])
+def test_what_frames_transparency_and_exposure_hide_is_restored(task: str, degrade: str, tmp_path) -> None:
+    clean = read_picture(photograph(tmp_path / "a.png", (120, 160))).array
+    bad = restore(tmp_path / "a.png", task=task, degrade=degrade, index=6, method="identity").image
+    Image.fromarray((255 * bad).round().astype(np.uint8)).save(tmp_path / "bad.png")
+    path = hidden(tmp_path / "bad.png")
+    seen, before = restore(path, task=task).image, read_picture(path).array
+    part = np.s_[8:-8, 88:-8]
+    now, then = (np.square(2 * image[part] - clean[:, 80:]).mean() for image in (seen, before))
+    assert now < 0.5 * then
+    outside = np.ones(before.shape[:2], bool)
+    outside[part] = False
+    assert np.array_equal(seen[outside], before[outside])
 
 
 @pytest.mark.parametrize("method", ["d3gm", "regression"])

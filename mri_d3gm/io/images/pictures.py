@@ -57,6 +57,11 @@ class Picture:
     tags: Tags = NO_TAGS
     lossless: bool = False
 
+    @property
+    def visible(self) -> np.ndarray | None:
+        """Where it is not wholly transparent, (rows, cols) bool; None for everywhere."""
+        return None if self.alpha is None else self.alpha > 0
+
 
 @contextmanager
 def _quiet() -> Iterator[None]:
