@@ -23,8 +23,9 @@ def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 
 
 def summary(name: str, record: dict[str, Any]) -> str:
-    """One line: file and task."""
-    return f"{name}  {record['Task']}  {record['Seconds']:.1f} s"
+    """One line: file, task, and where it is so that nothing was found."""
+    said = "  nothing found to remove" if record["Unchanged"] else ""
+    return f"{name}  {record['Task']}  {record['Seconds']:.1f} s{said}"
 
 
 def _required(option: click.Parameter) -> click.Parameter:

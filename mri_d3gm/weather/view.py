@@ -40,8 +40,8 @@ class View(NamedTuple):
 def view_of(picture: Tensor, task: str, visible: Tensor | None = None) -> View:
     """The view of a picture (3, rows, cols) in [0, 1] for a task, derain or dehaze.
 
-    visible (rows, cols) bool: where it is not transparent. A transparent pixel looks like its mirror image
-    at the nearest visible one, or like this.
+    visible (rows, cols) bool: where it is not transparent. A transparent pixel looks like its mirror image at the nearest
+    visible one, or like this.
     """
     if visible is not None and (visible.all() or not visible.any()):
         visible = None

@@ -39,6 +39,14 @@ def test_a_folder_is_done_and_a_bad_picture_does_not_stop_it(mri, tmp_path) -> N
     assert code == 2 and "must be a folder" in error
 
 
+def test_it_is_said_where_nothing_was_found(mri, tmp_path) -> None:
+    Image.new("RGB", (40, 30), (90, 120, 150)).save(tmp_path / "flat.png")
+    photograph(tmp_path / "noise.png")
+    code, text, error = mri("restore", "--task", "derain", "--method", "median", tmp_path, "-o", tmp_path / "out")
+    assert code == 0, error
+    assert ["nothing found to remove" in line for line in sorted(text.splitlines())] == [True, False]
+
+
 def bad(folder: Path, kind: str) -> list[object]:
     good = photograph(folder / "a.png")
     image, path = Image.open(good), folder / kind
