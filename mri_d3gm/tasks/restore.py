@@ -12,7 +12,7 @@ from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images.pictures import FORMATS, SHORTEST_SIDE, Picture, read_picture
-from mri_d3gm.io.images.write_picture import format_of, write_picture
+from mri_d3gm.io.images.write_picture import format_of, write_or_copy
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.networks.denoiser import Denoiser
@@ -139,9 +139,13 @@ def restore_file(
 
 
 def write(result: Restoration, source: Picture, names: Outputs) -> dict[str, Any]:
-    """Write the picture in the depth, channels and profile of its source and, last, the sidecar; the record that it holds."""
+    """Write the picture in the depth, channels and profile of its source, or a copy of its file where nothing changed, and, last,
+    the sidecar; the record that it holds.
+    """
     record = result.record | {"Input": {"File": Path(source.path).name, "SHA256": files_hash([source.path])}}
-    write_picture(names.result, result.image if source.array.shape[2] == 3 else result.image.mean(2, keepdims=True), source)
+    grey = source.array.shape[2] == 1
+    image = result.image.mean(2, np.float64, keepdims=True) if grey else result.image  # of equal channels the same, to the bit
+    write_or_copy(names.result, image, source)
     write_sidecar(names.sidecar, record)
     return record
 

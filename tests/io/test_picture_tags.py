@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mri_d3gm.io.images.pictures import read_picture
-from mri_d3gm.io.images.write_picture import write_picture
+from mri_d3gm.io.images.write_picture import write_or_copy, write_picture
 from mri_d3gm.settings import Restore
 from mri_d3gm.tasks.restore import names_of, restore_file
 
@@ -104,6 +104,33 @@ def test_a_restored_photograph_keeps_them_too(tmp_path: Path) -> None:
     found = said(tmp_path / "out" / "in.jpg")
     assert found["words"][272] == "Model" and found["place"][1] == "N" and found["orientation"] == 1
     assert Image.open(tmp_path / "out" / "in.jpg").size == (24, 32)
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, ".jpeg"])
+def test_what_did_not_change_is_the_same_file(tmp_path: Path, ending: str) -> None:
+    path, out = taken(tmp_path / f"in{ending}"), tmp_path / f"out{ending}"
+    picture = read_picture(path)
+    write_or_copy(out, picture.array, picture)
+    assert out.read_bytes() == path.read_bytes()
+    write_or_copy(out, 0.9 * picture.array, picture)
+    assert np.abs(read_picture(out).array - 0.9 * picture.array).mean() < 0.05
+    if ending not in (".jpg", ".jpeg"):
+        write_or_copy(tmp_path / "out.jpg", picture.array, picture)
+        assert Image.open(tmp_path / "out.jpg").format == "JPEG"
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif"])
+def test_a_turned_picture_is_written_upright_though_it_did_not_change(tmp_path: Path, ending: str) -> None:
+    picture = read_picture(taken(tmp_path / f"in{ending}", 6))
+    write_or_copy(tmp_path / f"out{ending}", picture.array, picture)
+    with Image.open(tmp_path / f"out{ending}") as written:
+        assert picture.turned and written.getexif().get(274, 1) == 1 and written.size == (24, 32)
+
+
+def test_a_grey_picture_in_which_nothing_is_found_is_the_same_file(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS[..., 0]).resize((90, 60), Image.Resampling.BICUBIC).save(tmp_path / "in.jpg", quality=60)
+    record, _ = restore_file(tmp_path / "in.jpg", Restore(method="identity"), names_of(tmp_path / "in.jpg", tmp_path / "out"))
+    assert record["Unchanged"] and (tmp_path / "out" / "in.jpg").read_bytes() == (tmp_path / "in.jpg").read_bytes()
 
 
 WORDS = "© 2024 Müller"

@@ -93,7 +93,7 @@ def test_outputs_are_named_skipped_and_refused(tmp_path) -> None:
     names, settings = names_of(path, tmp_path / "b.png"), Restore(method="median")
     record, before = restore_file(path, settings, names)
     assert not before and restore_file(path, settings, names) == (json.loads(json.dumps(record)), True)
-    for refused in (Restore(method="identity"), Restore(method="median", task="dehaze")):
+    for refused in (Restore(method="identity"), Restore(method="dark-channel", task="dehaze")):
         with pytest.raises(InputError, match="--overwrite"):
             restore_file(path, refused, names)
     with pytest.raises(InputError, match="the input itself"):
@@ -132,6 +132,12 @@ def test_unknown_tasks_methods_and_targets_are_refused(tmp_path) -> None:
     for options in ({"task": "colour"}, {"method": "magic"}, {"degrade": "snow"}, {"target": str(other)}, {"colour": 1}):
         with pytest.raises(InputError):
             restore(path, **options)
+
+
+@pytest.mark.parametrize(("method", "task"), [("median", "dehaze"), ("dark-channel", "derain")])
+def test_a_method_of_the_other_task_is_refused(method: str, task: str) -> None:
+    with pytest.raises(InputError, match=f"--method {method}: is for --task .*, not {task}; take d3gm"):
+        Restore(task=task, method=method)
 
 
 def test_bundle_is_valid_and_monais_own_command_gives_the_same_picture(tmp_path) -> None:
@@ -216,6 +222,15 @@ def test_a_picture_without_rain_comes_back_as_it_is(method: str, tmp_path) -> No
     np.testing.assert_array_equal(restore(path, task="derain", method=method).image, read_picture(path).array)
     assert "MetricsDegraded" in restore(path, task="derain", method=method, degrade="rain-light").record
     assert not np.array_equal(restore(path, task="derain", method=method, degrade="rain-light").image, read_picture(path).array)
+
+
+def test_the_record_says_what_was_removed(tmp_path) -> None:
+    path = photograph(tmp_path / "a.png", (120, 160))
+    same = restore(path, task="derain").record
+    assert same["Unchanged"] is True and same["Removed"] == 0
+    result = restore(path, task="derain", degrade="rain-heavy")
+    removed = np.sqrt(np.square(result.image - result.degraded).mean())
+    assert result.record["Unchanged"] is False and result.record["Removed"] == pytest.approx(removed, abs=1e-4)
 
 
 def test_next_to_nothing_is_left_where_it_is() -> None:

@@ -45,7 +45,7 @@ MODES = {
 class Picture:
     """A photograph: array (rows, cols, 1 or 3) float32 in [0, 1], upright; alpha (rows, cols) likewise or None; bits 1, 8 or
     16 of the file; icc, its colour profile or None; format PNG, JPEG, TIFF or WEBP; tags, what it says of itself; lossless: of
-    a WebP, whether it is.
+    a WebP, whether it is; turned: whether it lies otherwise in the file.
     """
 
     array: np.ndarray
@@ -56,6 +56,7 @@ class Picture:
     path: str
     tags: Tags = NO_TAGS
     lossless: bool = False
+    turned: bool = False
 
     @property
     def visible(self) -> np.ndarray | None:
@@ -192,13 +193,15 @@ def _of_pillow(image: "Image.Image", kind: str, path: str) -> Picture:
     if image.mode not in MODES:
         what = {"CMYK": "CMYK colours", "F": "floating point"}.get(image.mode, f"pixels of type {image.mode}")
         raise InputError(f"{path}: {what}; convert it to grey or RGB of 8 or 16 bits")
+    orientation = orientation_of(image)
     image.load()
     mode, one_bit, tags = MODES[image.mode], image.mode == "1", tags_of(image)
     if "transparency" in image.info and not mode.endswith("A"):
         image, mode = image.convert("RGBA"), "RGBA" if mode == "RGB" else "LA"
     # Pillow turns TIFF pictures itself while it loads them, and then takes the tag away
     found = _picture(np.asarray(image.convert(mode)), orientation_of(image), image.info.get("icc_profile"), kind, path)
-    return replace(found, tags=tags, bits=1 if one_bit and found.alpha is None else found.bits)
+    bits = 1 if one_bit and found.alpha is None else found.bits
+    return replace(found, tags=tags, bits=bits, turned=orientation in FLIPS)
 
 
 def needed(package: str, path: str) -> Any:
@@ -296,7 +299,8 @@ def _picture(array: np.ndarray, orientation: int | None, icc: bytes | None, kind
     scaled = np.divide(array, 2**bits - 1, dtype=np.float32)
     colours = 1 if scaled.shape[2] < 3 else 3
     alpha = np.ascontiguousarray(scaled[..., -1]) if scaled.shape[2] > colours else None
-    return Picture(np.ascontiguousarray(scaled[..., :colours]), alpha, bits, icc, kind, path)
+    colour = np.ascontiguousarray(scaled[..., :colours])
+    return Picture(colour, alpha, bits, icc, kind, path, turned=orientation in FLIPS)
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

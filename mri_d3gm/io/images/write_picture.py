@@ -62,6 +62,16 @@ def write_picture(path: str | Path, picture_array: np.ndarray, like: Picture) ->
             raise InputError(f"{path}: cannot be written as {kind}: {error}; choose another format") from error
 
 
+def write_or_copy(path: str | Path, picture_array: np.ndarray, like: Picture) -> None:
+    """As `write_picture`, but a copy of the file of `like` where nothing differs: values, format, and how it lies there."""
+    if FORMATS.get(Path(path).suffix.lower()) != like.format or like.turned or not np.array_equal(picture_array, like.array):
+        write_picture(path, picture_array, like)
+        return
+    content = Path(like.path).read_bytes()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def _encode(temporary: Path, array: np.ndarray, kind: str, like: Picture, path: str) -> None:
     """Write integers or bools (rows, cols[, 2 to 4]) with profile and tags of `like`; path: for messages."""
     from PIL import Image
