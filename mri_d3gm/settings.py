@@ -20,6 +20,7 @@ INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
 SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama")
+TASK_OF = {"dark-channel": "dehaze", "median": "derain"}  # of methods that are for one alone
 LEARNED = ("d3gm", "regression")  # methods that use the network
 SAMPLED = ("d3gm",)  # and that take several draws
 MASKS = ("random", "equispaced", "equispaced-fraction", "magic", "gaussian", "gaussian-2d", "poisson-2d")
@@ -271,6 +272,12 @@ class Restore(Settings):
         None, "Degrade the picture first, to score against it.", choices=("rain-heavy", "rain-light", "haze"), shown=False
     )
     index: int = option(0, "Number of the picture, for what is drawn.", least=0, shown=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        task = TASK_OF.get(self.method, self.task)
+        if self.task != task:
+            raise InputError(f"--method {self.method}: is for --task {task}, not {self.task}; take d3gm")
 
 
 TASKS: dict[str, type[Settings]] = {"recon": Recon, "sr": SuperResolve, "restore": Restore}

@@ -20,7 +20,7 @@ from mri_d3gm.lab.throughput import peak_memory
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import Row, groups, write_table
 from mri_d3gm.runs.record import provenance, weights_file
-from mri_d3gm.settings import Recon, Restore, Settings, SuperResolve
+from mri_d3gm.settings import TASK_OF, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import Reconstruction, reconstruct
@@ -119,7 +119,7 @@ def restoration_jobs(data: Path, protocol: Row, methods: Sequence[str], options:
     """Photographs to restore (see configs/rain100h.json).
 
     The protocol's `task` is derain or dehaze; a domain has {domain, and either target: [regular expression, replacement] on the
-    path for real pairs, or degrade}. options: keywords of `Restore`.
+    path for real pairs, or degrade}. options: keywords of `Restore`. Methods that are for the other task alone are left out.
     """
     if "task" not in protocol:
         raise InputError(f"{protocol.get('name')}: has no task, derain or dehaze, so it restores nothing")
@@ -131,7 +131,8 @@ def restoration_jobs(data: Path, protocol: Row, methods: Sequence[str], options:
         target = target_of(path, entry) if "target" in entry else None
         same = {"task": protocol["task"], "target": target, "degrade": entry.get("degrade"), "index": index}
         for method in methods:
-            yield Job(path, name | {"method": method}, Restore.of(options | same | {"method": method}))
+            if TASK_OF.get(method, protocol["task"]) == protocol["task"]:
+                yield Job(path, name | {"method": method}, Restore.of(options | same | {"method": method}))
 
 
 def measure_restoration(job: Job) -> Row:

@@ -21,6 +21,7 @@ from mri_d3gm.lab.benchmark import (
     central_slices,
     folder_protocol,
     protocol_of,
+    restoration_jobs,
     run_benchmark,
     summarise,
 )
@@ -180,6 +181,14 @@ def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
         protocol_of("weights-derain")
     with pytest.raises(InputError, match="open-sr: has no task"):
         run_benchmark("restoration", tmp_path, tmp_path / "out", protocol_of("open-sr"), ["identity"], {})
+
+
+@pytest.mark.parametrize(("task", "left"), [("derain", "median"), ("dehaze", "dark-channel")])
+def test_methods_of_the_other_task_are_left_out(task: str, left: str, tmp_path) -> None:
+    photograph(tmp_path / "a.png")
+    protocol = {"task": task, "domains": [{"domain": "any", "glob": "a.png", "degrade": "haze"}]}
+    jobs = restoration_jobs(tmp_path, protocol, ["identity", "median", "dark-channel", "d3gm"], {})
+    assert [job.settings.method for job in jobs] == ["identity", left, "d3gm"]
 
 
 BUNDLES = {
