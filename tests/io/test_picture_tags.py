@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mri_d3gm.io.images.pictures import read_picture
+from mri_d3gm.io.images.pictures import png_chunk, read_picture
 from mri_d3gm.io.images.write_picture import write_or_copy, write_picture
 from mri_d3gm.settings import Restore
 from mri_d3gm.tasks.restore import names_of, restore_file
@@ -125,6 +125,29 @@ def test_a_turned_picture_is_written_upright_though_it_did_not_change(tmp_path: 
     write_or_copy(tmp_path / f"out{ending}", picture.array, picture)
     with Image.open(tmp_path / f"out{ending}") as written:
         assert picture.turned and written.getexif().get(274, 1) == 1 and written.size == (24, 32)
+
+
+COLOURS = {b"gAMA": (100_000).to_bytes(4, "big"), b"cHRM": np.arange(30_000, 38_000, 1000, ">u4").tobytes(), b"sRGB": b"\2"}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("names", [[b"gAMA"], [b"gAMA", b"cHRM"], [b"sRGB"], []])
+def test_a_png_says_how_its_colours_look_as_before(tmp_path: Path, names: list[bytes], bits: int) -> None:
+    if bits == 8:
+        Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    else:
+        codec = pytest.importorskip("imagecodecs")
+        (tmp_path / "a.png").write_bytes(codec.png_encode(PIXELS.astype(np.uint16) * 257))
+    content = (tmp_path / "a.png").read_bytes()
+    chunks = b"".join(png_chunk(name, COLOURS[name]) for name in names)
+    (tmp_path / "a.png").write_bytes(content[:33] + chunks + content[33:])
+    picture = read_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "b.png", picture.array, picture)
+    written = (tmp_path / "b.png").read_bytes()
+    for name in COLOURS:
+        assert (png_chunk(name, COLOURS[name]) in written) == (name in names)
+    assert np.array_equal(read_picture(tmp_path / "b.png").array, picture.array)
+    write_picture(tmp_path / "b.jpg" if bits == 8 else tmp_path / "b.tif", picture.array, picture)
 
 
 def test_a_grey_picture_in_which_nothing_is_found_is_the_same_file(tmp_path: Path) -> None:

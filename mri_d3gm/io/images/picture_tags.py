@@ -20,10 +20,14 @@ MOST = 65_000  # bytes that a JPEG has room for
 
 
 class Tags(NamedTuple):
-    """EXIF without orientation and thumbnail, as files hold it; dots an inch along columns and rows. None where unknown."""
+    """EXIF without orientation and thumbnail, as files hold it; dots an inch along columns and rows. None where unknown.
+
+    colours: name and body of a PNG's chunks that say how its colours look: gAMA, cHRM, sRGB.
+    """
 
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
+    colours: tuple[tuple[bytes, bytes], ...] = ()
 
 
 NO_TAGS = Tags()
@@ -66,9 +70,17 @@ def orientation_of(image: "Image.Image") -> Any:
 def tags_of(image: "Image.Image") -> Tags:
     """The tags of a picture that Pillow opened; what is damaged is left out."""
     with suppress(Exception):  # of a damaged block, which is no reason to refuse the picture
-        found = image.getexif()
-        return tags_from(dict(found), found.get_ifd(EXIF), found.get_ifd(GPS), image.info.get("dpi"))
+        found, dpi = image.getexif(), image.info.get("dpi")
+        tags = tags_from(dict(found), found.get_ifd(EXIF), found.get_ifd(GPS), dpi)
+        return tags._replace(colours=_colours_of(image.info))
     return NO_TAGS
+
+
+def _colours_of(info: Mapping[Any, Any]) -> tuple[tuple[bytes, bytes], ...]:
+    """From what Pillow says of a PNG."""
+    numbers = {b"gAMA": [info["gamma"]] if "gamma" in info else [], b"cHRM": info.get("chromaticity", [])}
+    found = [(name, b"".join(round(1e5 * one).to_bytes(4, "big") for one in ones)) for name, ones in numbers.items() if ones]
+    return (*found, *([(b"sRGB", bytes([info["srgb"]]))] if "srgb" in info else []))
 
 
 def tags_of_tiff(page: Any, content: bytes) -> Tags:
@@ -132,6 +144,12 @@ def options_of(tags: Tags, kind: str) -> dict[str, Any]:
         found["exif"] = _loaded(exif)
         if {EXIF, GPS} & set(found["exif"]):
             found["compression"] = "raw"
+    if kind == "PNG" and tags.colours:
+        from PIL.PngImagePlugin import PngInfo
+
+        found["pnginfo"] = PngInfo()
+        for chunk in tags.colours:
+            found["pnginfo"].add(*chunk)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -145,8 +163,8 @@ def tiff_options(tags: Tags) -> dict[str, Any]:
 
 
 def png_chunks(tags: Tags) -> list[tuple[bytes, bytes]]:
-    """Chunks pHYs and eXIf of a PNG, by name."""
-    found = []
+    """Chunks of a PNG by name: pHYs, eXIf, and those of its colours."""
+    found = list(tags.colours)
     if tags.dpi is not None:
         per_metre = (round(dots / 0.0254) for dots in tags.dpi)
         found.append((b"pHYs", b"".join(dots.to_bytes(4, "big") for dots in per_metre) + b"\1"))
