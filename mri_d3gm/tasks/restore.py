@@ -139,8 +139,9 @@ def restore_file(
 
 
 def write(result: Restoration, source: Picture, names: Outputs) -> dict[str, Any]:
-    """Write the picture in the depth, channels and profile of its source, or a copy of its file where nothing changed, and, last,
-    the sidecar; the record that it holds.
+    """Write the picture in the depth, channels and profile of its source, or a copy of its file where nothing changed.
+
+    Last, the sidecar; the record that it holds.
     """
     record = result.record | {"Input": {"File": Path(source.path).name, "SHA256": files_hash([source.path])}}
     grey = source.array.shape[2] == 1
