@@ -55,13 +55,20 @@ def with_blacks(image: Tensor) -> Tensor:
 
 
 def framed(pair: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (pictures, 3, rows, cols) of one scene in the same frame of one shade, mostly black, on some of their sides."""
+    """Pictures (pictures, 3, rows, cols) of one scene in the same frame of one shade, mostly black, on some of their sides; in
+    half of the draws with a bar of that shade inside.
+    """
     shade = 0.0 if chance(0.7, generator) else uniform(0, 1, generator)
     for turn in range(4):
         if chance(0.6, generator):
             turned = pair.rot90(turn, (-2, -1)).clone()
             turned[..., : round(log_uniform(1, 0.2 * turned.shape[-2], generator)), :] = shade
             pair = turned.rot90(-turn, (-2, -1))
+    if chance(0.5, generator):
+        sizes = [round(log_uniform(4, 0.6 * n, generator)) for n in pair.shape[-2:]]
+        top, left = (int(uniform(0, n - size, generator)) for n, size in zip(pair.shape[-2:], sizes, strict=True))
+        pair = pair.clone()
+        pair[..., top : top + sizes[0], left : left + sizes[1]] = shade
     return pair
 
 
@@ -94,7 +101,7 @@ def simulate_restoration(
     many are mosaics or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then noise or
     compression in some; more of the pictures are dark.
     A tenth of the pictures is left as it is, of those for dehaze a third, so that clean ones are not changed. Brightness and
-    colours vary, and a tenth has a frame. Pictures that come with a degraded counterpart are only cropped.
+    colours vary, and a tenth has a frame or a bar. Pictures that come with a degraded counterpart are only cropped.
     """
     generator = torch.Generator().manual_seed(seed)
     clean, degraded = [], []
