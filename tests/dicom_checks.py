@@ -25,8 +25,9 @@ IODS = {
 }
 SCRIPT = Path(__file__).parents[1] / "scripts" / "dicom_standard.py"
 # attributes that no module of the IOD has: an object may hold more than that, as a Standard Extended SOP Class (PS3.2, 3.11)
+BEYOND = "RescaleSlope", "RescaleIntercept", "RescaleType", "DiffusionBValue", "DiffusionGradientOrientation"
 EXTENDED: dict[str, set[str]] = {
-    "mr-image": {"RescaleSlope TagUnexpected", "RescaleIntercept TagUnexpected", "RescaleType TagUnexpected"},
+    "mr-image": {f"{name} TagUnexpected" for name in BEYOND},
     "enhanced-mr-image": {"DerivationDescription TagUnexpected"},
     "parametric-map": set(),
 }

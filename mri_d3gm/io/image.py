@@ -22,8 +22,10 @@ class Image:
 
     array: float32, (i, j, k) or (i, j, k, t), finite; affine: 4 x 4 float64 from voxel index (i, j, k) to mm, RAS+;
     files: what was read, in order, for hashing; description: the file's own text, or ''; time_step: seconds between
-    neighbours along t, None without such an axis or where it is unknown; source: what the file's header said, by its own
-    names. source may identify the patient: it stays in memory, out of logs, messages and sidecars, and out of repr.
+    neighbours along t, None without such an axis or where it is unknown; contrasts: of each volume along t what its contrast
+    depends on (echo time, b value), by DICOM's names, empty where nothing but time is known to differ; source: what the file's
+    header said, by its own names. source may identify the patient: it stays in memory, out of logs, messages and sidecars, and
+    out of repr.
     """
 
     array: np.ndarray
@@ -31,6 +33,7 @@ class Image:
     files: tuple[Path, ...]
     description: str
     time_step: float | None = None
+    contrasts: tuple[Mapping[str, Any], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -74,6 +77,7 @@ def make_image(
     description: str = "",
     *,
     time_step: float | None = None,
+    contrasts: tuple[Mapping[str, Any], ...] = (),
     source: Mapping[str, Any] | None = None,
 ) -> Image:
     """The image of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
@@ -99,7 +103,7 @@ def make_image(
         raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")
     known = data.ndim == 4 and time_step is not None and 0 < time_step < np.inf
     text = " ".join(description.split())
-    return Image(data, matrix, files, text, time_step if known else None, dict(source or {}))
+    return Image(data, matrix, files, text, time_step if known else None, contrasts, dict(source or {}))
 
 
 def _three_or_four(name: str | Path, array: np.ndarray) -> np.ndarray:

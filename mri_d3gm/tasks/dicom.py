@@ -27,7 +27,7 @@ class Volume(NamedTuple):
     """Arrays (i, j, k[, t]) on the grid of an affine (mm, RAS) with slices across `axis`; known: whether that is the patient's.
 
     sibling: of the method of that name, without a network, to be shown next to it; part: BIDS entities where it is one of
-    several results of an input; time_step: s between times, None where unknown.
+    several results of an input; time_step: s between times, None where unknown; contrasts: as of `Image`.
     """
 
     array: np.ndarray
@@ -38,6 +38,7 @@ class Volume(NamedTuple):
     sibling: tuple[str, np.ndarray] | None = None
     part: str = ""
     time_step: float | None = None
+    contrasts: tuple[Mapping[str, Any], ...] = ()
 
 
 def check_dicom(settings: Recon | SuperResolve, own: Study, grid: tuple[str, np.ndarray, int] | None = None) -> list[str]:
@@ -73,7 +74,8 @@ def write_dicom(folder: Path, volume: Volume, settings: Recon | SuperResolve, ow
     """
 
     def planes_on_grid(array: np.ndarray) -> Planes:
-        return planes_of(record["Input"]["File"], array, volume.affine, volume.axis)._replace(time_step=volume.time_step)
+        planes = planes_of(record["Input"]["File"], array, volume.affine, volume.axis)
+        return planes._replace(time_step=volume.time_step, contrasts=volume.contrasts)
 
     planes = planes_on_grid(volume.array)
     if volume.axis != 2 or (isinstance(settings, SuperResolve) and settings.isotropic):  # not the slices of the input

@@ -308,7 +308,8 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
             "std of the error to expect; " + description,
         )
     if names.dicom is not None and settings.dicom is not None:
-        series = Volume(result.volume, result.std, result.affine, axis, code == 1, time_step=source.time_step)
+        series = Volume(result.volume, result.std, result.affine, axis, code == 1)
+        series = series._replace(time_step=source.time_step, contrasts=source.contrasts)
         write_dicom(names.dicom, series, settings, own, record)
     panels, across = panels_of(result, source, settings)
     shown, spacing = upright(panels, np.delete(result.affine[:3, :3], across, axis=1))

@@ -186,6 +186,9 @@ def in_time(count: int = 3, **values: list) -> list:
         ({"ImageType": ["DERIVED", "PRIMARY", "M"]}, None),
         ({"EchoTime": [10, 20, 30]}, None),
         ({"InversionTime": [10, 20, 30]}, None),
+        ({"DiffusionBValue": [0.0, 500.0, 1000.0]}, None),
+        ({"DiffusionGradientOrientation": [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]}, None),
+        ({"DiffusionGradientOrientation": [[1.0, 0, 0]] * 3}, 2.0),
     ],
 )
 def test_time_steps(tmp_path: Path, values: dict, step: float | None) -> None:

@@ -24,7 +24,8 @@ ORDER = (
     "EchoNumbers", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber", "InstanceNumber",
 )  # fmt: skip
 VOLUME = "EffectiveEchoTime", "EchoTime", "DiffusionBValue"
-CONTRAST = "EffectiveEchoTime", "EchoTime", "InversionTime", "FlipAngle", "RepetitionTime"
+CONTRAST = "EchoTime", "InversionTime", "FlipAngle", "RepetitionTime", "DiffusionBValue"
+ENHANCED = {"EchoTime": "EffectiveEchoTime", "InversionTime": "InversionTimes"}  # names of enhanced objects
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Frame:
     position, directions (of increasing column, of increasing row): LPS, mm; spacing: (between rows, between columns), mm;
     thickness: mm, 0 where unknown; distance: mm between slices as the header says it, else their thickness; slope, intercept:
     from stored values; part: see `part_of`; order: sorts frames of one position, and is equal where nothing tells them apart;
-    volume: equal in all frames of a volume; contrast: equal in all frames where volumes differ by time alone; clocks: when it
-    was taken, s, by several clocks, nan where unknown; step: s between volumes as the header says it, 0 where it does not.
+    volume: equal in all frames of a volume; contrast: by DICOM's names, equal in all frames where volumes differ by time alone;
+    clocks: when it was taken, s, by several clocks, nan where unknown; step: s between volumes as the header says it, 0 where
+    it does not.
     """
 
     source: Source
@@ -51,7 +53,7 @@ class Frame:
     part: str
     order: tuple[float, ...]
     volume: tuple[float, ...]
-    contrast: tuple[Any, ...]
+    contrast: dict[str, Any]
     clocks: tuple[float, ...]
     step: float
 
@@ -127,7 +129,7 @@ def _frame(source: Source, number: int, values: dict[str, Any], private_places: 
         part=part_of(values, source.header),
         order=(*(_number(values, name) for name in ORDER), *indices, number),
         volume=tuple(_number(values, name) for name in VOLUME),
-        contrast=(text_of(values, "FrameType") or text_of(values, "ImageType"), *(_number(values, name) for name in CONTRAST)),
+        contrast={"ImageType": text_of(values, "FrameType") or text_of(values, "ImageType")} | _contrast(values),
         clocks=(offset, trigger, *times),
         step=_step(values),
     )
@@ -139,6 +141,18 @@ def _number(values: dict[str, Any], name: str, default: float = 0.0) -> float:
         found = float(values[name]) if name in values else default
         return found if isfinite(found) else default
     return default
+
+
+def _contrast(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of CONTRAST, and the direction of the diffusion gradient, where they are known."""
+    values = values | {name: values[other] for name, other in ENHANCED.items() if other in values}
+    known: dict[str, Any] = {name: number for name in CONTRAST if isfinite(number := _number(values, name, nan))}
+    with suppress(TypeError, ValueError, KeyError):
+        groups = values.get("DiffusionGradientDirectionSequence")
+        direction = [float(part) for part in (groups[0] if groups else values)["DiffusionGradientOrientation"]]
+        if len(direction) == 3 and any(direction) and all(map(isfinite, direction)):
+            known["DiffusionGradientOrientation"] = direction
+    return known
 
 
 def _scaling(values: dict[str, Any], private_places: "list[Dataset]") -> tuple[float, float]:

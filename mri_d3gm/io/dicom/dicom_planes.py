@@ -1,7 +1,8 @@
 """A volume as the images of a DICOM series: where each lies in the patient, and how its values are stored."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ BRIGHT = 99.5  # percentile at the upper end of the window, as in previews
 class Planes(NamedTuple):
     """Images (times, slices, rows, columns) float32, slices along their normal; positions: of the first voxel of each slice,
     (slices, 3); directions: of increasing column and of increasing row, (2, 3); spacing: between rows, columns and slices;
-    all in mm, LPS. time_step: s between times, None where unknown.
+    all in mm, LPS. time_step: s between times, None where unknown; contrasts: as of `Image`.
     """
 
     images: np.ndarray
@@ -27,6 +28,7 @@ class Planes(NamedTuple):
     directions: np.ndarray
     spacing: tuple[float, float, float]
     time_step: float | None = None
+    contrasts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def corners(self) -> np.ndarray:

@@ -42,6 +42,7 @@ REPEATED = (
 # tell volumes apart, and when they were taken
 TIMING = (
     "TemporalResolution", "TriggerTime", "AcquisitionTime", "NumberOfAverages", "EchoPlanarPulseSequence", "DiffusionBValue",
+    "DiffusionGradientOrientation",
 )  # fmt: skip
 PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imaginary", "IMAGINARY": "imaginary"}
 PARTS |= {"B0 MAP": "field map", "B0": "field map"}

@@ -9,7 +9,7 @@ import warnings
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,8 +44,9 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
     series in its folder. series: number, UID or description, where there are several. source: see `_source`.
     Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's. Volumes at the same positions are
-    sorted by echo, then in order of acquisition; their time step is known where clocks or the header say it. Of a series with
-    magnitude and phase the magnitude is read. InputError names what is missing, mixed, irregular or damaged.
+    sorted by echo, then in order of acquisition; their time step is known where they differ in time alone and clocks or the
+    header say it. Of a series with magnitude and phase the magnitude is read. InputError names what is missing, mixed,
+    irregular or damaged.
     """
     target = Path(path)
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
@@ -62,7 +63,9 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
         array = _voxels(grid, files)
     paths = dict.fromkeys(frame.source.path for row in grid for frame in row)
     description = text_of(sources[0].header, "SeriesDescription")
-    return make_image(target, array, affine, tuple(paths), description, time_step=_time_step(grid), source=_source(grid))
+    said, contrasts = _source(grid), _contrasts(grid)
+    step = None if contrasts else _time_step(grid)
+    return make_image(target, array, affine, tuple(paths), description, time_step=step, contrasts=contrasts, source=said)
 
 
 def _source(grid: list[list[Frame]]) -> dict[str, str]:
@@ -170,10 +173,24 @@ def _check_even(path: Path, positions: np.ndarray, normal: np.ndarray) -> None:
 # time
 
 
+def _contrasts(grid: list[list[Frame]]) -> tuple[dict[str, Any], ...]:
+    """What each volume says of its contrast in all its frames; () where volumes differ in time alone."""
+    if len(grid[0]) == 1 or all(frame.contrast == grid[0][0].contrast for row in grid for frame in row):
+        return ()
+    return tuple(
+        {
+            name: value
+            for name, value in volume[0].contrast.items()
+            if name != "ImageType" and all(frame.contrast.get(name) == value for frame in volume)
+        }
+        for volume in zip(*grid, strict=True)
+    )
+
+
 def _time_step(grid: list[list[Frame]]) -> float | None:
     """Seconds between volumes: the header's where a clock agrees with it or stands still, else an even clock's."""
     first = grid[0][0]
-    if len(grid[0]) == 1 or any(frame.contrast != first.contrast for row in grid for frame in row):
+    if len(grid[0]) == 1:
         return None
     steps = np.diff([[frame.clocks for frame in row] for row in grid], axis=1)  # (slices, t - 1, clocks)
     for clock in np.moveaxis(steps, -1, 0):

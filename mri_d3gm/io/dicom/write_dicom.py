@@ -76,7 +76,7 @@ def series_uid(study: Study, made: Made) -> str:
 def write_series(folder: Path, planes: Planes, scale: Scale, study: Study, made: Made, place: Place) -> "list[Dataset]":
     """Write 0001.dcm and so on, volume after volume, into a new folder; what was written.
 
-    Slices are numbered along their normal, and each volume has one temporal position.
+    Slices are numbered along their normal. Each volume has one temporal position, or its own contrast where that differs.
     """
     folder.mkdir()
     values, slope, intercept = stored(planes.images, scale.power)
@@ -93,7 +93,9 @@ def write_series(folder: Path, planes: Planes, scale: Scale, study: Study, made:
                 SpacingBetweenSlices=decimals(planes.spacing[2])[0],
             )
             add(item, ImageOrientationPatient=decimals(planes.directions), PixelSpacing=decimals(planes.spacing[:2]))
-            if len(values) > 1:
+            if planes.contrasts:
+                put_contrast(item, planes.contrasts[volume])
+            elif len(values) > 1:
                 add(item, TemporalPositionIdentifier=volume + 1, NumberOfTemporalPositions=len(values))
                 if planes.time_step is not None:
                     add(item, TemporalResolution=decimals(1000 * planes.time_step)[0])
@@ -187,6 +189,14 @@ def put_measured(item: "Dataset", study: Study, step: float) -> None:
         add(item, InversionTime=None)
     if any(word in (item.ScanOptions or "") for word in GATED):
         add(item, TriggerTime=None)
+
+
+def put_contrast(item: "Dataset", contrast: Mapping[str, Any]) -> None:
+    """What the contrast of a volume depends on."""
+    from pydicom.datadict import dictionary_VR
+
+    for name, value in contrast.items():
+        add(item, **{name: decimals(value) if dictionary_VR(name) == "DS" else value})
 
 
 def put_pixels(item: "Dataset", values: np.ndarray) -> None:

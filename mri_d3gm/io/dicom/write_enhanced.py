@@ -1,6 +1,7 @@
 """Writer of DICOM: a derived MR series as one object of all images (Enhanced MR Image Storage)."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,8 @@ def write_enhanced(folder: Path, planes: Planes, scale: Scale, study: Study, mad
         dimensions = uid_of("dimensions", item.SOPInstanceUID)
         add(item, PerFrameFunctionalGroupsSequence=[frame(planes, *index) for index in np.ndindex(*values.shape[:2])])
         add(item, DimensionOrganizationSequence=[record(DimensionOrganizationUID=dimensions)])
-        pointers = [("TemporalPositionIndex", "FrameContentSequence"), ("InStackPositionNumber", "FrameContentSequence")]
-        add(item, DimensionIndexSequence=[dimension(dimensions, *pointer) for pointer in pointers])
+        indices = [dimension(dimensions, name) for name in (numbered(planes), "InStackPositionNumber")]
+        add(item, DimensionIndexSequence=indices)
         item.save_as(folder / "0001.dcm", enforce_file_format=True)
     return [item]
 
@@ -100,25 +101,49 @@ def anatomy(part: str, side: str) -> "Dataset":
 
 
 def frame(planes: Planes, volume: int, index: int) -> "Dataset":
-    """Functional groups of one frame: its time and its place."""
-    content = record(
-        TemporalPositionIndex=volume + 1,
-        DimensionIndexValues=[volume + 1, index + 1],
-        StackID="1",
-        InStackPositionNumber=index + 1,
-    )
+    """Functional groups of one frame: its time or contrast, and its place."""
+    content = record(DimensionIndexValues=[volume + 1, index + 1], StackID="1", InStackPositionNumber=index + 1)
+    add(content, **{numbered(planes): volume + 1})
     position = record(ImagePositionPatient=decimals(planes.positions[index]))
     groups = record(FrameContentSequence=[content], PlanePositionSequence=[position])
-    if len(planes.images) > 1 and planes.time_step is not None:
+    if planes.contrasts:
+        put_contrast(groups, planes, volume)
+    elif len(planes.images) > 1 and planes.time_step is not None:
         add(groups, TemporalPositionSequence=[record(TemporalPositionTimeOffset=volume * planes.time_step)])
     return groups
 
 
-def dimension(organization: str, attribute: str, group: str) -> "Dataset":
-    """A dimension of the frames: an attribute of a functional group."""
+def numbered(planes: Planes) -> str:
+    """The attribute that numbers volumes: of their time, or where their contrast differs of their acquisition."""
+    return "FrameAcquisitionNumber" if planes.contrasts else "TemporalPositionIndex"
+
+
+def put_contrast(groups: "Dataset", planes: Planes, volume: int) -> None:
+    """Add what the contrast of a frame depends on to its functional groups, the same groups in all frames."""
+    names, contrast = {name for each in planes.contrasts for name in each}, planes.contrasts[volume]
+    if all("EchoTime" in each for each in planes.contrasts):
+        add(groups, MREchoSequence=[record(EffectiveEchoTime=contrast["EchoTime"])])
+    if names & {"DiffusionBValue", "DiffusionGradientOrientation"}:
+        add(groups, MRDiffusionSequence=[diffusion(contrast)])
+
+
+def diffusion(contrast: Mapping[str, Any]) -> "Dataset":
+    """The b value, where it is known, and whether its gradient has a direction."""
+    item, b = record(), contrast.get("DiffusionBValue")
+    direction = contrast.get("DiffusionGradientOrientation")
+    if b is not None:
+        add(item, DiffusionBValue=b)
+    add(item, DiffusionDirectionality="DIRECTIONAL" if direction else "NONE" if b == 0 else "UNKNOWN")
+    if direction:
+        add(item, DiffusionGradientDirectionSequence=[record(DiffusionGradientOrientation=direction)])
+    return item
+
+
+def dimension(organization: str, attribute: str) -> "Dataset":
+    """A dimension of the frames: an attribute of their content."""
     from pydicom.datadict import tag_for_keyword
 
-    pointers: dict[str, Any] = {"DimensionIndexPointer": attribute, "FunctionalGroupPointer": group}
+    pointers: dict[str, Any] = {"DimensionIndexPointer": attribute, "FunctionalGroupPointer": "FrameContentSequence"}
     item = record(DimensionOrganizationUID=organization)
     add(item, **{name: tag_for_keyword(keyword) for name, keyword in pointers.items()})
     return item
