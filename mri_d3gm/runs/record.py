@@ -115,20 +115,22 @@ def once(
 def finished(names: Outputs, settings: Settings, files: Iterable[str | Path]) -> dict[str, Any] | None:
     """The record of a run that is done: its sidecar says what decides it, as `provenance` does, and its result is there.
 
-    None where no file of the run is there. Unfinished where only some are, Taken for files of another run or other software.
+    None where no file of the run is there. Taken for files of another run or other software, Unfinished where only some of this
+    run are there, or no sidecar says of which they are.
     """
     existing = [name for name in names.files() if name.exists()]
     if not existing:
         return None
     series = [] if names.dicom is None or getattr(settings, "dicom", None) is None else [names.dicom]
-    if all(name.exists() for name in (names.sidecar, names.result, *series)):
+    if names.sidecar.exists() and names.result.exists():
         record = read_sidecar(names.sidecar)
         asked = provenance(settings, files)
         same = _part(record, "Input").get("SHA256") == asked.pop("InputSHA256")
         ours = _part(record, "Software").get("mri-d3gm") == asked.pop("Software")["mri-d3gm"]
-        if same and ours and all(record.get(key) == value for key, value in asked.items()):
+        if not (same and ours and all(record.get(key) == value for key, value in asked.items())):
+            raise Taken(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
+        if all(name.exists() for name in series):
             return record
-        raise Taken(f"{existing[0]}: comes from another input, other options or other software; --overwrite replaces it")
     raise Unfinished(f"{existing[0]}: is there without the rest of its run, one that did not end; --overwrite replaces it")
 
 

@@ -1,5 +1,6 @@
 """--dicom on the command line: bare or with a kind, and what it says."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,17 @@ def test_bad_words_are_one_line(mri: Callable[..., Any], tmp_path: Path) -> None
         code, text, error = mri("recon", path, "-o", tmp_path / "out", *QUICK, *words)
         assert code == 2 and text == "" and said in error and error.count("\n") == 1 and "ZZMARKED" not in error, error
         assert not (tmp_path / "out").exists()
+
+
+def test_dicom_asked_of_a_finished_run_is_another_option(mri: Callable[..., Any], tmp_path: Path) -> None:
+    """A folder that someone took away is a run that did not end."""
+    path, out = write_scan(tmp_path / "a.h5"), tmp_path / "out"
+    assert mri("recon", path, "-o", out, *QUICK)[0] == 0
+    code, _, error = mri("recon", path, "-o", out, *QUICK, "--dicom")
+    assert code == 2 and "other options" in error and "did not end" not in error
+    assert mri("recon", path, "-o", out, *QUICK, "--dicom", "--overwrite")[0] == 0
+    code, _, error = mri("recon", path, "-o", out, *QUICK, "--dicom")
+    assert code == 0 and "already done" in error
+    shutil.rmtree(out / "a_recon_dicom")
+    code, _, error = mri("recon", path, "-o", out, *QUICK, "--dicom")
+    assert code == 2 and "did not end" in error
