@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mri_d3gm.cli.many import each_of, input_files
+from mri_d3gm.cli.many import each_of, input_files, once_a_series
 from mri_d3gm.cli.options import command
 from mri_d3gm.io.scan import Reading
 
@@ -24,7 +24,8 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
         print(json.dumps({"file": path, **facts}) if as_json else "\n".join([path, *lines(facts)]))
 
     endings = (*scan_endings(), *volume_endings(), *FORMATS)
-    return 1 if each_of(input_files(inputs, endings, folders_too=True, results_too=True), show) else 0
+    files = once_a_series(input_files(inputs, endings, folders_too=True, results_too=True))
+    return 1 if each_of(files, show) else 0
 
 
 def lines(facts: dict[str, Any]) -> list[str]:

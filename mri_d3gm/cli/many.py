@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mri_d3gm.errors import InputError, memory_said
+from mri_d3gm.io.dicom.dicom_series import series_of
 from mri_d3gm.io.sidecar import without_results
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.runs.names import Outputs, folders, names_a_file
@@ -60,6 +61,22 @@ def input_files(
         for file in others or [pattern]:
             files.setdefault(os.path.abspath(file), file)
     return list(files.values())
+
+
+def once_a_series(files: Sequence[str]) -> list[str]:
+    """The first file of each DICOM series in a folder, which stands for all, and what is no DICOM file.
+
+    How many are left out is said in one line.
+    """
+    firsts: dict[tuple[str, str], str] = {}
+    for file in files:
+        series = series_of(Path(file)) if len(files) > 1 else ""
+        firsts.setdefault((os.path.dirname(os.path.abspath(file)), series) if series else (file, ""), file)
+    more = len(files) - len(firsts)
+    if more:
+        said = f"{more} of {len(files)} files belong to a DICOM series that another one stands for"
+        print(f"mri-d3gm: each series is taken once: {said}", file=sys.stderr)
+    return list(firsts.values())
 
 
 def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:

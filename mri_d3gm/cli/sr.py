@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from mri_d3gm.cli.many import input_files, result_of_each
+from mri_d3gm.cli.many import input_files, once_a_series, result_of_each
 from mri_d3gm.cli.options import options_of, over_files
 from mri_d3gm.settings import SuperResolve
 
@@ -14,7 +14,7 @@ def sr(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool, **o
     from mri_d3gm.io.open_image import volume_endings
     from mri_d3gm.tasks.sr import names_of, superresolve_file
 
-    files = input_files(inputs, volume_endings(), folders_too=True, option="scale")
+    files = once_a_series(input_files(inputs, volume_endings(), folders_too=True, option="scale"))
     work = partial(superresolve_file, settings=settings, overwrite=overwrite)
     return result_of_each(files, output, work, names_of, summary, as_json)
 

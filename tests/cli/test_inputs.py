@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_files import write_series
 from mended import scan, volume
 from photographs import photograph
 from scans import phantom
@@ -138,6 +139,21 @@ def test_a_glob_may_give_folders_of_series(tmp_path: Path) -> None:
         (tmp_path / name).touch() if "." in name else (tmp_path / name).mkdir()
     names = [Path(name).name for name in input_files([f"{tmp_path}/*"], [".nii"], folders_too=True)]
     assert names == ["a.nii", "one", "two"] and input_files([f"{tmp_path}/*"], [".nii"]) == [f"{tmp_path}/a.nii"]
+
+
+@pytest.mark.parametrize("command", ["sr", "info"])
+def test_files_of_one_series_are_one_input(command: str, mri, tmp_path: Path) -> None:
+    """In one folder; other files stay, those that are not there as well."""
+    data = np.random.default_rng(0).integers(1, 900, (3, 12, 10)).astype(np.uint16)
+    for folder in ("one", "two"):
+        write_series(tmp_path / folder, data=data)
+    write_series(tmp_path / "one", name="other{}.dcm", data=data, SeriesInstanceUID="1.2.4")
+    options = ["-o", tmp_path / "out", "--json", *TASKS["sr"][3]] if command == "sr" else ["--json"]
+    code, text, error = mri(command, f"{tmp_path}/*/*.dcm", tmp_path / "none.nii", *options, columns=80)
+    assert code == 1 and len(text.splitlines()) == 3 and "none.nii: no such file" in error
+    assert error.count("6 of 10 files belong to a DICOM series that another one stands for") == 1
+    code, text, error = mri(command, f"{tmp_path}/two/*.dcm", *options)
+    assert code == 0 and len(text.splitlines()) == 1 and "2 of 3 files" in error
 
 
 @each_task

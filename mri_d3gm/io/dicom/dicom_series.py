@@ -5,7 +5,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, MutableSequence, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -194,6 +194,14 @@ def _header(files: Files, path: Path, member: str | None) -> "Dataset | None":
         for _ in (*header.file_meta.iterall(), *header.iterall()):
             pass  # pydicom converts a value, and finds it damaged, when it is first asked for
         return header
+
+
+def series_of(path: Path) -> str:
+    """The UID of a DICOM file's series; '' for another file, and for one that cannot be read."""
+    with suppress(InputError, OSError):
+        header = _header(Files(path, None), path, None)
+        return "" if header is None else text_of(header, "SeriesInstanceUID")
+    return ""
 
 
 @cache
