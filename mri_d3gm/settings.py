@@ -92,7 +92,7 @@ class Settings:
 
     seed: int = option(0, "Seed of everything that is drawn.", least=0, most=2**32 - 1)
     solver: str = option("posterior", "Solver of the reverse process.", choices=SOLVERS)
-    tau: float | None = option(None, "Noise of the path; the weights' own if left out.")
+    tau: float | None = option(None, "Noise of the path; the weights' own if left out.", most=1e6)
     weights: str | None = option(None, "Weights file instead of the shipped one.", decides=False)
     device: str = option("auto", "auto, cpu or cuda.", decides=False)
 

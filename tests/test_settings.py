@@ -125,6 +125,7 @@ def test_the_table_in_the_docs_is_that_of_the_settings(task: str) -> None:
         ({"crop": 1}, "--crop 1: must be True or False"),
         ({"quality": "superb"}, "--quality superb: unknown; one of fast, default, best"),
         ({"seed": None}, "--seed: a value is needed"),
+        ({"tau": 1e300}, "--tau 1e.300: must be 1000000 or less"),
         ({"method": ["d3gm"]}, "--method"),
     ],
 )

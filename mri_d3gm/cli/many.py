@@ -80,19 +80,22 @@ def once_a_series(files: Sequence[str]) -> list[str]:
 
 
 def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:
-    """work(number, file) for each input; how many could not be used, which is said of each in one line. InputError where there
-    is one input and it cannot be used.
+    """work(number, file) for each input; how many could not be used, which is said of each in one line.
+
+    Where there is one input its error is raised.
     """
     failed = 0
     for number, file in enumerate(files):
         try:
             with memory_said(file):
                 work(number, file)
-        except (InputError, OSError) as error:
+        except Exception as error:
             if len(files) == 1:
                 raise
             failed += 1
             said = " ".join(str(error).split())
+            if not isinstance(error, InputError | OSError):
+                said = f"a fault of the software, {type(error).__name__}: {said}; given alone it shows where"
             print(f"mri-d3gm: {said if file in said else f'{file}: {said}'}", file=sys.stderr)
     return failed
 
@@ -107,8 +110,8 @@ def result_of_each(
 ) -> int:
     """`work` for each input with progress on stderr, and a line of what came out; the exit code, 1 if some could not be used.
 
-    work(file, names=..., progress=...) gives the record, and whether it was there already. InputError where there is one input
-    and it cannot be used.
+    work(file, names=..., progress=...) gives the record, and whether it was there already. Where there is one input its error
+    is raised.
     """
     if len(files) > 1 and names_a_file(output):
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")

@@ -286,6 +286,10 @@ def superresolve_file(
     def work() -> SuperResolution:
         result = superresolve(source, settings, progress=progress)
         result.record["Input"]["File"] = Path(path).resolve().name
+        if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
+            raise InputError(
+                f"{path}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant"
+            )
         return result
 
     return once(names, settings, source.files, work, lambda result: write(result, source, names, settings), overwrite)

@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -176,3 +177,24 @@ def test_a_fault_of_the_software_has_a_code_of_its_own(mri, tmp_path, monkeypatc
     monkeypatch.setattr(manifest, "read_frozen", None)
     code, text, error = mri("batch", "--status", tmp_path)
     assert (code, text) == (3, "") and error.startswith("Traceback") and "TypeError" in error
+
+
+def test_a_fault_of_the_software_in_one_of_many_does_not_stop_the_rest(mri, tmp_path, monkeypatch) -> None:
+    """It is one line that names its kind; the same input alone shows where it is."""
+    from mri_d3gm.tasks import recon
+
+    def reconstruct(path: Any, *arguments: Any, **options: Any) -> Any:
+        if Path(path).name == "a.h5":
+            raise ZeroDivisionError("by\nzero")
+        return work(path, *arguments, **options)
+
+    work = recon.reconstruct_file
+    monkeypatch.setattr(recon, "reconstruct_file", reconstruct)
+    options = ["-o", tmp_path / "out", "--method", "zero-filled"]
+    write_scan(tmp_path / "a.h5")
+    write_scan(tmp_path / "b.h5")
+    code, text, error = mri("recon", tmp_path, *options)
+    assert code == 1 and text.count("b_recon") == 1 and "Traceback" not in error
+    assert f"{tmp_path / 'a.h5'}: a fault of the software, ZeroDivisionError: by zero" in error and error.count("\n") == 3
+    code, text, error = mri("recon", tmp_path / "a.h5", *options)
+    assert (code, text) == (3, "") and error.startswith("Traceback")

@@ -102,6 +102,8 @@ def bad(folder: Path, kind: str) -> list[object]:
         "series": [good, "--series", 3],
         "weights": [good, "--weights", folder / "none.safetensors"],
         "tau": [good, "--tau", -1],
+        "large tau": [good, "--tau", "1e300"],
+        "large": [volume(folder / "b.nii.gz", 3.4e38 * (np.indices((8, 8, 2)).sum(0) % 5 > 2)), "--method", "sinc"],
     }[kind]
 
 
@@ -109,7 +111,7 @@ MESSAGES = {
     "missing slice": "after", "mixed series": "differ", "truncated": "pixel", "compressed": "im", "empty folder": "DICOM",
     "not finite": "NaN", "missing": "no such file", "text": "not an image", "scale": "one of 2, 4", "operator": "unknown",
     "method": "unknown; one of", "slices": "leaves none", "slice axis": "one of 0, 1, 2", "series": "--series 3",
-    "weights": "no weights there", "tau": "tau",
+    "weights": "no weights there", "tau": "tau", "large tau": "tau", "large": "too large for float32",
 }  # fmt: skip
 
 
