@@ -13,6 +13,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError, printable
 
+FAINT = 1e-37  # below it values lose digits in float32, and their inverses are too large for it
 THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
 
 
@@ -83,8 +84,8 @@ def make_image(
     """The image of an array of 2 to 4 axes, after all checks; name: the file or folder, for messages.
 
     Trailing axes of length 1 beyond the third are dropped, two axes become three; a time step that is not positive and
-    finite counts as unknown. InputError for complex or colour data, other shapes, NaN or Inf, only zeros, and an affine
-    that is not finite or cannot be inverted.
+    finite counts as unknown. InputError for complex or colour data, other shapes, NaN or Inf, only zeros, values too small for
+    float32, and an affine that is not finite, cannot be inverted or does not end in the row 0, 0, 0, 1.
     """
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name}: its voxels are complex, colour or records, not real numbers; give a magnitude volume")
@@ -101,6 +102,8 @@ def make_image(
         usable = usable and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3
     if not usable:
         raise InputError(f"{name}: its affine is not finite or cannot be inverted; correct the orientation in the header")
+    if not np.allclose(matrix[3], (0, 0, 0, 1), rtol=0, atol=1e-6):
+        raise InputError(f"{name}: its affine does not end in the row 0, 0, 0, 1; is it transposed?")
     known = data.ndim == 4 and time_step is not None and 0 < time_step < np.inf
     text = " ".join(description.split())
     return Image(data, matrix, files, text, time_step if known else None, contrasts, dict(source or {}))
@@ -126,6 +129,8 @@ def _check_values(name: str | Path, data: np.ndarray) -> None:
         raise InputError(f"{name}: voxel {index} is NaN, Inf or too large for float32; replace such voxels")
     if not data.any():
         raise InputError(f"{name}: all voxels are zero; give a file that holds an image")
+    if (peak := float(max(data.max(), -data.min()))) < FAINT:
+        raise InputError(f"{name}: its largest voxel is {peak:.1g}, too small for float32; multiply all by a constant")
 
 
 def spacing(image: Image) -> tuple[float, float, float]:

@@ -63,6 +63,9 @@ def test_voxels_that_are_refused() -> None:
         data[1, 2, 3] = bad
         assert "a.nii: voxel (1, 2, 3) is NaN, Inf or too large" in error_of(make_image, "a.nii", data, np.eye(4), ())
     assert "a.nii: all voxels are zero" in error_of(make_image, "a.nii", DATA * 0, np.eye(4), ())
+    for faint in (1e-40, -1e-40, 1e-39):
+        assert "too small for float32" in error_of(make_image, "a.nii", DATA * faint, np.eye(4), ())
+    assert make_image("a.nii", DATA * 1e-36, np.eye(4), ()).array.max() > 0
     colours = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     for data in (DATA * 1j, colours):
         assert "complex, colour or records" in error_of(make_image, "a.nii", data, np.eye(4), ())
@@ -71,6 +74,13 @@ def test_voxels_that_are_refused() -> None:
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1]), np.ones((4, 4)), np.eye(3)])
 def test_affines_that_are_refused(bad: np.ndarray) -> None:
     assert "a.nii: its affine" in error_of(make_image, "a.nii", DATA, bad, ())
+
+
+def test_a_transposed_affine_is_refused() -> None:
+    affine = np.eye(4)
+    affine[:3, 3] = 10, 0, -3
+    assert "is it transposed?" in error_of(make_image, "a.nii", DATA, affine.T, ())
+    assert make_image("a.nii", DATA, np.linalg.inv(np.linalg.inv(affine)), ()).affine[0, 3] == pytest.approx(10)
 
 
 def test_affine_of_small_voxels_is_usable() -> None:
