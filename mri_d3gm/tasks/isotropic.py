@@ -13,7 +13,7 @@ from mri_d3gm.methods.through_slices import Estimated
 from mri_d3gm.metrics.calibration import STACKED, detail_std
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.interpolation import slice_weights
-from mri_d3gm.physics.normalise import PERCENTILE
+from mri_d3gm.physics.normalise import PERCENTILE, is_signed
 from mri_d3gm.physics.slice_stack import fine_count, slice_profiles
 from mri_d3gm.settings import SuperResolve
 
@@ -105,7 +105,7 @@ def isotropic(
     """
     stack = stack_of(source, settings)
     profile = slice_profiles(*stack.in_voxels, settings.profile)
-    frames = with_frames(source.array)
+    frames, signed = with_frames(source.array), is_signed(source.array)
     first, second = (size for axis, size in enumerate(frames.shape[:3]) if axis != stack.axis)
     once = through_slices.evaluations((first, second), profile.shape[1], settings)
     number, total = count(1), frames.shape[3] * once
@@ -119,7 +119,8 @@ def isotropic(
         slices = np.moveaxis(frames[..., frame], stack.axis, -1)
         if network is None:
             weights = slice_weights(stack.slices, stack.in_voxels[1], profile.shape[1], settings.method)
-            found.append(Estimated(slices @ weights.T, None, 0.0))
+            volume = slices @ weights.T
+            found.append(Estimated(volume if signed else np.maximum(volume, 0), None, 0.0))
         else:
             found.append(calibrated(through_slices.estimate(slices, profile, settings, network, frame, tell), stack))
     parts = [[each.mean for each in found], [each.std for each in found if each.std is not None]]

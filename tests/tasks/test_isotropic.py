@@ -201,6 +201,14 @@ def test_options_that_do_not_go_together(options: dict, message: str) -> None:
         SuperResolve.of({"isotropic": True} | options)
 
 
+@pytest.mark.parametrize("method", INTERPOLATIONS)
+def test_interpolation_makes_no_values_below_zero_unless_there_are_some(method: str) -> None:
+    array = np.where(np.indices((8, 9, 6)).sum(0) % 4 == 0, 100.0, 0.0)
+    affine = np.diag([1.0, 1, 3, 1])
+    assert superresolve(array, affine=affine, method=method).volume.min() == 0
+    assert superresolve(array - 50, affine=affine, method=method).volume.min() <= -50
+
+
 def test_a_method_that_is_added_is_not_for_isotropic(monkeypatch) -> None:
     entry = next(entry for entry in fields(SuperResolve) if entry.name == "method")
     monkeypatch.setattr(entry, "metadata", entry.metadata | {"choices": (*entry.metadata["choices"], "hann")})
