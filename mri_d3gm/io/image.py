@@ -14,6 +14,7 @@ import numpy as np
 from mri_d3gm.errors import InputError, printable
 
 FAINT = 1e-37  # below it values lose digits in float32, and their inverses are too large for it
+UNKNOWN = 2  # the code of coordinates where they are nobody's
 THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
 
 
@@ -131,6 +132,16 @@ def _check_values(name: str | Path, data: np.ndarray) -> None:
         raise InputError(f"{name}: all voxels are zero; give a file that holds an image")
     if (peak := float(max(data.max(), -data.min()))) < FAINT:
         raise InputError(f"{name}: its largest voxel is {peak:.1g}, too small for float32; multiply all by a constant")
+
+
+def coordinates(image: Image) -> int:
+    """NIfTI's code of what the affine refers to: 1 for DICOM, 2 where a NIfTI names none."""
+    return int(image.source.get("sform_code", 1) or image.source.get("qform_code") or UNKNOWN)
+
+
+def position_known(image: Image) -> bool:
+    """Whether the affine says where voxels lie, and so which side is left."""
+    return coordinates(image) != UNKNOWN
 
 
 def spacing(image: Image) -> tuple[float, float, float]:

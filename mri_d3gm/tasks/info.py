@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.image import Image, reading, slice_axis, spacing
+from mri_d3gm.io.image import Image, position_known, reading, slice_axis, spacing
 from mri_d3gm.io.images.pictures import FORMATS, Picture, read_picture
 from mri_d3gm.io.open_image import READERS, open_image
 from mri_d3gm.io.open_scan import SCAN_READERS, open_scan, scan_endings
@@ -124,8 +124,7 @@ def facts_of_image(image: Image) -> Facts:
         facts["time step (s)"] = image.time_step
     facts |= {name: source[key] for name, key in SERIES.items() if dicom and key in source}
     facts["values"] = [float(image.array.min()), float(image.array.max())]
-    known = dicom or 1 in (source.get("sform_code"), source.get("qform_code"))
-    return facts | place_facts(image.affine, known)
+    return facts | place_facts(image.affine, position_known(image))
 
 
 def facts_of_picture(picture: Picture) -> Facts:

@@ -15,7 +15,7 @@ from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_parallel, resolve_device
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom.dicom_study import study_of_source
-from mri_d3gm.io.image import Image, first_frame, frames_of_slices, slice_axis, with_frames
+from mri_d3gm.io.image import Image, coordinates, first_frame, frames_of_slices, position_known, slice_axis, with_frames
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.preview import upright, write_preview
 from mri_d3gm.io.report import write_report
@@ -301,8 +301,7 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
     record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
     axis = record["SliceAxis"]
     description = f"mri-d3gm {record['Method']} {'isotropic' if settings.isotropic else f'x{settings.scale}'}"
-    # a NIfTI's own coordinates, 2 where it names none; scanner coordinates of DICOM and NRRD
-    code = source.source.get("sform_code", 1) or source.source.get("qform_code") or 2
+    code = coordinates(source)
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)
     if names.std is not None and result.std is not None:
         save_image(
@@ -323,7 +322,7 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
         plain = superresolve(source, replace(settings, method="cubic" if settings.isotropic else "sinc")).volume
         arrays = {"result": result.volume, "plain": plain, "reference": result.reference, "std": result.std}
         known = {role: array for role, array in arrays.items() if array is not None}
-        write_report(names.report, record, known, result.affine, axis=axis, sides_known=code != 2)
+        write_report(names.report, record, known, result.affine, axis=axis, sides_known=position_known(source))
     write_sidecar(names.sidecar, record)
     return record
 

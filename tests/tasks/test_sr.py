@@ -16,9 +16,11 @@ import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.images.nifti import write_nifti_image
 from mri_d3gm.io.open_image import open_image
+from mri_d3gm.io.scan import Reading
 from mri_d3gm.runs.names import Outputs
 from mri_d3gm.settings import SuperResolve
 from mri_d3gm.shipped import shipped
+from mri_d3gm.tasks.info import facts_of_file
 from mri_d3gm.tasks.sr import names_of, superresolve_file
 
 FAST = {"steps": 1, "samples": 2}
@@ -229,3 +231,22 @@ def test_slices_too_small_to_be_scored_are_one_line(side: int, scale: int) -> No
         return
     with pytest.raises(InputError, match="cannot be scored; 7 on each side"):
         superresolve(volume, scale=scale, degrade="truncation", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform", "known"),
+    [(0, 0, False), (0, 1, True), (0, 2, False), (1, 0, True), (1, 2, True), (2, 0, False), (2, 1, False), (4, 0, True)],
+)
+def test_info_and_report_agree_on_whether_the_position_is_known(
+    sform: int, qform: int, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code of the affine that is used decides: the sform, else the qform."""
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random((10, 9, 3), np.float32), np.diag([2.0, 2, 4, 1]))
+    image.set_sform(image.affine, sform)
+    image.set_qform(image.affine, qform)
+    nibabel.save(image, tmp_path / "a.nii")
+    said: list[bool] = []
+    monkeypatch.setattr("mri_d3gm.tasks.sr.write_report", lambda *_, sides_known, **__: said.append(sides_known))
+    settings = SuperResolve(scale=2, method="nearest", report=True)
+    superresolve_file(tmp_path / "a.nii", settings, names_of(tmp_path / "a.nii", tmp_path / "out"))
+    assert said == [known] and facts_of_file(tmp_path / "a.nii", Reading())["position known"] == known
