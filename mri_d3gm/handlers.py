@@ -137,7 +137,8 @@ class ReconGatherer(Gatherer):
             return
         noise = {name: value[0] for name, value in batch["noise"].items()}
         estimate = NoiseEstimate(float(noise["sigma"]), noise["source"], bool(noise["reliable"]))
-        prepared = Prepared(measurement_of(batch), batch["scale"].numpy(), [estimate], batch["coil_map_source"])
+        fits = [tuple(float(share) for share in one if share == share) for one in batch["coil_map_fit"]]
+        prepared = Prepared(measurement_of(batch), batch["scale"].numpy(), [estimate], batch["coil_map_source"], fits)
         self.slices.append(recon.finished_slice(scan, prepared, draws, reference))
 
     def source(self) -> Scan:

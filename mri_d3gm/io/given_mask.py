@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,12 @@ def sampling_by_mask(
             if same and _empty(lines[0], here).any():
                 return None, []
     return Sampling(lines_of(reduce(np.logical_or, lines)), limits, None if same else lines), said
+
+
+def check_marked(name: str, number: int, whole: Any, kept: Any) -> None:
+    """InputError where an image of this number, an array or a tensor, holds signal of which its mask kept nothing."""
+    if whole.any() and not kept.any():
+        raise InputError(f"{name}: {INVERTED.format(f' of image {number}')}")
 
 
 def _empty(mask: np.ndarray, pattern: np.ndarray) -> np.ndarray:

@@ -112,6 +112,20 @@ def is_of_lines(mask: np.ndarray) -> bool:
     return bool((mask == np.any(mask, 0) & np.any(mask, 1)[:, None]).all())
 
 
+def lines_of_block(mask: np.ndarray) -> np.ndarray | None:
+    """The lines, (1, cols) or (rows, 1), of a mask (rows, cols) of both axes that all reach equally far, as after a partial
+    echo; None of other masks.
+    """
+    if min(mask.shape) == 1 or not is_of_lines(mask):
+        return None
+    down, across = np.any(mask, 1), np.any(mask, 0)
+    for along, lines in ((down, across[None]), (across, down[:, None])):
+        places = np.flatnonzero(along)
+        if len(places) and places[-1] - places[0] + 1 == len(places):
+            return lines
+    return None
+
+
 def outside_is_sampled(kspace: np.ndarray, limits: tuple[int, int]) -> bool:
     """Whether k-space (..., rows, cols) has data outside columns first to end, which limits then contradict."""
     return bool(np.any(kspace[..., : limits[0]]) or np.any(kspace[..., limits[1] :]))

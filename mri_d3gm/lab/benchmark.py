@@ -137,7 +137,8 @@ def restoration_jobs(data: Path, protocol: Row, methods: Sequence[str], options:
 
 def measure_restoration(job: Job) -> Row:
     """Figures of all protocols of restoration, evaluations and seconds."""
-    record = restore(read_picture(job.path).array, cast(Restore, job.settings)).record
+    picture = read_picture(job.path)
+    record = restore(picture.array, cast(Restore, job.settings), visible=picture.visible).record
     figures = {f"{name} {key}": value for name, metric in record["Metrics"].items() for key, value in metric.items()}
     return figures | {"evaluations": record["Evaluations"], "seconds": record["Seconds"]}
 

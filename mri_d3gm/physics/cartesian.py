@@ -229,7 +229,7 @@ class Cartesian(Measurement):
         Without folds a quarter of one coil's, a sixteenth of those of many, which cannot unfold gaps twice as wide. None of
         those of many whose samples are evenly spaced, since they would speak for an image that is not unfolded.
         """
-        if not self.exact and any(evenly_spaced(one) for one in self.mask.cpu().numpy()):
+        if not self.exact and self.evenly_spaced:
             return None
         folds = folds or (FOLDS if self.exact else FOLDS_OF_MANY)
         lines = withheld_samples(self.mask, fold, folds)
@@ -239,6 +239,11 @@ class Cartesian(Measurement):
         unknown = None if self.second is None else torch.zeros_like(self.second)
         kept = replace(self, mask=self.mask & ~lines, second=None, rest=None)
         return kept, replace(self, mask=lines, second=unknown, rest=None)
+
+    @cached_property
+    def evenly_spaced(self) -> bool:
+        """Whether the samples of any of the batch are (`withheld.evenly_spaced`)."""
+        return any(evenly_spaced(one) for one in self.mask.cpu().numpy())
 
     def with_tensors(self, tensors: dict[str, Tensor]) -> "Cartesian":
         stale: dict[str, None] = {"second": None} if "kspace" in tensors and "second" not in tensors else {}
@@ -269,6 +274,11 @@ class Cartesian(Measurement):
 
     def faults(self) -> tuple[Tensor, Tensor]:
         return torch.as_tensor(self.sigma), 1 - explained(self.first_kspace, self.known, self.coil_maps)
+
+    @property
+    def map_sets(self) -> int:
+        """How many sets of coil maps the first of a batch has; one that is empty does not count."""
+        return sum(bool(maps[0].any()) for maps in (self.coil_maps, self.second_maps) if maps is not None)
 
     def explained(self) -> list[float]:
         if min(center_lines(self.known[0].expand(self.kspace.shape[-2:]).cpu().numpy())) < MINIMUM_LINES:

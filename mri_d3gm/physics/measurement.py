@@ -109,6 +109,11 @@ class Measurement(ABC):
         nothing = torch.zeros_like(self.sampled_fraction())
         return nothing, nothing
 
+    @property
+    def map_sets(self) -> int:
+        """How many sets of coil maps there are, of a batch of one."""
+        return 0
+
     def explained(self) -> list[float]:
         """Share of the centre's energy that each set of coil maps explains, of a batch of one; empty without maps, and without
         a centre of a few lines.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.io.sampling import lines_of_block
 from mri_d3gm.physics.fft import ifft1c, ifft2c
 
 FLOOR = 1e-4
@@ -32,16 +33,13 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
     kspace (coils, rows, cols), mask (rows | 1, cols | 1); None where no such line was measured, and for 2-D masks but those
     whose lines reach all equally far, as after a partial echo.
     """
-    if mask.shape[0] > 1 and mask.shape[1] > 1:
-        down, across = mask.any(1), mask.any(0)
-        if not bool((mask == down[:, None] & across).all()):
+    if min(mask.shape) > 1:
+        whole = lines_of_block(mask.cpu().numpy())
+        if whole is None:
             return None
-        if one_block(down):
-            kspace, mask = kspace[:, down.to(kspace.device)], across[None]
-        elif one_block(across):
-            kspace, mask = kspace[..., across.to(kspace.device)], down[:, None]
-        else:
-            return None
+        along = mask.any(1 if len(whole) == 1 else 0).to(kspace.device)
+        kspace = kspace[:, along] if len(whole) == 1 else kspace[..., along]
+        mask = torch.from_numpy(whole)
     if mask.shape[1] == 1:
         kspace, mask = kspace.transpose(-2, -1), mask.T
     cols = kspace.shape[-1]
@@ -55,12 +53,6 @@ def outer_lines(kspace: Tensor, mask: Tensor) -> float | None:
             power = hybrid.abs().square().mean((0, 2)) / 2
             found.append(_quietest(power[power > 0], 2 * hybrid.shape[0] * hybrid.shape[2]))
     return max(found, default=None)
-
-
-def one_block(line: Tensor) -> bool:
-    """Whether the entries of a line (n,) bool that are True lie next to each other."""
-    places = line.nonzero().flatten()
-    return len(places) > 0 and int(places[-1] - places[0]) + 1 == len(places)
 
 
 def _quietest(power: Tensor, freedom: int) -> float:

@@ -1,9 +1,11 @@
 """The image's phase as the scan's own centre lines show it, and reconstruction that trusts it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from mri_d3gm.io.sampling import lines_of_block
 from mri_d3gm.physics.consistency import proximal
 from mri_d3gm.physics.fft import ifft2c
 from mri_d3gm.physics.operators import combine, forward
@@ -60,7 +62,7 @@ def imaginary_share(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None = Non
 
 
 def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sigma: Tensor) -> Tensor:
-    """Whether the centre lines show an image whose phase is smooth, (batch,) bool; of masks along one axis, else False.
+    """Whether the centre lines show an image whose phase is smooth, (batch,) bool; of masks of lines, else False.
 
     Their phase within SMOOTH samples of the centre along the readout, which is sampled completely, is taken from their image.
     It is smooth where that leaves less than SMOOTH_SHARE of the energy inside the body imaginary, besides noise of deviation
@@ -68,7 +70,10 @@ def has_smooth_phase(kspace: Tensor, mask: Tensor, coil_maps: Tensor | None, sig
     an echo refocuses what turns the phase.
     """
     if mask.shape[-2] > 1 and mask.shape[-1] > 1:
-        return torch.zeros(len(kspace), dtype=torch.bool, device=kspace.device)
+        found = [one for each in mask.cpu().numpy() if (one := lines_of_block(each)) is not None]
+        if len(found) < len(kspace) or len({one.shape for one in found}) > 1:
+            return torch.zeros(len(kspace), dtype=torch.bool, device=kspace.device)
+        mask = torch.from_numpy(np.stack(found)).to(mask.device)
     if mask.shape[-2] > 1:
         maps = None if coil_maps is None else coil_maps.transpose(-2, -1)
         return has_smooth_phase(kspace.transpose(-2, -1), mask.transpose(-2, -1), maps, sigma)

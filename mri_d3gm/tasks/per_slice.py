@@ -56,7 +56,7 @@ def _flags(fact: dict[str, Any], missed: float | None, explained: float | None) 
         "replaced-maps": fact["coil_maps"].startswith("low-resolution in place of "),
         "without-maps": fact["coil_maps"].startswith("none in place of "),
         "coarse-maps": fact["coil_maps"] == "low-resolution",
-        "wrapped": len(fact["explained"]) > 1,
+        "wrapped": fact["sets"] > 1,
         "noise-unknown": fact["noise"].source == "floor",
         "noise-unsure": fact["noise"].source != "floor" and not fact["noise"].reliable and fact["sigma"] > 0,
         "second-look": fact["second_look"],

@@ -14,10 +14,9 @@ import torch
 
 from mri_d3gm import pipeline
 from mri_d3gm.compute import Progress, at_once, in_one_batch, in_parallel, resolve_device
-from mri_d3gm.errors import InputError
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.dicom.dicom_study import study_of_scan
-from mri_d3gm.io.given_mask import INVERTED
+from mri_d3gm.io.given_mask import check_marked
 from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
@@ -179,8 +178,8 @@ def ready_slice(scan: Scan, index: int, mask: np.ndarray, coil_maps: np.ndarray 
     """Read and prepare one slice under a mask (rows | 1, cols | 1)."""
     data, reference = scan.read(index), read_reference(scan, index)
     if not (data * mask).any():
-        if scan.mask is not None and data.any():
-            raise InputError(f"{scan.name}: {INVERTED.format(f' of image {index}')}")
+        if scan.mask is not None:
+            check_marked(scan.name, index, data, data * mask)
         return Ready(None, reference)
     calibration = None if scan.calibration is None else scan.calibration(index)
     return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference)
@@ -241,12 +240,16 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         measurement = measurement.coarser() or measurement
     if second.instead:
         maps = f"{second.instead} in place of {maps}"
+    explained = [] if second.instead == "none" else measurement.explained()
+    if prepared.fits and not second.instead:
+        explained = list(prepared.fits[0]) or explained
     facts = {
         "evaluations": draws.evaluations + second.evaluations,
         "residual": None if draws.residual is None else float(draws.residual[0]) * scale,
         "support": None if draws.support is None else draws.support[0],
         "coil_maps": maps,
-        "explained": [] if second.instead == "none" else list(next(iter(prepared.fits), ())) or measurement.explained(),
+        "explained": explained,
+        "sets": 0 if second.instead == "none" else measurement.map_sets,
         "second_look": second.evaluations > 0,
         "smooth": bool(measurement.smooth_phase().all()),
         "noise": prepared.noise[0],

@@ -66,13 +66,13 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         "Bound": bound_record(facts, bounds),
         "PerSlice": per_slice(places, slices, bounds.get("slice")),
         "CoilMaps": maps,
-        "CoilMapSets": max(map(len, fit), default=0),
+        "CoilMapSets": max((fact["sets"] for fact in facts), default=0),
         "CentreExplained": [round(share, 4) for share in fit[0]] if fit else [],
         "VoxelMillimetres": np.linalg.norm(slices_of(scan.affine, chosen)[:3, :3], axis=0).tolist(),
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [*warnings, *doubts(noise, maps, fit, trust, accel), *scan.warnings],
+        "Warnings": [*warnings, *doubts(noise, maps, fit, trust, accel if facts else 1.0), *scan.warnings],
     }
 
 

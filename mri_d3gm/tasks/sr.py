@@ -286,10 +286,6 @@ def superresolve_file(
     def work() -> SuperResolution:
         result = superresolve(source, settings, progress=progress)
         result.record["Input"]["File"] = Path(path).resolve().name
-        if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
-            raise InputError(
-                f"{path}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant"
-            )
         return result
 
     return once(names, settings, source.files, work, lambda result: write(result, source, names, settings), overwrite)
@@ -297,6 +293,9 @@ def superresolve_file(
 
 def write(result: SuperResolution, source: Image, names: Outputs, settings: SuperResolve) -> dict[str, Any]:
     """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds."""
+    if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
+        name = source.files[0] if source.files else "volume"
+        raise InputError(f"{name}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant")
     own = study_of_source(source.source)
     record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
     axis = record["SliceAxis"]

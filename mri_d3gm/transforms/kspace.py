@@ -6,6 +6,7 @@ dictionary, reference (rows, cols) float32 (absent for undersampled scans). They
 ({kspace, mask?}) alike, and give what `pipeline.prepare` gives.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import asdict
 from functools import lru_cache
@@ -17,6 +18,7 @@ from monai.transforms import InvertibleTransform, MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
+from mri_d3gm.io.given_mask import check_marked
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import PLAIN, Reading, Scan, read_reference
 from mri_d3gm.io.stamps import Stamp, stamps
@@ -88,7 +90,10 @@ class UndersampleKspaced(Transform):
         if outside is not None:
             d["outside"] = torch.from_numpy(outside)
             mask = measured(mask, d["outside"])
-        return d | {"mask": mask, "kspace": kspace * mask}
+        kept = kspace * mask
+        if scan.mask is not None:
+            check_marked(scan.name, data.get("slice", 0), kspace, kept)
+        return d | {"mask": mask, "kspace": kept}
 
 
 class NormaliseKspaced(MapTransform, InvertibleTransform):
@@ -126,8 +131,8 @@ class NoiseEstimated(Transform):
 
 class CoilMapsd(Transform):
     """kspace and mask to coil_maps: those of `file` (dataset coil_maps, (coils, rows, cols) or per slice), those of the scan's
-    own file, or estimated, from calibration where there is one. They come with second_maps, zeros where one set explains the
-    scan. More than 16 coils become virtual ones and what these leave, rest.
+    own file, or estimated, from calibration where there is one; coil_map_fit is then what each set explains of it. They come
+    with second_maps, zeros where one set explains the scan. More than 16 coils become virtual ones and what these leave, rest.
     """
 
     def __init__(self, file: str | None = None, how: Reading = PLAIN) -> None:
@@ -142,7 +147,8 @@ class CoilMapsd(Transform):
                 exchanged = exchanged_coil_maps(self.file, scan, index % scan.slices)
                 check_coil_maps(data["kspace"], data["mask"], maps, exchanged, self.file)
             mapped = map_coils(data["kspace"], data["mask"], given, data.get("calibration"))
-        found = {"kspace": mapped.kspace, "coil_map_source": mapped.maps.source}
+        fit = torch.tensor((*mapped.maps.fit, math.nan, math.nan)[:2], dtype=torch.float64)
+        found = {"kspace": mapped.kspace, "coil_map_source": mapped.maps.source, "coil_map_fit": fit}
         if mapped.maps.maps is not None:
             second = mapped.maps.second
             found |= {

@@ -61,3 +61,12 @@ def test_a_centre_of_one_line_tells_of_no_phase() -> None:
     assert not Cartesian(head(0.0), mask).smooth_phase()
     mask[..., N // 2 - 1 : N // 2 + 2] = True
     assert Cartesian(head(0.0), mask).smooth_phase()
+
+
+@pytest.mark.parametrize("axis", [-2, -1])
+def test_a_partial_echo_is_judged_by_its_lines(axis: int) -> None:
+    mask = torch.from_numpy(make_mask((N, N), 4.0)).expand(N, N).clone()
+    mask[: N // 3] = False
+    mask = mask if axis == -1 else mask.T
+    found = [bool(Cartesian(head(rough), mask[None]).smooth_phase()) for rough in (0.0, 2.0)]
+    assert found == [True, False]

@@ -145,3 +145,16 @@ def test_samples_that_cannot_tell_copies_apart_are_not_withheld(coils: int) -> N
     even[..., ::2] = True
     assert (Cartesian(kspace, even, maps).withhold(0) is None) == (coils > 1)
     assert Cartesian(kspace, even | mask, maps).withhold(0) is not None
+
+
+@pytest.mark.parametrize("axis", [-2, -1])
+def test_of_a_partial_echo_whole_lines_are_withheld(axis: int) -> None:
+    _, columns, _, _ = case("columns")
+    mask = columns[0].expand(48, 64).clone()
+    mask[:20] = False
+    mask = mask if axis == -1 else mask.T
+    for fold in range(4):
+        lines = withheld_samples(mask[None], fold)[0]
+        lines = lines if axis == -1 else lines.T
+        assert lines.any() and not lines[:20].any()
+        assert (lines[20:] == lines[20:21]).all()

@@ -51,6 +51,7 @@ def test_given_maps_unfold_them(step: int) -> None:
     assert psnr(result.volume) > psnr(result.zero_filled) + GAIN[step]
     np.testing.assert_array_equal(result.volume, given(device="cpu", quality="fast", trust="off").volume)
     assert result.record["CoilMaps"] == ["given"] and result.record["CentreExplained"] == []
+    assert result.record["CoilMapSets"] == 1
 
 
 def test_a_tested_result_and_a_whole_one_warn_of_no_test() -> None:

@@ -111,5 +111,7 @@ def test_calibration_lines_are_for_the_maps_and_the_bundle_reads_all_alike(tmp_p
         open_bundle(shipped("pipelines", "reconstruction"), "inference.json", "inference", **options).run()
         written = nibabel.load(names_of(path, tmp_path).result)
         assert np.array_equal(np.asarray(written.dataobj).T, result.volume)
+        said = json.loads(names_of(path, tmp_path).sidecar.read_text())
+        assert all(said[key] == result.record[key] for key in ("CoilMaps", "CoilMapSets", "CentreExplained", "PerSlice"))
     with_lines, without = (reconstruct(scan, Recon(**FAST)) for scan in (calibrated(), replace(calibrated(), calibration=None)))
     assert with_lines.record["CoilMaps"] == ["espirit"] and without.record["CoilMaps"][0].endswith("low-resolution")

@@ -107,7 +107,7 @@ def frame(planes: Planes, volume: int, index: int) -> "Dataset":
     position = record(ImagePositionPatient=decimals(planes.positions[index]))
     groups = record(FrameContentSequence=[content], PlanePositionSequence=[position])
     if planes.contrasts:
-        put_contrast(groups, planes, volume)
+        put_contrast_groups(groups, planes, volume)
     elif len(planes.images) > 1 and planes.time_step is not None:
         add(groups, TemporalPositionSequence=[record(TemporalPositionTimeOffset=volume * planes.time_step)])
     return groups
@@ -118,7 +118,7 @@ def numbered(planes: Planes) -> str:
     return "FrameAcquisitionNumber" if planes.contrasts else "TemporalPositionIndex"
 
 
-def put_contrast(groups: "Dataset", planes: Planes, volume: int) -> None:
+def put_contrast_groups(groups: "Dataset", planes: Planes, volume: int) -> None:
     """Add what the contrast of a frame depends on to its functional groups, the same groups in all frames."""
     names, contrast = {name for each in planes.contrasts for name in each}, planes.contrasts[volume]
     if all("EchoTime" in each for each in planes.contrasts):
