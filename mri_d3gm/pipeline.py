@@ -241,7 +241,8 @@ def finish(
     images, stds = [], []
     for index, (drawn, unit) in enumerate(zip(draws.images, scale, strict=True)):
         magnitudes = (drawn.real if signed else drawn.abs()).cpu().double().numpy() * unit
-        images.append(magnitudes.mean(0).astype(np.float32))
+        with np.errstate(over="ignore"):
+            images.append(magnitudes.mean(0).astype(np.float32))
         error = None if draws.error is None else draws.error[index].cpu().numpy() * unit
         if len(magnitudes) == 1 and error is None:
             continue

@@ -111,7 +111,7 @@ def through_slices(
         "Warnings": isotropic.warnings(stack),
         "Seconds": round(time.monotonic() - started, 2),
     }
-    return SuperResolution(made.volume, made.std, None, made.affine, record)
+    return finite(SuperResolution(made.volume, made.std, None, made.affine, record), source)
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float, choice: Choice) -> SuperResolution:
@@ -133,7 +133,15 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
     record = describe(source, settings, slices, volume, affine, choice) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record["Metrics"] = scores(reference, volume, axis)
-    return SuperResolution(volume, std, reference, affine, record)
+    return finite(SuperResolution(volume, std, reference, affine, record), source)
+
+
+def finite(result: SuperResolution, source: Image) -> SuperResolution:
+    """The result of a source; InputError where it is not finite."""
+    if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
+        name = source.files[0] if source.files else "volume"
+        raise InputError(f"{name}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant")
+    return result
 
 
 def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
@@ -293,9 +301,6 @@ def superresolve_file(
 
 def write(result: SuperResolution, source: Image, names: Outputs, settings: SuperResolve) -> dict[str, Any]:
     """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds."""
-    if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
-        name = source.files[0] if source.files else "volume"
-        raise InputError(f"{name}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant")
     own = study_of_source(source.source)
     record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
     axis = record["SliceAxis"]

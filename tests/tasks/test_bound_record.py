@@ -81,7 +81,15 @@ def fact(foretold: float, std: float, rms: float = 1.0) -> dict:
     """What is known of a slice, as `tasks.recon.Slice` holds it."""
     ones = torch.ones(4, dtype=torch.float64)
     noise = type("Noise", (), {"source": "outside", "reliable": True})
-    known = {"residual": 1.0, "sigma": 1.0, "coil_maps": "none", "explained": [], "second_look": False, "noise": noise}
+    known = {
+        "residual": 1.0,
+        "sigma": 1.0,
+        "coil_maps": "none",
+        "explained": [],
+        "sets": 0,
+        "second_look": False,
+        "noise": noise,
+    }
     evidence = Evidence(foretold, std, 0.02, 4.0)
     return known | {"support": Support(ones, ones, ones, ones), "evidence": evidence, "rms": rms, "peak": 4 * rms}
 

@@ -15,7 +15,7 @@ import mri_d3gm
 from mri_d3gm.errors import InputError
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import open_bundle
-from mri_d3gm.transforms import NormaliseKspaced, UndersampleKspaced
+from mri_d3gm.transforms import LoadKspaced, NormaliseKspaced, UndersampleKspaced
 
 ROWS, COLS, FRAMES = 96, 80, 5
 reconstruct = partial(mri_d3gm.reconstruct, device="cpu", steps=1, samples=1, trust="fast")
@@ -115,3 +115,6 @@ def test_an_inverted_mask_of_one_image_is_one_line(tmp_path: Path) -> None:
     path = write_scan(tmp_path / "a.h5", kspace, header(ROWS, COLS), mask=masks)
     with pytest.raises(InputError, match=r"mask marks none of the samples of image 4 that are not zero; is it inverted\?$"):
         reconstruct(path)
+    with pytest.raises(RuntimeError) as error:
+        Compose([LoadKspaced(), UndersampleKspaced()])({"path": str(path), "slice": 4})
+    assert isinstance(error.value.__cause__, InputError)
