@@ -153,8 +153,8 @@ def waves(size: int, kernel: int, like: Tensor) -> Tensor:
 class CoilMaps(NamedTuple):
     """Maps (coils, rows, cols) of the first set, how they were made (espirit or low-resolution), and those of a second set
     where the scan needs one: where it wraps around, two places of the object lie in one pixel. maps None: there is one coil.
-    short: whether the centre had too few lines for whole kernels of ESPIRiT. fit: share of the energy of lines apart, where the
-    maps are from such, that each set explains.
+    short: whether the centre was too small for whole kernels of ESPIRiT (`too_small`). fit: share of the energy of lines apart,
+    where the maps are from such, that each set explains.
     """
 
     maps: Tensor | None
@@ -173,6 +173,7 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
     block = central_block(full)
     height, width = (end - first for first, end in block)
     calibration = min(height, MOST_LINES), min(width, MOST_LINES)
+    short = too_small(calibration, len(kspace))
     if min(calibration) >= ENOUGH_LINES:
         calibration = ENOUGH_LINES, ENOUGH_LINES
     top, left = (within(*run, n, few) for run, n, few in zip(block, full.shape, calibration, strict=True))
@@ -180,7 +181,15 @@ def estimate_coil_maps(kspace: Tensor, mask: Tensor, crop: float = CROP) -> Coil
         return CoilMaps(low_resolution_maps(kspace, mask), "low-resolution")
     maps, second = espirit(kspace, calibration, corner=(top, left), crop=crop, sets=2)
     needed = float(explained(kspace[None], mask[None], second[None])) > WRAPPED
-    return CoilMaps(maps, "espirit", second if needed else None, min(height, width) < SHORT)
+    return CoilMaps(maps, "espirit", second if needed else None, short)
+
+
+def too_small(calibration: tuple[int, int], coils: int) -> bool:
+    """Whether so many rows and columns of the centre are too few for kernels of all coils: for whole ones at all, or for as
+    many places of one as it has samples.
+    """
+    places = [extent - KERNEL + 1 for extent in calibration]
+    return min(calibration) < SHORT or places[0] * places[1] < coils * KERNEL**2
 
 
 def estimate_apart(lines: Tensor) -> CoilMaps:

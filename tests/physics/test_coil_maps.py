@@ -81,3 +81,12 @@ def test_low_resolution_maps_are_normalised_batch_by_batch() -> None:
     batch = low_resolution_maps(torch.stack([kspace, 2 * kspace]), mask.expand(2, 1, 48))
     torch.testing.assert_close(batch[0], batch[1], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(torch.linalg.vector_norm(batch, dim=1), torch.ones(2, 48, 48), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("coils", "lines", "short"), [(4, 11, True), (4, 12, False), (16, 14, True), (16, 15, False)])
+def test_a_centre_must_hold_more_places_for_a_kernel_than_it_has_samples(coils: int, lines: int, short: bool) -> None:
+    kspace, _, _ = birdcage_scan(64, 64, coils)
+    mask = torch.zeros(1, 64, dtype=torch.bool)
+    mask[:, 32 - lines // 2 : 32 - lines // 2 + lines] = True
+    assert estimate_coil_maps(kspace * mask, mask).short is short
+    assert not estimate_coil_maps(kspace, torch.ones(64, 64, dtype=torch.bool)).short
