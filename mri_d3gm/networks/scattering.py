@@ -12,7 +12,7 @@ from mri_d3gm.weather.haze import least_within
 
 PATCHES = (3, 7, 15)
 LEAST = 0.1  # transmission
-RADIUS, EPS = 4, 1e-3  # of the guided filter
+RADIUS, EPS = 24, 1e-3  # of the guided filter; with 4 pixels the grid of the coarsest level shows in smooth backgrounds
 
 
 def brightest_haze(image: Tensor, dark: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional
 from mri_d3gm.errors import InputError
 from mri_d3gm.methods.pictures import tiled
 from mri_d3gm.networks.denoiser import Denoiser
+from mri_d3gm.networks.scattering import sharpened
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.settings import Restore
 from mri_d3gm.weather.haze import dark_channel_prior
@@ -82,3 +83,14 @@ def test_more_steps_add_no_noise() -> None:
         for method in ("regression", "d3gm")
     )
     assert float((drawn - plain).square().mean().sqrt()) < 0.1 * float((plain - hazy[0]).square().mean().sqrt())
+
+
+def test_a_map_keeps_the_edges_of_the_picture_but_no_grid_in_front_of_a_smooth_wall() -> None:
+    """The trunk's answers repeat every 32 pixels, which is its coarsest level; here is no picture to explain that."""
+    wall = 0.5 + 0.02 * torch.randn(1, 1, 128, 192, generator=torch.Generator().manual_seed(0))
+    x = torch.arange(192).float()
+    grid = (0.7 + 0.1 * torch.cos(2 * torch.pi * x / 32)).expand_as(wall)
+    assert float((sharpened(grid, wall, wall) - 0.7).abs().max()) < 0.02
+    step = (x > 96).float().expand_as(wall)
+    edge = sharpened(0.4 + 0.4 * step, wall + 0.4 * step, wall + 0.4 * step)
+    assert float((edge[..., 98:] - edge[..., :95].mean()).min()) > 0.3
