@@ -68,3 +68,13 @@ def through(model: Model, *messages: bytes, held: int = 10**8) -> tuple[list[Pic
     pictures, texts, closed = answers_of(io.BytesIO(out.getvalue()))
     assert closed
     return pictures, texts
+
+
+def assert_there(picture: Picture, affine: np.ndarray, index: int) -> None:
+    """Every corner of a picture (1, phase encode, readout) lies where that of slice `index` of a volume does."""
+    _, cols, rows = picture.pixels.shape
+    sizes = np.array(picture.fov) / (rows, cols, 1)
+    axes = np.array([picture.read, picture.phase, picture.normal]).T * sizes
+    for row, col in ((0, 0), (rows - 1, 0), (0, cols - 1)):
+        lps = np.array(picture.position) + axes @ [row - rows // 2, col - cols // 2, 0]
+        np.testing.assert_allclose(lps * (-1, -1, 1), (affine @ [col, row, index, 1])[:3], atol=1e-3)

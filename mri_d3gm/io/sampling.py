@@ -45,11 +45,14 @@ def pattern_of(kspace: np.ndarray) -> np.ndarray:
 
 
 class Sampling(NamedTuple):
-    """What the images of a scan measured: mask and limits of `Scan`; masks: that of each image, None where all have one."""
+    """What the images of a scan measured: mask, limits and blank of `Scan`; masks: that of each image, None where they do not
+    differ.
+    """
 
     mask: np.ndarray | None
     limits: Limits
     masks: Sequence[np.ndarray] | None = None
+    blank: frozenset[int] = frozenset()
 
 
 def sampling_of_images(patterns: Iterable[np.ndarray], limits: Limits = None) -> Sampling | None:
@@ -59,11 +62,13 @@ def sampling_of_images(patterns: Iterable[np.ndarray], limits: Limits = None) ->
     scattered zeros of others are taken for weak samples that were rounded. Patterns are not kept.
     """
     found: dict[bytes, tuple[np.ndarray | None, Limits]] = {}
-    union, keys = np.zeros(0, bool), []
-    for pattern in patterns:
+    union, keys, blank = np.zeros(0, bool), [], set()
+    for place, pattern in enumerate(patterns):
         union = pattern | union if union.size else pattern
         keys.append(np.packbits(pattern).tobytes())
-        if keys[-1] not in found and pattern.any():
+        if not pattern.any():
+            blank.add(place)
+        elif keys[-1] not in found:
             found[keys[-1]] = sampling_of(pattern, limits)
     if not found:
         return None
@@ -77,7 +82,7 @@ def sampling_of_images(patterns: Iterable[np.ndarray], limits: Limits = None) ->
         return Sampling(first, first_limits)
     masks = {key: _inside(union, own) if one is None else one for key, (one, own) in found.items()}
     whole = _inside(union, limits) if mask is None else mask
-    return Sampling(whole, limits, [masks.get(key, whole) for key in keys])
+    return Sampling(whole, limits, [masks.get(key, whole) for key in keys], frozenset(blank))
 
 
 def _inside(pattern: np.ndarray, limits: Limits) -> np.ndarray:
@@ -201,5 +206,16 @@ def partial_fourier(mask: np.ndarray, limits: Limits = None) -> float | None:
 
 
 def mean_accel(masks: Iterable[np.ndarray], limits: Limits = None) -> float:
-    """Mean of `achieved_accel` over the masks of several images."""
-    return float(np.mean([achieved_accel(mask, limits) for mask in masks]))
+    """Samples of all images over those that were measured, from their masks, inside the limits."""
+    shares = [1 / achieved_accel(mask, limits) for mask in masks]
+    return 1 / float(np.mean(shares))
+
+
+def misses_centre(mask: np.ndarray) -> bool:
+    """Whether a mask (rows | 1, cols | 1) measures nothing at the centre of an axis, nor as near to it as its lines lie."""
+    for axis in (0, 1):
+        size, lines = mask.shape[axis], np.flatnonzero(mask.any(1 - axis))
+        gap = np.median(np.diff(lines)) if len(lines) > 1 else 1
+        if size > 1 and (not len(lines) or np.abs(lines - size // 2).min() > gap):
+            return True
+    return False

@@ -44,8 +44,9 @@ class Scan:
     spacing); affine: from (column, row, slice) of the image to mm (RAS); position_known: whether that is the patient's. files:
     what was read, for hashing. read_reference: the file's own reconstruction of an image, recon_shape float32, or None; noise:
     a noise scan (coils, samples) complex, the deviation of the noise, or None. frame_axis: what frames are (repetition, phase,
-    echo); time_step: seconds between them, None where unknown. calibration: lines that were measured for the coil maps alone,
-    as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
+    echo); time_step: seconds between them, None where unknown; contrasts: as of `Image`, where frames differ in more than time;
+    blank: images of which nothing was measured, as far as the reader knows. calibration: lines that were measured for the coil
+    maps alone, as `read` gives them, zero elsewhere; coil_maps: maps that the file holds, (coils of the file, rows, cols) of an
     image. coil_matrix: (coils, coils of the file), what became of these where some are left out or noise whitens them, else
     None. parts: of a file with more axes than frames, a scan for each of the others, by BIDS entities (echo-1); this one is
     the first. number: of an image, which its draws depend on, its place if None; of raw data by the scanner's counters, so
@@ -74,6 +75,8 @@ class Scan:
     frames: int = 1
     frame_axis: str = ""
     time_step: float | None = None
+    contrasts: tuple[Mapping[str, Any], ...] = ()
+    blank: frozenset[int] = frozenset()
     masks: Callable[[int], np.ndarray] | None = None
     calibration: Callable[[int], np.ndarray] | None = None
     coil_maps: Callable[[int], np.ndarray] | None = None
@@ -89,10 +92,13 @@ class Scan:
         return self.coils if self.coil_matrix is None else self.coil_matrix.shape[1]
 
     def own_masks(self, images: Iterable[int] | None = None) -> list[np.ndarray]:
-        """Masks of some of its images, of all by default; one where they do not differ, none of a fully sampled scan."""
+        """Masks of some of its images, of all by default; one where they do not differ, none of a fully sampled scan. Images of
+        which nothing was measured have none.
+        """
         if self.mask is None or self.masks is None:
             return [] if self.mask is None else [self.mask]
-        return [self.masks(index) for index in (range(self.frames * self.slices) if images is None else images)]
+        chosen = range(self.frames * self.slices) if images is None else images
+        return [self.masks(index) for index in chosen if index not in self.blank] or [self.mask]
 
     def outside(self) -> np.ndarray | None:
         """Entries that were not encoded, (1, cols) or (rows, cols) bool; None where all were."""

@@ -16,7 +16,7 @@ from mri_d3gm.io.raw.acquisitions import scan_of_acquisitions
 from mri_d3gm.io.raw.gathering import Gathering, Group, Key
 from mri_d3gm.io.raw.header import parse_xml
 from mri_d3gm.io.raw.mrd_stream import Incoming, Outgoing, Readout
-from mri_d3gm.io.raw.sorted_scan import COUNTERS
+from mri_d3gm.io.raw.readouts import COUNTERS
 from mri_d3gm.io.scan import Scan
 from mri_d3gm.tasks.serve import Model, Pictures, slices_of, wanted
 

@@ -11,7 +11,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 import pytest
-from mrd_client import CLOSE, LAST_IN_SLICE, Client, Picture, answers_of, edited, name_of, readouts_of, text
+from mrd_client import CLOSE, LAST_IN_SLICE, Client, answers_of, edited, name_of, readouts_of, text
 from mrd_server import (
     COILS,
     LIMITS,
@@ -23,6 +23,7 @@ from mrd_server import (
     SLICES,
     SMALL,
     ask,
+    assert_there,
     messages_of,
     serving,
     through,
@@ -38,16 +39,6 @@ from mri_d3gm.tasks.conversation import Conversation, converse
 from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.serve import Model
 from mri_d3gm.transforms import slice_items
-
-
-def assert_there(picture: Picture, affine: np.ndarray, index: int) -> None:
-    """Every corner of a picture (1, phase encode, readout) lies where that of slice `index` of a volume does."""
-    _, cols, rows = picture.pixels.shape
-    sizes = np.array(picture.fov) / (rows, cols, 1)
-    axes = np.array([picture.read, picture.phase, picture.normal]).T * sizes
-    for row, col in ((0, 0), (rows - 1, 0), (0, cols - 1)):
-        lps = np.array(picture.position) + axes @ [row - rows // 2, col - cols // 2, 0]
-        np.testing.assert_allclose(lps * (-1, -1, 1), (affine @ [col, row, index, 1])[:3], atol=1e-3)
 
 
 def test_two_clients_at_once_get_what_recon_makes_of_the_file(model: Model, tmp_path: Path) -> None:

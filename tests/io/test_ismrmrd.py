@@ -40,6 +40,7 @@ def test_kspace_is_that_of_the_object(tmp_path: Path) -> None:
         "field (T)": "3.0",
         "TR (ms)": "5.0",
         "TE (ms)": "2.0",
+        "slice thickness (mm)": 4.0,
         "acceleration": "1",
     }
     assert scan.read(0).dtype == np.complex64

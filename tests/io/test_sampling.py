@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from mri_d3gm.io.sampling import center_lines, central_block, partial_fourier, sampling_of, sampling_of_images
+from mri_d3gm.io.sampling import (
+    center_lines,
+    central_block,
+    mean_accel,
+    misses_centre,
+    partial_fourier,
+    sampling_of,
+    sampling_of_images,
+)
 
 SHAPE = (2, 32, 40)
 
@@ -113,7 +121,8 @@ def test_a_few_quantised_zeros_are_not_undersampling() -> None:
 def of_images(*patterns: np.ndarray) -> tuple[np.ndarray | None, object, object]:
     found = sampling_of_images(np.broadcast_to(pattern, SHAPE[1:]) for pattern in patterns)
     assert found is not None
-    return found
+    assert found.blank == {place for place, one in enumerate(patterns) if found.masks is not None and not one.any()}
+    return found[:3]
 
 
 FULL, EMPTY, ROUNDED = np.ones(40, bool), np.zeros(40, bool), np.random.default_rng(1).random(SHAPE[1:]) < 0.6
@@ -180,3 +189,25 @@ def test_the_centre_of_an_ellipse_is_a_rectangle_of_samples(shape: tuple[int, in
     assert mask[top:bottom, left:right].all()
     assert (bottom - top) * (right - left) > 0.6 * mask.sum()
     assert center_lines(mask) == (bottom - top, right - left)
+
+
+@pytest.mark.parametrize("limits", [None, (4, 36)])
+def test_acceleration_is_samples_over_those_measured_of_all_images(limits: tuple[int, int] | None) -> None:
+    random = np.random.default_rng(0)
+    masks = [random.random((1, 40)) < share for share in (1.0, 0.5, 0.1)]
+    inside = [mask[:, slice(*(limits or (None,)))] for mask in masks]
+    wanted = sum(one.size for one in inside) / sum(int(one.sum()) for one in inside)
+    assert mean_accel(masks, limits) == pytest.approx(wanted)
+    rows = [np.broadcast_to(mask, (8, 40)) for mask in masks]
+    assert mean_accel([rows[0], masks[1], rows[2]], limits) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3, 4])
+def test_the_centre_is_there_where_a_line_is_as_near_as_lines_are(gap: int) -> None:
+    for offset in range(gap):
+        mask = np.arange(40) % gap == offset
+        for one in (mask[None], mask[:, None], mask & mask[:, None]):
+            assert not misses_centre(one)
+            assert misses_centre(one & (np.arange(40) < 20 - gap)) or one.shape[1] == 1
+            assert misses_centre(one & (np.arange(40) > 20 + gap)[:, None]) or one.shape[0] == 1
+    assert misses_centre(np.zeros((1, 40), bool)) and not misses_centre(np.ones((1, 1), bool))

@@ -94,6 +94,7 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
         read=read,
         read_reference=None if own is None else lambda index: _read_own(path, own, index, factor),
         masks=None if sampling.masks is None else sampling.masks.__getitem__,
+        blank=sampling.blank,
         facts={"format": "fastMRI", **({"acquisition": acquisition} if acquisition else {}), **facts},
     )
 
@@ -212,7 +213,7 @@ def _without_rows(sampling: Sampling, name: str, oversampled: bool) -> tuple[Sam
     if all(one.all() for one in columns):
         return Sampling(None, sampling.limits), [text]
     masks = None if sampling.masks is None else [one | np.zeros_like(union) for one in columns]
-    return Sampling(union, sampling.limits, masks), [text]
+    return Sampling(union, sampling.limits, masks, sampling.blank), [text]
 
 
 def _mask(

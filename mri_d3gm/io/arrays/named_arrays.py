@@ -111,6 +111,7 @@ def make_scan(
             frames=frames,
             frame_axis=frame_axis if frames > 1 else "",
             masks=None if sampling.masks is None else sampling.masks.__getitem__,
+            blank=sampling.blank,
             coil_maps=None if coil_maps is None else _map_reader(coil_maps, kspace, at),
             facts=dict(facts or {}),
         )

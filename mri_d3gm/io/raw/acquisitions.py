@@ -11,8 +11,9 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.raw.header import encoding_of, facts_of, study_of
-from mri_d3gm.io.raw.readouts import Readouts
-from mri_d3gm.io.raw.sorted_scan import COUNTERS, scan_of_readouts
+from mri_d3gm.io.raw.readouts import COUNTERS, Readouts
+from mri_d3gm.io.raw.sorted_scan import scan_of_readouts
+from mri_d3gm.io.raw.trajectories import is_cartesian
 from mri_d3gm.io.scan import Reading, Scan
 
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE, CORRECTION = (1 << bit for bit in (18, 19, 20, 21, 23))
@@ -22,16 +23,19 @@ TICK = 0.0025  # seconds of a time stamp of Siemens' scanners; ISMRMRD does not 
 LARGEST = 1e15  # of samples; squares of larger ones are beyond float32
 COUNTS = ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post", "encoding_space_ref", "flags")
 VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
-STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "slice", *COUNTERS)
+STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "slice", "average", *COUNTERS)
+LOOKED_AT = 32  # readouts whose places in k-space are looked at
 
 
 class Acquisitions(NamedTuple):
     """Headers, (n,) structured as ISMRMRD has them, and what gives the data of some, by their numbers: real and imaginary parts
-    in turn, (2 * coils * samples,) float32 of each.
+    in turn, (2 * coils * samples,) float32 of each; and what gives the places in k-space of some, (samples * axes,) of each,
+    None where there are none.
     """
 
     heads: np.ndarray
     values: Callable[[np.ndarray], Sequence[np.ndarray]]
+    places: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None
 
 
 def scan_of_acquisitions(
@@ -60,6 +64,7 @@ def scan_of_acquisitions(
     channels = np.unique(heads["active_channels"][imaging & (encodings == first)])
     if len(channels) > 1 or 0 in channels:
         raise InputError(f"{name}: imaging readouts have {' and '.join(map(str, channels))} coils; one number is needed")
+    _check_places(name, data, imaging & (encodings == first))
     alike = np.isin(heads["active_channels"], channels) if len(channels) else np.ones(len(heads), bool)
     if (noise & ~alike).any():
         warnings.append("the noise scan has another number of coils and is not used")
@@ -71,6 +76,23 @@ def scan_of_acquisitions(
         readouts = replace(readouts, read=-readouts.read, phase=-readouts.phase, normal=-readouts.normal)
     facts = {"format": "ISMRMRD", **facts_of(root)}
     return scan_of_readouts(path, readouts, encoding, how, warnings=warnings, facts=facts, study=study_of(root), heard=heard)
+
+
+def _check_places(name: str, data: Acquisitions, imaging: np.ndarray) -> None:
+    """InputError where imaging readouts bring places in k-space that are those of no Cartesian scan."""
+    if data.places is None or "trajectory_dimensions" not in (data.heads.dtype.names or ()):
+        return
+    numbers = np.flatnonzero(imaging & (data.heads["trajectory_dimensions"] > 0))
+    if not len(numbers):
+        return
+    few = np.unique(numbers[np.linspace(0, len(numbers) - 1, LOOKED_AT).astype(int)])
+    axes, samples = (data.heads[key][few].astype(int) for key in ("trajectory_dimensions", "number_of_samples"))
+    found = zip(data.places(few), samples, axes, strict=True)
+    if not is_cartesian([path.reshape(count, -1) for path, count, size in found if len(path) == count * size]):
+        raise InputError(
+            f"{name}: its readouts bring trajectories that are not Cartesian, or not in even steps; only even Cartesian "
+            "scans can be reconstructed"
+        )
 
 
 def _turned(root: ET.Element) -> bool:
@@ -116,6 +138,7 @@ def readouts_of(heads: np.ndarray, load: Callable[[np.ndarray], np.ndarray]) -> 
         line=counters["kspace_encode_step_1"],
         partition=counters["kspace_encode_step_2"],
         slice=counters["slice"],
+        average=counters["average"],
         counters={name: counters[name] for name in COUNTERS},
         samples=heads["number_of_samples"].astype(int) - before - after,
         centre=heads["center_sample"].astype(int) - before,

@@ -1,6 +1,7 @@
 """Readouts as they come off a stream: what is kept of them, and which image has its last line."""
 
 import xml.etree.ElementTree as ET
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.raw.acquisitions import Acquisitions, purposes
 from mri_d3gm.io.raw.header import Encoding, encoding_of
 from mri_d3gm.io.raw.mrd_stream import HEAD, AcquisitionHeader, Readout
-from mri_d3gm.io.raw.sorted_scan import COUNTERS
+from mri_d3gm.io.raw.readouts import COUNTERS
 
 LAST_IN_SLICE, LAST_IN_REPETITION, LAST_IN_MEASUREMENT = (1 << bit for bit in (7, 13, 24))
 Key = tuple[int, ...]  # slice, and the counters of COUNTERS
@@ -29,7 +30,11 @@ class Group(NamedTuple):
     def acquisitions(self) -> Acquisitions:
         """As `scan_of_acquisitions` takes them."""
         heads = np.frombuffer(b"".join(bytes(one.head) for one in self.readouts), HEAD)
-        return Acquisitions(heads, lambda numbers: [self.readouts[number].values for number in numbers])
+
+        def of(name: str, numbers: np.ndarray) -> list[np.ndarray]:
+            return [getattr(self.readouts[number], name) for number in numbers]
+
+        return Acquisitions(heads, partial(of, "values"), partial(of, "places"))
 
     def nearest_to_centre(self, encoding: Encoding) -> Readout:
         """Of the imaging readouts the one that is nearest to the centre of k-space."""

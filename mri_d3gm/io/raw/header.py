@@ -13,6 +13,7 @@ from mri_d3gm.errors import InputError
 
 LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
 SLICES = "{*}encoding/{*}encodingLimits/{*}slice/{*}maximum"
+VOXEL = (0.01, 100.0)  # mm of a voxel's edges in plane that can be
 CARTESIAN = ("cartesian", "epi")  # trajectories
 RECEIVERS = "{*}acquisitionSystemInformation/{*}receiverChannels"
 
@@ -31,7 +32,8 @@ Limits = tuple[int, int, int] | None  # (first, last, centre) of a counter
 class Encoding(NamedTuple):
     """Encoded and reconstructed space; limits of lines (first phase-encode axis) and partitions (second), None where the header
     has none; trajectory, in small letters; whether calibration lines are embedded in the scan; the fraction of the receivers'
-    bandwidth that noise fills; whether readouts begin or end on the ramps of their gradient.
+    bandwidth that noise fills; whether readouts begin or end on the ramps of their gradient; how many slices are excited at
+    once; and ms of each echo, as far as they are known.
     """
 
     encoded: Space
@@ -42,6 +44,8 @@ class Encoding(NamedTuple):
     embedded: bool = False
     noise_bandwidth: float = 1.0
     on_ramps: bool = False
+    bands: int = 1
+    echo_times: tuple[float, ...] = ()
 
 
 class _Tree(ET.TreeBuilder):
@@ -78,7 +82,27 @@ def encoding_of(root: ET.Element, number: int) -> Encoding:
         _number(float, width, "noise bandwidth") if width else 1.0,
         found.findall("{*}trajectoryDescription/*"),
     )
-    return Encoding(*spaces, lines, partitions, trajectory, mode == "embedded", noise_bandwidth, _on_ramps(described))
+    bands = found.findtext("{*}parallelImaging/{*}multiband/{*}multiband_factor")
+    return Encoding(
+        *spaces,
+        lines,
+        partitions,
+        trajectory,
+        mode == "embedded",
+        noise_bandwidth,
+        _on_ramps(described),
+        _number(int, bands, "multiband_factor") if bands else 1,
+        _echo_times(root),
+    )
+
+
+def _echo_times(root: ET.Element) -> tuple[float, ...]:
+    """Milliseconds of each echo; none where a header writes something else."""
+    try:
+        times = tuple(float(one.text or "") for one in root.findall("{*}sequenceParameters/{*}TE"))
+    except ValueError:
+        return ()
+    return times if all(0 <= time < LARGEST for time in times) else ()
 
 
 def facts_of(root: ET.Element) -> dict[str, str]:
@@ -164,6 +188,9 @@ def _space(encoding: ET.Element, kind: str) -> Space:
     millimetres = tuple(_number(float, _text(fov, axis), kind) for axis in "xyz")
     if not all(0 < size < LARGEST for size in sizes) or not all(0 < length < LARGEST for length in millimetres):
         raise ValueError(f"sizes of {kind} are not positive, or no image's")
+    voxel = [length / size for length, size in zip(millimetres[:2], sizes[:2], strict=True)]
+    if not all(VOXEL[0] <= edge <= VOXEL[1] for edge in voxel):
+        raise ValueError(f"{kind} has voxels of {voxel[0]:g} x {voxel[1]:g} mm; is its field of view in mm?")
     return Space(sizes, millimetres)
 
 

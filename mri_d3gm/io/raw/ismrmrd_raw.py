@@ -19,8 +19,9 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.hdf5 import dataset, opened
 from mri_d3gm.io.arrays.hdf5_heaps import check_heaps, check_lengths, records
 from mri_d3gm.io.image import reading
-from mri_d3gm.io.raw.acquisitions import COUNTS, STEPS, VECTORS, Acquisitions, scan_of_acquisitions
-from mri_d3gm.io.raw.header import parse_xml
+from mri_d3gm.io.raw.acquisitions import COUNTS, STEPS, VECTORS, Acquisitions, purposes, scan_of_acquisitions
+from mri_d3gm.io.raw.header import counts_of, parse_xml
+from mri_d3gm.io.raw.series import without_slices
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
 
 ONE_AT_A_TIME = Lock()  # two threads that read data of variable length crash in h5py (its issue 2920)
@@ -59,8 +60,12 @@ def read_ismrmrd(path: Path, how: Reading = PLAIN) -> Scan:
             raise InputError(f"{name}: --measurement {how.measurement}: the file holds {len(groups)}")
         said = [f"measurement {number + 1} of {len(groups)} ({groups[number]}) is read; --measurement chooses"]
         root, heads = _header(file, groups[number], name), _heads(file, groups[number], name)
-    data = Acquisitions(heads, partial(_values, path, groups[number]))
-    return scan_of_acquisitions(path, root, data, how, said if len(groups) > 1 else [])
+        held = _types(_part(file, groups[number], "data").dtype)
+    values, places = (partial(_values, path, groups[number], member) for member in ("data", "traj"))
+    data = Acquisitions(heads, values, places if "traj" in held else None)
+    held_slices = len(np.unique(heads["idx"]["slice"][purposes(heads["flags"])[0]]))
+    said = [*(said if len(groups) > 1 else []), *without_slices(counts_of(root)[0], held_slices)]
+    return scan_of_acquisitions(path, root, data, how, said)
 
 
 def _header(file: h5py.File, group: str, name: str) -> ET.Element:
@@ -89,7 +94,8 @@ def _heads(file: h5py.File, group: str, name: str) -> np.ndarray:
     if not _holds_acquisitions(data.dtype):
         raise InputError(f"{name}: {group}/data holds no acquisitions; raw data, not images, are needed")
     elements = records(data)
-    check_lengths(data, elements, "data")
+    for member in {"data", "traj"} & set(_types(data.dtype)):
+        check_lengths(data, elements, member)
     if elements is None:
         return np.ravel(data.fields("head")[...])
     assert data.dtype.fields is not None
@@ -114,9 +120,11 @@ def _types(dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
     return {name: field[0] for name, field in (dtype.fields or {}).items()}
 
 
-def _values(path: Path, group: str, numbers: np.ndarray) -> list[np.ndarray]:
-    """Real and imaginary parts of some acquisitions of a file, in turn, (2 * coils * samples,) float32 of each."""
+def _values(path: Path, group: str, member: str, numbers: np.ndarray) -> list[np.ndarray]:
+    """A member of some acquisitions of a file: data, real and imaginary parts in turn, (2 * coils * samples,) float32 of each,
+    or traj, (samples * axes,).
+    """
     order, back = np.unique(numbers, return_inverse=True)
     with _file(path) as file:
-        found = _part(file, group, "data").fields("data")[order]
+        found = _part(file, group, "data").fields(member)[order]
     return [found[place] for place in back]

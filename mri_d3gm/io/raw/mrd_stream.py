@@ -25,19 +25,21 @@ except ImportError as error:
 
 TEXT = 2**22  # bytes of the longest text or header that is taken
 HEAD = np.dtype(AcquisitionHeader)
+NOWHERE = np.empty(0, np.float32)
 TEXTS = (ISMRMRDMessageID.CONFIG_FILE, ISMRMRDMessageID.CONFIG_TEXT, ISMRMRDMessageID.HEADER, ISMRMRDMessageID.TEXT)
 
 
 class Readout(NamedTuple):
-    """An acquisition: its header, as ismrmrd has it, and real and imaginary parts in turn, float32."""
+    """An acquisition: its header, as ismrmrd has it, real and imaginary parts in turn, and places in k-space, float32."""
 
     head: AcquisitionHeader
     values: np.ndarray
+    places: np.ndarray = NOWHERE
 
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        return self.values.nbytes + 2 * HEAD.itemsize
+        return self.values.nbytes + self.places.nbytes + 2 * HEAD.itemsize
 
 
 Message = str | bytes | Readout
@@ -92,9 +94,9 @@ class Incoming(ProtocolDeserializer):
 
     def _acquisition(self) -> Readout:
         head = self._head(AcquisitionHeader)
-        self._stream.read(head.number_of_samples * head.trajectory_dimensions * 4)
+        places = self._stream.read(head.number_of_samples * head.trajectory_dimensions * 4)
         data = self._stream.read(head.number_of_samples * head.active_channels * 8)
-        return Readout(head, np.frombuffer(data, np.float32))
+        return Readout(head, np.frombuffer(data, np.float32), np.frombuffer(places, np.float32))
 
     def _head(self, kind: type[ctypes.Structure]) -> Any:
         return kind.from_buffer_copy(self._stream.read(ctypes.sizeof(kind)))

@@ -63,6 +63,22 @@ def place(name: str, readouts: Readouts, data: np.ndarray, thickness: float) -> 
     return Place(slices, True, read[0], phase[0], normal[0], position[0], step, tuple(said))
 
 
+def away(readouts: Readouts, numbers: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far readouts lie from the first of their group in mm, and by how many degrees they are turned against it, (n,) each.
+
+    numbers: which readouts; groups: of each. What is unknown counts as 0.
+    """
+    _, first, which = np.unique(groups, return_index=True, return_inverse=True)
+    position = readouts.position[numbers].astype(np.float64)
+    mm = np.linalg.norm(position - position[first[which]], axis=1)
+    turned = np.zeros(len(numbers))
+    for vectors in (readouts.read, readouts.phase, readouts.normal):
+        unit = _unit(vectors[numbers])
+        chord = np.linalg.norm(unit - unit[first[which]], axis=1)
+        turned = np.fmax(turned, np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))))
+    return np.nan_to_num(mm, posinf=0.0), turned
+
+
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors (n, 3) in RAS, NaN for what is none."""
     with np.errstate(all="ignore"):

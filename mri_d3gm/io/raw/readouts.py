@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
+
 
 @dataclass(frozen=True)
 class Readouts:
     """All readouts of one encoding of a scan, n of them.
 
-    line, partition, slice: (n,) counters of the first and second phase encode and of slices; counters: those of `COUNTERS`, by
-    name, (n,) each. samples, centre: of each readout, (n,) int, how many and which one, as if played forwards, is the centre of
-    k-space. imaging,
+    line, partition, slice, average: (n,) counters of the first and second phase encode, of slices and of averages; counters:
+    those of `COUNTERS`, by name, (n,) each. samples, centre: of each readout, (n,) int, how many and which one, as if played
+    forwards, is the centre of k-space. imaging,
     calibration, noise, correction: (n,) bool, what each is for (one may be for imaging and calibration; correction: phase
     navigators of EPI); backwards: (n,) bool, played from its end. position (n, 3) mm: the centre of slice or slab; read, phase,
     normal (n, 3): unit vectors; all LPS of the patient, zeros where unknown. dwell: (n,) microseconds between samples, 0 where
@@ -22,6 +24,7 @@ class Readouts:
     line: np.ndarray
     partition: np.ndarray
     slice: np.ndarray
+    average: np.ndarray
     counters: Mapping[str, np.ndarray]
     samples: np.ndarray
     centre: np.ndarray

@@ -8,17 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.raw.header import CARTESIAN, Encoding, fit_axis
+from mri_d3gm.io.raw.header import Encoding, fit_axis
 from mri_d3gm.io.raw.lines import Axis, Lines, Sorted, affine_at, kinds_of, split
 from mri_d3gm.io.raw.patient import place
-from mri_d3gm.io.raw.readouts import Readouts
+from mri_d3gm.io.raw.readouts import COUNTERS, Readouts
 from mri_d3gm.io.raw.receivers import receivers
-from mri_d3gm.io.sampling import lines_of
+from mri_d3gm.io.raw.series import NAMED, Series, series_of, time_step
+from mri_d3gm.io.raw.usable import check, check_filled
+from mri_d3gm.io.sampling import lines_of, misses_centre
 from mri_d3gm.io.scan import Reading, Scan
-
-COUNTERS = ("repetition", "phase", "contrast", "set")  # that make further images; the first that counts makes frames
-EMPTY, SHORT = 256, 16  # how many times more a matrix may hold than was measured, and the readout than its samples
-INCOMPLETE = 0.5  # a last frame with fewer than that of the others' lines is left out
 
 
 def scan_of_readouts(
@@ -40,60 +38,75 @@ def scan_of_readouts(
     """
     name, said = str(path), list(warnings)
     data = (readouts.imaging | readouts.calibration) if encoding.embedded else readouts.imaging
-    _check(name, readouts, encoding, data)
+    check(name, readouts, encoding, data)
     rows = _rows(readouts, encoding, data)
     spacing, kept = _fit(encoding, 0, rows)
     kept = kept if how.crop else rows
     lines = _axis(name, "lines", readouts.line[data], encoding, 1, said)
     partitions = _axis(name, "partitions", readouts.partition[data], encoding, 2, said)
-    _check_filled(name, readouts, data, lines, partitions)
-    readouts = _fitting(readouts, lines, partitions, said)
-    placed = place(name, readouts, data, thickness=encoding.recon.fov[2] / encoding.recon.matrix[2])
+    check_filled(name, readouts, data, lines, partitions)
+    readouts = _fitting(readouts, rows, lines, partitions, said)
+    thickness, solid = encoding.recon.fov[2] / encoding.recon.matrix[2], partitions.size > 1
+    edges = spacing, lines.spacing, partitions.spacing if solid else thickness
+    series = series_of(name, readouts, data, edges, partitions.spacing * partitions.kept if solid else None)
     central = _from_the_centre(readouts, data, lines, partitions)
     found = receivers(readouts, data, central, encoding.noise_bandwidth, heard)
-    every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, *kinds_of(readouts, rows, kept))
-    if len(np.unique(every.kind[data])) > 1:
+    kind, covers = kinds_of(readouts, rows, kept)
+    if len(np.unique(kind[data])) > 1:
         said.append("readouts differ in length or centre: each is placed by its own centre")
-    if every.solid and not every.covers[every.kind[data]].all():
+    if solid and not covers[kind[data]].all():
         said.append("the echo is asymmetric: a 3-D scan is zero-filled along the readout")
-    images = _images(name, readouts, data)
-    said += [*placed.warnings, *found.warnings, *images.warnings]
-    scans, reader = {}, Lines(every)
-    for entities, numbers in images.parts.items():
-        scan = _scan(path, reader, images, numbers, how, spacing)
-        scans[entities] = replace(scan, warnings=tuple(said), facts=dict(facts or {}), study=dict(study or {}))
+    readers: dict[bytes, Lines] = {}
+    scans = {}
+    for entities, beside in series.beside.items():
+        if (key := beside.tobytes()) not in readers:
+            placed = place(name, readouts, data & beside, thickness)
+            readers[key] = Lines(Sorted(readouts, data, rows, kept, lines, partitions, found, placed, kind, covers))
+        scan = _scan(path, readers[key], series, entities, how, spacing)
+        scan = replace(scan, contrasts=_contrasts(series, encoding.echo_times))
+        own = dict(facts or {}) | _echo_time(readouts, series, entities, encoding) | _thickness(encoding, scan, solid=solid)
+        scans[entities] = replace(scan, facts={name: fact for name, fact in own.items() if fact != ""}, study=dict(study or {}))
+    said += [word for reader in readers.values() for word in reader.every.place.warnings]
+    said += [*found.warnings, *series.warnings, *(word for scan in scans.values() for word in scan.warnings)]
+    scans = {entities: replace(scan, warnings=tuple(dict.fromkeys(said))) for entities, scan in scans.items()}
     first = next(iter(scans.values()))
     return replace(first, parts=scans) if len(scans) > 1 else first
 
 
-def _check(name: str, readouts: Readouts, encoding: Encoding, data: np.ndarray) -> None:
-    """InputError for scans that cannot be reconstructed."""
-    if encoding.trajectory not in CARTESIAN:
-        raise InputError(f"{name}: its trajectory is {encoding.trajectory}; only Cartesian scans can be reconstructed")
-    if encoding.on_ramps:
-        raise InputError(f"{name}: EPI that is sampled on the ramps of its gradient; resample its readouts evenly first")
-    if not data.any():
-        held = [kind for kind in ("noise", "calibration", "correction") if getattr(readouts, kind).any()]
-        raise InputError(f"{name}: holds no imaging readouts{', only ' + ' and '.join(held) if held else ''}")
-    count = len(np.unique(readouts.slice[data]))
-    if count > 1 and np.ptp(readouts.partition[data]) > 0:
-        raise InputError(f"{name}: is a 3-D scan of {count} slabs; only one slab can be reconstructed")
-    turned = readouts.backwards[data]
-    mixed = turned.any() and not turned.all() and not _one_way(readouts, data)
-    if mixed and len(np.unique(readouts.backwards[readouts.correction])) < 2:
-        raise InputError(f"{name}: lines are read both ways (EPI) and there are no navigators to correct their ghost")
-    if min(encoding.encoded.matrix[:2]) < 8:
-        raise InputError(f"{name}: its encoded matrix is {encoding.encoded.matrix}; at least 8 x 8 is needed")
-    if encoding.encoded.matrix[0] > SHORT * readouts.samples[data].max():
-        raise InputError(f"{name}: its header declares {encoding.encoded.matrix[0]} samples, but readouts are much shorter")
+def _contrasts(series: Series, times: Sequence[float]) -> tuple[Mapping[str, float], ...]:
+    """The echo time of each frame where frames are echoes, as far as it is known."""
+    if series.frame_axis != "contrast":
+        return ()
+    return tuple({"EchoTime": times[echo]} if echo < len(times) else {} for echo in series.values.tolist())
 
 
-def _one_way(readouts: Readouts, data: np.ndarray) -> bool:
-    """Whether each contrast is read one way, as the echoes of a bipolar gradient echo are."""
-    ways = (
-        readouts.backwards[data & (readouts.counters["contrast"] == one)] for one in np.unique(readouts.counters["contrast"])
-    )
-    return all(way.all() or not way.any() for way in ways)
+def _echo_time(readouts: Readouts, series: Series, entities: str, encoding: Encoding) -> dict[str, object]:
+    """The echo times of a part, where there are several in the file; '' where they are not known."""
+    if len(np.unique(readouts.counters["contrast"][np.concatenate([*series.parts.values()])])) < 2:
+        return {}
+    echoes = series.values if series.frame_axis == "contrast" else readouts.counters["contrast"][series.parts[entities]][:1]
+    known = [encoding.echo_times[echo] for echo in echoes if echo < len(encoding.echo_times)]
+    return {"TE (ms)": ", ".join(f"{time:g}" for time in known) if len(known) == len(echoes) else ""}
+
+
+def _thickness(encoding: Encoding, scan: Scan, *, solid: bool) -> dict[str, object]:
+    """The thickness of 2-D slices, unless the header counts all slices for one or they would overlap by half."""
+    (*_, count), (*_, thick) = encoding.recon
+    apart = scan.voxel_mm[2] if scan.slices > 1 else thick
+    return {} if solid or count > 1 or thick > 2 * apart else {"slice thickness (mm)": round(thick, 4)}
+
+
+def _without_centre(measured: Sequence[np.ndarray], slices: int) -> tuple[str, ...]:
+    """What to say of images that were not measured near the centre of k-space."""
+    missed = {id(one): one.any() and misses_centre(one) for one in measured}
+    places = [divmod(image, slices) for image, one in enumerate(measured) if missed[id(one)]]
+    if not places:
+        return ()
+    several = len(measured) > slices
+    words = ((f"slice {index}" * (slices > 1), f"frame {frame}" * several) for frame, index in places[:NAMED])
+    named = ", ".join(" of ".join(filter(None, both)) for both in words)
+    which = f"{len(places)} of {len(measured)} images lack ({named})" if len(measured) > 1 else "the image lacks"
+    return (f"{which} the centre of k-space: the object's brightness and shape are not known there",)
 
 
 def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
@@ -137,23 +150,14 @@ def _axis(name: str, what: str, counter: np.ndarray, encoding: Encoding, number:
     return Axis(size, middle, (0, size) if start <= 0 or end >= size else (start, end), spacing, kept)
 
 
-def _fitting(readouts: Readouts, lines: Axis, partitions: Axis, said: list[str]) -> Readouts:
-    """Readouts without those of calibration that lie beyond the matrix."""
+def _fitting(readouts: Readouts, rows: int, lines: Axis, partitions: Axis, said: list[str]) -> Readouts:
+    """Readouts without those of calibration that lie beyond the matrix, or are longer than it."""
     places = ((lines, lines.entries(readouts.line)), (partitions, partitions.entries(readouts.partition)))
     fits = np.logical_and.reduce([(place >= 0) & (place < axis.size) for axis, place in places if axis.size > 1])
+    fits = fits & (readouts.samples <= rows)
     if not fits[readouts.calibration].all():
         said.append("calibration lines beyond the encoded matrix are not used")
     return replace(readouts, calibration=readouts.calibration & fits)
-
-
-def _check_filled(name: str, readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> None:
-    """InputError for a matrix of which next to nothing was measured."""
-    places = lines.entries(readouts.line[data]) * partitions.size
-    if partitions.size > 1:
-        places += partitions.entries(readouts.partition[data])
-    if lines.size * partitions.size > EMPTY * len(np.unique(places)):
-        size = f"{lines.size} x {partitions.size}"
-        raise InputError(f"{name}: its header declares {size} lines, of which next to none were measured; it is damaged")
 
 
 def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitions: Axis) -> np.ndarray:
@@ -164,49 +168,6 @@ def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitio
         for counter, axis in ((readouts.line, lines), (readouts.partition, partitions))
     ]
     return numbers[np.argsort(away[0] + away[1], kind="stable")]
-
-
-class Images(NamedTuple):
-    """What frames are, the frame of each readout, (n,) int, -1 of none, how many there are, the numbers of the readouts of each
-    part by its entities, and what to say of them.
-    """
-
-    frame_axis: str
-    frame: np.ndarray
-    frames: int
-    parts: dict[str, np.ndarray]
-    warnings: tuple[str, ...]
-
-
-def _images(name: str, readouts: Readouts, data: np.ndarray) -> Images:
-    """Frames and parts by the counters that count; InputError where they make more images than there are readouts."""
-    numbers = np.flatnonzero(data)
-    found = {counter: np.unique(readouts.counters[counter][numbers], return_inverse=True) for counter in COUNTERS}
-    several = [counter for counter, (values, _) in found.items() if len(values) > 1]
-    frame, frames, said = np.where(data, 0, -1), 1, []
-    if several:
-        frame[numbers], frames = found[several[0]][1], len(found[several[0]][0])
-        sizes = np.bincount(frame[numbers])
-        if sizes[-1] < INCOMPLETE * sizes.max():
-            said.append(f"{several[0]} {frames} has {sizes[-1]} of {sizes.max()} lines and is left out")
-            frame[frame == frames - 1] = -1
-            frames -= 1
-    others = several[1:]
-    keys = np.stack([found[counter][1] for counter in others], 1) if others else np.zeros((len(numbers), 1), int)
-    keys, part = np.unique(keys, axis=0, return_inverse=True)
-    if len(keys) * frames * len(np.unique(readouts.slice[numbers])) > len(numbers):
-        raise InputError(f"{name}: its counters make more images than it has readouts; the file is damaged")
-    entities = [_entities(dict(zip(others, key, strict=False))) for key in keys.tolist()]
-    every = zip(entities, split(numbers, part.ravel(), len(keys)), strict=True)
-    parts = {entity: chosen for entity, chosen in every if (frame[chosen] >= 0).any()}
-    return Images(several[0] if frames > 1 else "", frame, frames, parts, tuple(said))
-
-
-def _entities(numbers: Mapping[str, int]) -> str:
-    """BIDS entities of a part: echo-2, rec-set1phase3."""
-    rest = "".join(f"{name}{number + 1}" for name, number in numbers.items() if name != "contrast")
-    echo = [f"echo-{numbers['contrast'] + 1}"] if "contrast" in numbers else []
-    return "_".join([*echo, *([f"rec-{rest}"] if rest else [])])
 
 
 class Part(NamedTuple):
@@ -251,17 +212,18 @@ class Part(NamedTuple):
         return _number(every.readouts, int(chosen[0]), image % self.slices if every.solid else None)
 
 
-def _scan(path: Path, lines: Lines, images: Images, chosen: np.ndarray, how: Reading, spacing: float) -> Scan:
-    """The scan of a part, numbers of its readouts; spacing: mm between rows of the readout."""
+def _scan(path: Path, lines: Lines, series: Series, entities: str, how: Reading, spacing: float) -> Scan:
+    """The scan of a part, of whose volumes nothing else is told; spacing: mm between rows of the readout."""
     every, groups, readouts = lines.every, lines.every.groups, lines.every.readouts
+    chosen, calibration = series.parts[entities], readouts.calibration & series.beside[entities]
     count = 1 if every.solid else len(every.place.slices)
-    numbers = split(chosen, np.where(images.frame < 0, -1, images.frame * count + groups)[chosen], images.frames * count)
+    numbers = split(chosen, np.where(series.frame < 0, -1, series.frame * count + groups)[chosen], series.frames * count)
     measured, repeats = _sampled(every, numbers)
     different = list({id(one): one for one in measured if one.any()}.values())
     if not different:
         raise InputError(f"{path}: no readout measures anything of the matrix that its header declares; it is damaged")
     union = np.logical_or.reduce([np.broadcast_to(one, every.shape()) for one in different])
-    calibrating = split(np.flatnonzero(readouts.calibration), groups[readouts.calibration], count)
+    calibrating = split(np.flatnonzero(calibration), groups[calibration], count)
     part = Part(lines, numbers, measured, union, calibrating)
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
@@ -281,16 +243,17 @@ def _scan(path: Path, lines: Lines, images: Images, chosen: np.ndarray, how: Rea
         voxel_mm=voxel,
         affine=affine,
         oversampled=every.kept != every.rows,
-        warnings=(),
+        warnings=_without_centre(measured, count),
         files=(path,),
         read=part.read,
         noise=None if every.receivers.sigma is None else every.receivers.sigma / repeats**0.5,
         position_known=every.place.known,
-        frames=images.frames,
-        frame_axis=images.frame_axis,
-        time_step=_time_step(readouts.time, images.frame, chosen) if images.frame_axis == "repetition" else None,
+        frames=series.frames,
+        frame_axis=series.frame_axis,
+        time_step=time_step(readouts.time, series.frame, chosen) if series.frame_axis == "repetition" else None,
+        blank=frozenset(image for image in range(series.frames * part.slices) if not measured[part.group(image)].any()),
         masks=None if len(different) == 1 else part.mask,
-        calibration=part.calibration if (readouts.calibration & ~every.data).any() else None,
+        calibration=part.calibration if (calibration & ~every.data).any() else None,
         coil_matrix=every.receivers.matrix if every.receivers.changed else None,
         number=part.number,
     )
@@ -315,10 +278,3 @@ def _sampled(every: Sorted, numbers: Sequence[np.ndarray]) -> tuple[list[np.ndar
         if mask.any():
             repeats.append(np.median(counts[counts > 0]))
     return measured, float(np.median(repeats)) if repeats else 1.0
-
-
-def _time_step(time: np.ndarray, frame: np.ndarray, part: np.ndarray) -> float | None:
-    """Seconds between the first readouts of neighbouring frames, None where unknown."""
-    begins = [time[chosen].min() for chosen in split(part, frame[part], int(frame.max()) + 1) if len(chosen)]
-    step = float(np.median(np.diff(begins))) if len(begins) > 1 else 0.0
-    return step if step > 0 else None

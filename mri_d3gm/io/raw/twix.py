@@ -11,6 +11,7 @@ all three are turned around. The columns are stated by siemens_to_ismrmrd and tw
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from mri_d3gm.io.image import reading
 from mri_d3gm.io.raw.epi import even_steps
 from mri_d3gm.io.raw.header import Encoding, Space
 from mri_d3gm.io.raw.readouts import Readouts
+from mri_d3gm.io.raw.series import without_slices
 from mri_d3gm.io.raw.sorted_scan import scan_of_readouts
 from mri_d3gm.io.raw.twix_file import Measurement, Protocol, bounds, coil_numbers, layouts, measurement, samples_of
 from mri_d3gm.io.scan import PLAIN, Reading, Scan
@@ -133,8 +135,6 @@ def _places_of(wanted: np.ndarray, held: np.ndarray) -> np.ndarray | None:
 def _scan_of(of: Measurement) -> tuple[Readouts, Encoding, list[str]]:
     """Readouts of a measurement, counted from the centre of k-space, its encoding, and what to say of them."""
     heads, protocol = of.heads, of.protocol
-    if (bands := protocol.number("sSliceAcceleration.lMultiBandFactor") or 1) > 1:
-        raise InputError(f"{of.path}: {bands:.0f} slices were excited at once; simultaneous slices cannot be separated")
     solid = protocol.number("sKSpace.ucDimension") == 4
     lines = _from_centre(of, "Lin", protocol.number("sKSpace.lPhaseEncodingLines"))
     partitions = _from_centre(of, "Par", protocol.number("sKSpace.lPartitions")) if solid else np.zeros_like(lines)
@@ -150,10 +150,23 @@ def _scan_of(of: Measurement) -> tuple[Readouts, Encoding, list[str]]:
     for count, size in ((lines, encoded.matrix[1]), (partitions, encoded.matrix[2])):
         inside &= (count >= -(size // 2)) & (count < size - size // 2)
     kept = {name: getattr(readouts, name) & inside for name in ("imaging", "calibration")}
+    slices = int(protocol.number("sSliceArray.lSize") or 0)
     said = [] if inside[data].all() else ["lines beyond the protocol's matrix are left out"]
+    said += without_slices(slices, len(np.unique(readouts.slice[data])))
     trajectory = TRAJECTORIES.get(int(protocol.number("sKSpace.ucTrajectory") or 1), "unknown")
     limits = [(int(count.min()), int(count.max()), 0) for count in (lines, partitions)]
-    encoding = Encoding(encoded, recon, limits[0], limits[1], trajectory, embedded, BANDWIDTH)
+    times = [protocol.number(f"alTE[{echo}]") for echo in range(int(readouts.counters["contrast"].max(initial=0)) + 1)]
+    encoding = Encoding(
+        encoded,
+        recon,
+        limits[0],
+        limits[1],
+        trajectory,
+        embedded,
+        BANDWIDTH,
+        bands=int(protocol.number("sSliceAcceleration.lMultiBandFactor") or 1),
+        echo_times=tuple(time / 1000 for time in takewhile(bool, times) if time),
+    )
     return replace(readouts, **kept), encoding, said
 
 
@@ -211,6 +224,7 @@ def _readouts(of: Measurement, counts: np.ndarray) -> Readouts:
         line=counts[0],
         partition=counts[1],
         slice=counts[2],
+        average=counters["Ave"],
         counters={name: counters[key] for name, key in COUNTERS.items()},
         samples=heads["SamplesInScan"].astype(int) - before - after,
         centre=heads["CenterCol"].astype(int) - before,
