@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from mri_d3gm import __version__
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_folder
-from mri_d3gm.io.dicom.dicom_planes import Planes, check_planes, planes_of, scale_of
+from mri_d3gm.io.dicom.dicom_planes import Planes, check_planes, planes_of, scale_of, sheared
 from mri_d3gm.io.dicom.dicom_study import Study, anonymous, check_same, read_template, shared_space, uid_of
 from mri_d3gm.io.dicom.write_dicom import COMMENTS, Made, Place, series_uid, write_series
 from mri_d3gm.io.dicom.write_enhanced import write_enhanced
@@ -20,6 +20,7 @@ from mri_d3gm.io.dicom.write_map import write_map
 from mri_d3gm.settings import LEARNED, Recon, SuperResolve
 
 LAST = 2**31 - 1  # of series numbers
+SERIES = 3  # that a result may have
 UNDECIDED = "template", "sibling"  # options that decide other series, or the study
 
 
@@ -27,7 +28,8 @@ class Volume(NamedTuple):
     """Arrays (i, j, k[, t]) on the grid of an affine (mm, RAS) with slices across `axis`; known: whether that is the patient's.
 
     sibling: of the method of that name, without a network, to be shown next to it; part: BIDS entities where it is one of
-    several results of an input; time_step: s between times, None where unknown; contrasts: as of `Image`.
+    several results of an input, and order: which, from 0; time_step: s between times, None where unknown; contrasts: as of
+    `Image`.
     """
 
     array: np.ndarray
@@ -37,6 +39,7 @@ class Volume(NamedTuple):
     known: bool
     sibling: tuple[str, np.ndarray] | None = None
     part: str = ""
+    order: int = 0
     time_step: float | None = None
     contrasts: tuple[Mapping[str, Any], ...] = ()
 
@@ -50,14 +53,22 @@ def check_dicom(settings: Recon | SuperResolve, own: Study, grid: tuple[str, np.
     if settings.dicom is None:
         return []
     _check_packages()
+    said = []
     if grid is not None:
         check_planes(*grid)
+        if sheared(*grid[1:]):
+            said.append(
+                "DICOM: slices are shifted in plane; each has its position, but viewers that stack them straight are wrong"
+            )
     if settings.template is not None:
         check_same(settings.template, read_template(settings.template), own.attributes)
-        return []
+        return said
     if "PatientID" in own.attributes or settings.anonymous:
-        return []
-    return ["DICOM: the input names no patient: those fields are empty; --template takes them from a series of the study"]
+        return said
+    return [
+        *said,
+        "DICOM: the input names no patient: those fields are empty; --template takes them from a series of the study",
+    ]
 
 
 def _check_packages() -> None:
@@ -84,7 +95,7 @@ def write_dicom(folder: Path, volume: Volume, settings: Recon | SuperResolve, ow
     if series_uid(study, made) in study.series:
         raise InputError(f"{settings.template}: holds this very series already, written by other software; choose another")
     space, reference = space_for(study, own, planes, volume.known) or (uid_of("space", made.identity), "")
-    scale, numbers = scale_of(planes.images), free_numbers(study)
+    scale, numbers = scale_of(planes.images), islice(free_numbers(study), SERIES * volume.order, None)
     if settings.anonymous:
         kept = anonymous(study._replace(attributes={**study.attributes, "FrameOfReferenceUID": space}))
         study, space = kept, kept.attributes["FrameOfReferenceUID"]

@@ -21,6 +21,7 @@ from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.report import write_report
+from mri_d3gm.io.sampling import misses_centre
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
@@ -28,6 +29,7 @@ from mri_d3gm.methods.draws import Draws, SecondLook
 from mri_d3gm.metrics.bound import Evidence
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.cartesian import Cartesian
+from mri_d3gm.physics.measurement import MEASURED, Measurement
 from mri_d3gm.physics.trust import foretold
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
@@ -254,6 +256,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "smooth": bool(measurement.smooth_phase().all()),
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
+        "centreless": centreless(measurement),
         "evidence": None if std is None else evidence(images[0] / scale, std[0] / scale, prepared, draws),
     }
     image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))
@@ -262,14 +265,21 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
 
 
 def evidence(image: np.ndarray, std: np.ndarray, prepared: pipeline.Prepared, draws: Draws) -> Evidence | None:
-    """What speaks of the error of a batch of one, image and std (rows, cols) normalised; None without withheld samples."""
+    """What speaks of the error of a batch of one, image and std (rows, cols) normalised; None without withheld samples, and
+    without the centre of k-space, where no bound was measured.
+    """
     found = None if draws.support is None else draws.support[0]
     rms = float(np.sqrt(np.mean(image.astype(np.float64) ** 2)))
-    if found is None or rms == 0 or not isinstance(prepared.measurement, Cartesian):
+    if found is None or rms == 0 or not isinstance(prepared.measurement, Cartesian) or centreless(prepared.measurement):
         return None
     missed = np.sqrt(foretold(found, prepared.measurement) / image.size) / rms
     spread = float(np.sqrt(np.mean(std.astype(np.float64) ** 2))) / rms
     return Evidence(float(missed), spread, prepared.noise[0].sigma / rms, 1 / float(prepared.measurement.sampled_fraction()[0]))
+
+
+def centreless(measurement: Measurement) -> bool:
+    """Whether the images of a measurement, a batch of one, were not measured at the centre of k-space."""
+    return misses_centre(measurement.sampled()[0].cpu().numpy() == MEASURED)
 
 
 def prepare_slice(
@@ -302,7 +312,7 @@ def reconstruct_file(
     check_dicom(settings, study_of_scan(scan), (str(path), scan.affine, 2))
     parts: dict[str, Scan] = dict(scan.parts) or {"": scan}
     done = []
-    for entities, part in parts.items():
+    for order, (entities, part) in enumerate(parts.items()):
         named = names.of_part(entities)
         work = partial(reconstruct, part, settings, progress=progress)
         done.append(
@@ -311,7 +321,7 @@ def reconstruct_file(
                 settings,
                 part.files,
                 work,
-                partial(write, scan=part, names=named, settings=settings, part=entities),
+                partial(write, scan=part, names=named, settings=settings, part=entities, order=order),
                 overwrite,
             )
         )
@@ -319,19 +329,23 @@ def reconstruct_file(
     return (record | {"Parts": list(parts)} if scan.parts else record), before
 
 
-def write(result: Reconstruction, scan: Scan, names: Outputs, settings: Recon, part: str = "") -> dict[str, Any]:
+def write(
+    result: Reconstruction, scan: Scan, names: Outputs, settings: Recon, part: str = "", order: int = 0
+) -> dict[str, Any]:
     """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds.
 
-    part: BIDS entities where it is one of several results.
+    part: BIDS entities where it is one of several results, and order: which, from 0.
     """
     record, volume, own = result.record, result.volume, study_of_scan(scan)
-    record = record | {"Warnings": [*record["Warnings"], *check_dicom(settings, own)]}
+    record = record | {"Warnings": [*record["Warnings"], *check_dicom(settings, own, (scan.name, scan.affine, 2))]}
     known = "" if scan.position_known else "; position unknown"
     description = f"mri-d3gm {record['Method']} R={record['Sampling']['AccelerationAchieved']:g}{known}"
-    code = 1 if scan.position_known else 2
+    code, frames = 1 if scan.position_known else 2, chosen_slices(scan.name, scan.frames, settings.frames, "--frames")
+    step = None if scan.time_step is None else scan.time_step * abs(frames.step)
+    contrasts = tuple(scan.contrasts[frame] for frame in frames) if scan.contrasts else ()
 
     def save(name: Path, array: np.ndarray, text: str) -> None:
-        save_image(name, Image(array.T, result.affine, (), "", scan.time_step), code, text)
+        save_image(name, Image(array.T, result.affine, (), "", step), code, text)
 
     save(names.result, volume, description)
     if names.std is not None and result.std is not None:
@@ -341,7 +355,7 @@ def write(result: Reconstruction, scan: Scan, names: Outputs, settings: Recon, p
     if names.dicom is not None and settings.dicom is not None:
         std = None if result.std is None else result.std.T
         sibling = sibling_of(result, scan, settings)
-        shown = Volume(volume.T, std, result.affine, 2, scan.position_known, sibling, part, scan.time_step)
+        shown = Volume(volume.T, std, result.affine, 2, scan.position_known, sibling, part, order, step, contrasts)
         write_dicom(names.dicom, shown, settings, own, record)
     if names.preview is not None:
         title = f"{record['Input']['File']}  {description}"

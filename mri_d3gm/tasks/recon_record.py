@@ -28,7 +28,8 @@ INSTEAD = {
 def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dict[str, Any]:
     """The sidecar: provenance, sampling, noise, residual, trust, warnings."""
     mask, warnings = pipeline.sampling(scan, settings)
-    masks = scan.own_masks(chosen_images(scan, settings)) or [mask]
+    filled = [index for index, one in zip(chosen_images(scan, settings), slices, strict=True) if one is not None]
+    masks = scan.own_masks(filled) or [mask]
     chosen = chosen_slices(scan.name, scan.slices, settings.slices)
     facts = [one for one in slices if one is not None]
     noise = noise_record(facts)
@@ -77,9 +78,11 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
 
 
 def bound_record(facts: list[Facts], bounds: dict[str, Bound]) -> dict[str, Any] | None:
-    """What the error of the whole stays below at the bound's level, and its slices by their lights; None where unknown."""
+    """What the error of the whole stays below at the bound's level, and its slices by their lights; None where unknown,
+    as where a slice lacks the centre of k-space.
+    """
     known = [fact for fact in facts if fact["evidence"] is not None]
-    if not bounds or not known:
+    if not bounds or not known or any(fact["centreless"] for fact in facts):
         return None
     whole: Facts = {"evidence": together([fact["evidence"] for fact in known], [fact["rms"] for fact in known])}
     whole |= {"rms": float(np.sqrt(np.mean([fact["rms"] ** 2 for fact in known]))), "peak": max(fact["peak"] for fact in known)}

@@ -302,8 +302,9 @@ def superresolve_file(
 def write(result: SuperResolution, source: Image, names: Outputs, settings: SuperResolve) -> dict[str, Any]:
     """Write volume, std, preview, DICOM and, last, the sidecar that marks them complete; the record that it holds."""
     own = study_of_source(source.source)
-    record = result.record | {"Warnings": [*result.record["Warnings"], *check_dicom(settings, own)]}
-    axis = record["SliceAxis"]
+    axis = result.record["SliceAxis"]
+    said = check_dicom(settings, own, (result.record["Input"]["File"], result.affine, axis))
+    record = result.record | {"Warnings": [*result.record["Warnings"], *said]}
     description = f"mri-d3gm {record['Method']} {'isotropic' if settings.isotropic else f'x{settings.scale}'}"
     code = coordinates(source)
     save_image(names.result, replace(source, array=result.volume, affine=result.affine), code, description)

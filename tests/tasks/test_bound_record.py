@@ -88,6 +88,7 @@ def fact(foretold: float, std: float, rms: float = 1.0) -> dict:
         "explained": [],
         "sets": 0,
         "second_look": False,
+        "centreless": False,
         "noise": noise,
     }
     evidence = Evidence(foretold, std, 0.02, 4.0)
@@ -106,6 +107,21 @@ def test_slices_have_bounds_and_lights_and_the_volume_counts_them() -> None:
     assert records[0]["ErrorBelow"] < whole["ErrorBelow"] < records[3]["ErrorBelow"]
     assert bound_record([], {"slice": BOUND, "scan": BOUND}) is None and bound_record(facts[:1], {}) is None
     assert per_slice([(0, 0)], facts[:1])[0]["Light"] is None
+    lost = fact(0.05, 0.05) | {"evidence": None, "centreless": True}
+    assert per_slice([(0, 0)], [lost], BOUND)[0]["Flags"] == ["without-centre"]
+    assert bound_record([fact(0.05, 0.05), lost], {"slice": BOUND, "scan": BOUND}) is None
+
+
+@pytest.mark.parametrize(("first", "known"), [(0, True), (30, True), (36, False), (44, False)])
+def test_an_image_without_the_centre_of_kspace_has_no_bound(first: int, known: bool) -> None:
+    from mri_d3gm.io.open_scan import scan_of_array
+    from mri_d3gm.tasks.recon import reconstruct_slice
+
+    kspace, mask = fft2c(phantom(1, 64, 64))[:, None].astype(np.complex64), np.arange(64) >= first
+    settings = Recon(accel=1, device="cpu", steps=1, samples=2)
+    facts = reconstruct_slice(scan_of_array(kspace * mask, mask), 0, mask[None], settings, load(settings)).facts
+    assert facts is not None and facts["centreless"] == (not known)
+    assert (facts["evidence"] is None) == (not known) or first == 0
 
 
 def test_evidence_does_not_depend_on_the_units_of_the_data() -> None:

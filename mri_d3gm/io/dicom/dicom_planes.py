@@ -13,6 +13,7 @@ from mri_d3gm.io.image import frames_of_slices
 UPRIGHT = (((0, 1, 0), (0, 0, -1)), ((1, 0, 0), (0, 0, -1)), ((1, 0, 0), (0, 1, 0)))
 LARGEST = 32767  # stored value: the same whether a viewer takes 16 bits for signed or not
 SKEWED = 1e-4
+SHIFTED = 0.005  # of the distance of slices, by which they may be shifted in plane
 DIM = 10.0  # windows that are narrower lie below what viewers can set
 BRIGHT = 99.5  # percentile at the upper end of the window, as in previews
 
@@ -45,6 +46,14 @@ def check_planes(name: str, affine: np.ndarray, axis: int) -> None:
     first, second = np.delete(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0), axis, axis=1).T
     if abs(first @ second) > SKEWED:
         raise InputError(f"{name}: its rows and columns are not at right angles, which DICOM cannot hold; resample it first")
+
+
+def sheared(affine: np.ndarray, axis: int) -> bool:
+    """Whether slices across an axis are shifted against each other in their plane."""
+    step, (first, second) = affine[:3, axis], np.delete(affine[:3, :3], axis, axis=1).T
+    normal = np.cross(first, second)
+    across = step @ normal / np.linalg.norm(normal)
+    return bool(np.sqrt(max(0.0, step @ step - across**2)) > SHIFTED * np.linalg.norm(step))
 
 
 def planes_of(name: str, array: np.ndarray, affine: np.ndarray, axis: int) -> Planes:

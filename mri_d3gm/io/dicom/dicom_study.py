@@ -42,6 +42,7 @@ DESCRIBED = "ProtocolName", "SeriesDescription"
 FACTS = {
     "vendor": "Manufacturer", "model": "ManufacturerModelName", "field (T)": "MagneticFieldStrength",
     "protocol": "ProtocolName", "patient position": "PatientPosition", "TR (ms)": "RepetitionTime", "TE (ms)": "EchoTime",
+    "slice thickness (mm)": "SliceThickness",
 }  # fmt: skip
 UIDS = "StudyInstanceUID", "FrameOfReferenceUID"
 NOBODY = {"", "X", "ANONYMOUS", "ANONYMIZED", "UNKNOWN"}  # names that anonymisers give, repeated letters as one
@@ -137,9 +138,10 @@ def study_of_source(source: Mapping[str, Any]) -> Study:
 
 
 def study_of_scan(scan: "Scan") -> Study:
-    """What the header of raw data says of scanner, sequence and study; nothing of the patient."""
+    """What the header of raw data says of scanner, sequence and study, without the patient and what its volumes differ in."""
     said = {keyword: str(scan.facts[name]) for name, keyword in FACTS.items() if scan.facts.get(name) not in (None, "")}
-    return Study({name: value for name, value in (said | dict(scan.study)).items() if name != "PatientID"})
+    left_out = {"PatientID", *(["EchoTime"] if scan.contrasts else [])}
+    return Study({name: value for name, value in (said | dict(scan.study)).items() if name not in left_out})
 
 
 def check_same(template: str, study: Study, own: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from mri_d3gm.io.image import Image
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
+SHEARED = 1e-3  # of a voxel's edge, by which sform and qform may differ
 # World direction (RAS) of increasing column, row and slice index, for each plane. Rows of fastMRI files run towards
 # anterior or superior; the direction of columns is not recoverable and set as radiologists look at images.
 DIRECTIONS = {
@@ -58,10 +59,12 @@ def write_nifti_image(path: str | Path, image: Image, code: int, description: st
 def set_grid(image: "Nifti1Image", affine: np.ndarray, code: int, time_step: float | None) -> None:
     """Set sform, qform, pixdim and units; affine: mm RAS; time_step: s, or None for 0 of an unknown unit.
 
-    A shear stays in the sform alone, as the qform holds none.
+    A shear stays in the sform alone: the qform holds none and has code 0 then, so that nothing takes it for the grid.
     """
     image.set_sform(affine, code)
     image.set_qform(affine, code)  # and pixdim[1:4]
+    if np.abs(image.get_qform() - affine)[:3, :3].max() > SHEARED * np.abs(affine[:3, :3]).max():
+        image.set_qform(None, 0)
     image.header.set_xyzt_units("mm", "unknown" if time_step is None else "sec")
     if len(image.shape) > 3:
         image.header["pixdim"][4] = time_step or 0
