@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OURS = "MRI-D3GM"
 TRIES, PAUSE, PATIENCE, ANSWER = 3, 1.0, 10.0, 60.0  # seconds: between tries, to connect, for an answer
 BUSY = range(0xA700, 0xA800)  # of status: out of resources
+PIXELS = "PixelData", "FloatPixelData", "DoubleFloatPixelData"
 CONTEXTS = 128  # that an association may have
 
 
@@ -68,7 +69,9 @@ def is_title(text: str) -> bool:
 
 
 def made_here(folder: str | Path) -> list[Made]:
-    """The DICOM files of a folder, all of which this software made; InputError where there are none, or others."""
+    """The DICOM files of a folder, all of which this software made; InputError where there are none, others, or such that are
+    cut off.
+    """
     from pydicom import dcmread
 
     target = Path(folder)
@@ -76,14 +79,29 @@ def made_here(folder: str | Path) -> list[Made]:
     found = []
     for path in paths:
         with reading(path, "is not a DICOM file"):
-            item = dcmread(path, stop_before_pixels=True)
+            item = dcmread(path)
         makers = {one.get("Manufacturer") for one in item.get("ContributingEquipmentSequence", [])}
         if item.get("Manufacturer") != MAKER or MAKER not in makers:
             raise InputError(f"{path}: was not made by {MAKER}, which sends only its own series; give a folder of those")
+        if _pixels(item) != _declared(item):
+            raise InputError(f"{path}: is cut off: its images are not whole; write the series anew, or leave the file out")
         found.append(Made(path, item.SOPClassUID, item.SOPInstanceUID))
     if not found:
         raise InputError(f"{folder}: holds no files to send")
     return found
+
+
+def _pixels(item: "Dataset") -> int:
+    """Bytes of an object's images."""
+    return max(len(item.get(name) or b"") for name in PIXELS)
+
+
+def _declared(item: "Dataset") -> int:
+    """Bytes of images that an object says it has, as they are written here: not compressed, and even in number."""
+    sizes = (item.get("Rows"), item.get("Columns"), item.get("BitsAllocated"), item.get("NumberOfFrames", 1))
+    rows, columns, bits, frames = (int(size or 0) for size in sizes)
+    length = rows * columns * bits // 8 * frames
+    return length + length % 2 or -1
 
 
 def send(

@@ -1,5 +1,6 @@
 """send: objects reach a PACS, and what goes wrong is one line."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -265,6 +266,21 @@ def told(association: Any, report: Dataset, port: int | None) -> None:
     association.send_n_event_report(report, kind, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
     if port is not None:
         association.release()
+
+
+@pytest.mark.parametrize("kind", ["recon/0002.dcm", "std/0001.dcm"])
+@pytest.mark.parametrize("left", [0.999, 0.8])
+def test_an_object_that_is_cut_off_is_refused_before_anything_is_sent(
+    left: float, kind: str, ours: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(ours, tmp_path / "cut")
+    whole = (folder / kind).read_bytes()
+    (folder / kind).write_bytes(whole[: int(len(whole) * left)])
+    got: list[Any] = []
+    keep = [(evt.EVT_C_STORE, lambda event: got.append(event) or 0)]
+    with pacs(keep) as port, pytest.raises(InputError, match=f"{kind}: is cut off"):
+        send.send(folder, send.peer_of(to(port)))
+    assert not got
 
 
 def test_without_the_extra(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
