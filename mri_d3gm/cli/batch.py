@@ -31,15 +31,17 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
         return say_status(manifest, as_json)
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, read_jobs
+    from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, missing, read_jobs
     from mri_d3gm.runs.shards import shard_of
 
     options = _options(how["run"], ctx.args)
     index, count = shard_of(how["shard"])
     jobs = read_jobs(manifest, output, how["run"], options)
     if how["check"]:
-        print(json.dumps({"inputs": len(jobs)}) if as_json else f"{manifest}: {len(jobs)} inputs, all there")
-        return 0
+        gone = missing(jobs)
+        there = f"{len(gone)} not there: {', '.join(gone)}" if gone else "all there"
+        print(json.dumps({"inputs": len(jobs), "missing": gone}) if as_json else f"{manifest}: {len(jobs)} inputs, {there}")
+        return 1 if gone else 0
     frozen(jobs, output, is_bids(manifest))
     part = jobs_of_shard(jobs, index, count)
     if count > 1:

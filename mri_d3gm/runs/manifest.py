@@ -62,7 +62,7 @@ def read_jobs(manifest: str, output: str, run: str, options: Mapping[str, str]) 
     jobs = [_job(row, output, options) for row in rows]
     if not jobs:
         raise InputError(f"{manifest}: no inputs for {run} in it")
-    _check(manifest, jobs)
+    _check(manifest, jobs, named=not path.is_dir())
     return jobs
 
 
@@ -193,11 +193,15 @@ def _check_columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[str
             raise InputError(f"{path}: unknown column {unknown[0]}; {', '.join(known)} are known to {task}")
 
 
-def _check(manifest: str, jobs: Sequence[Job]) -> None:
-    """InputError for inputs that are missing, results of one name, and options that cannot be."""
-    missing = [job.input for job in jobs if not os.path.exists(job.input)]
-    if missing:
-        raise InputError(f"{manifest}: {len(missing)} of {len(jobs)} inputs are not there; the first is {missing[0]}")
+def missing(jobs: Sequence[Job]) -> list[str]:
+    """Inputs that are not there, as links in a folder may lead nowhere."""
+    return [job.input for job in jobs if not os.path.exists(job.input)]
+
+
+def _check(manifest: str, jobs: Sequence[Job], *, named: bool) -> None:
+    """InputError for results of one name, options that cannot be and, where a table has named them, inputs that are missing."""
+    if named and (gone := missing(jobs)):
+        raise InputError(f"{manifest}: {len(gone)} of {len(jobs)} inputs are not there; the first is {gone[0]}")
     for option, name in sorted({one for job in jobs for one in job.options if one[0] in PATHS}):
         if not os.path.exists(name):
             raise InputError(f"{manifest}: {option}: {name} is not there")

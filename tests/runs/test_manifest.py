@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, read_frozen, read_jobs, settings_of
+from mri_d3gm.runs.manifest import frozen, is_bids, jobs_of_shard, missing, read_frozen, read_jobs, settings_of
 from mri_d3gm.runs.rows import merged, row_name, states
 from mri_d3gm.runs.shards import shard_of
 
@@ -119,6 +119,18 @@ def test_folders_may_have_any_name_and_results_of_a_batch_are_no_inputs(tmp_path
     files(place, "sub.h5/x.h5")
     (job,) = read_jobs(str(place), str(tmp_path / "out"), "recon", {})
     assert job.result == str(tmp_path / "out" / "sub.h5" / "x_recon.nii.gz")
+
+
+@pytest.mark.parametrize("bids", [False, True])
+def test_a_link_that_leads_nowhere_leaves_the_rest_of_a_folder_as_it_is(bids: bool, tmp_path: Path) -> None:
+    names = ("sub-01/anat/a.h5", "sub-02/anat/c.h5", *(["dataset_description.json"] if bids else []))
+    place = files(tmp_path / "in", *names)
+    link = place / "sub-01" / "anat" / "b.h5"
+    link.symlink_to(tmp_path / "gone.h5")
+    jobs = read_jobs(str(place), str(tmp_path / "out"), "recon", {})
+    assert [Path(job.input).name for job in jobs] == ["a.h5", "b.h5", "c.h5"] and missing(jobs) == [str(link)]
+    with pytest.raises(InputError, match=r"1 of 2 inputs are not there; the first is .*b\.h5"):
+        read_jobs(table(place, "input\nsub-01/anat/a.h5\nsub-01/anat/b.h5\n"), str(tmp_path / "out"), "recon", {})
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
