@@ -131,7 +131,7 @@ def test_slices_and_centres_that_a_broken_off_scan_lacks_are_said(tmp_path: Path
         file["dataset/data"].resize((46,))
     said = " ".join(open_scan(path).warnings)
     assert "has 4 slices, and the file holds readouts of 3" in said
-    assert "1 of 3 images lack (slice 2) the centre of k-space" in said
+    assert "1 of 3 images lack the centre of k-space (slice 2)" in said
 
 
 @pytest.mark.parametrize(("first", "missed"), [(-10, False), (-1, False), (0, False), (1, False), (2, True), (6, True)])

@@ -105,8 +105,9 @@ def _without_centre(measured: Sequence[np.ndarray], slices: int) -> tuple[str, .
     several = len(measured) > slices
     words = ((f"slice {index}" * (slices > 1), f"frame {frame}" * several) for frame, index in places[:NAMED])
     named = ", ".join(" of ".join(filter(None, both)) for both in words)
-    which = f"{len(places)} of {len(measured)} images lack ({named})" if len(measured) > 1 else "the image lacks"
-    return (f"{which} the centre of k-space: the object's brightness and shape are not known there",)
+    which = f"{len(places)} of {len(measured)} images lack" if len(measured) > 1 else "the image lacks"
+    where = f" ({named})" if named else ""
+    return (f"{which} the centre of k-space{where}: the object's brightness and shape are not known there",)
 
 
 def _fit(encoding: Encoding, axis: int, size: int) -> tuple[float, int]:
