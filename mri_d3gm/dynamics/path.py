@@ -43,10 +43,12 @@ class Dynamics(ABC):
     """A dynamics: A, B, s^2 and the start law; a member is a frozen dataclass with these four.
 
     At T, A is positive, and at most 0.03 times the larger of 1 and s. Or a path starts at a point, A = s = 0 at T: it has no
-    drift, diffusion or score there, and a step from there is a draw.
+    drift, diffusion or score there, and a step from there is a draw. last_noise: s / A at the end of a grid, at most
+    (`samplers.grids.end_of_grid`).
     """
 
     T: ClassVar[float] = 1.0
+    last_noise: ClassVar[float] = 0.055
 
     @cached_property
     def end(self) -> Tensor:

@@ -1,6 +1,7 @@
 """SGM, variance preserving: dx = -beta/2 x dt + sqrt(beta) dW with beta linear in t; mu enters through the network alone."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ class SGMVP(Dynamics):
 
     beta_min, beta_max: beta at 0 and at T, both positive; InputError where they are not.
     """
+
+    last_noise: ClassVar[float] = 0.01  # D3GM's at 0.1; here s / A is 0.34 there
 
     beta_min: float = 0.1
     beta_max: float = 20.0

@@ -9,12 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri_d3gm.dynamics.cocycle import time_at
 from mri_d3gm.dynamics.path import Dynamics
 
 
 def uniform(path: Dynamics, steps: int, t_start: float | None = None) -> Tensor:
     """Equal steps in t, (steps + 1,) float64."""
     return torch.linspace(path.T if t_start is None else t_start, 0, steps + 1, dtype=torch.float64)
+
+
+def end_of_grid(path: Dynamics, usual: float) -> float:
+    """The time before the jump to 0: `usual`, or the earlier one at which s / A is the path's `last_noise`, at least 0.0001.
+
+    The jump returns the x0 estimate: of an x0 of variance v it keeps v / (1 + (s / A)^2 / v), however many steps came before.
+    """
+    noise = torch.tensor(path.last_noise**2, dtype=torch.float64)
+    quiet = float(time_at(lambda t: path.relative_variance(t) / path.A(t), noise, path.end))
+    return min(usual, max(quiet, 0.0001))
 
 
 def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
@@ -27,14 +38,14 @@ def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clo
     return torch.tensor([start, *times[1:], 0.0], dtype=torch.float64)
 
 
-def log_snr(path: Dynamics, steps: int, t_start: float | None = None, t_min: float = 0.05) -> Tensor:
-    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min (at most t_start / 2), then 0."""
-    return _spread(path, steps, t_start, t_min, path.log_snr)
+def log_snr(path: Dynamics, steps: int, t_start: float | None = None, t_min: float | None = None) -> Tensor:
+    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min, `end_of_grid` of 0.05 if None, at most t_start / 2, then 0."""
+    return _spread(path, steps, t_start, end_of_grid(path, 0.05) if t_min is None else t_min, path.log_snr)
 
 
-def log_odds(path: Dynamics, steps: int, t_start: float | None = None, t_min: float = 0.1) -> Tensor:
-    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min (at most t_start / 2), then 0."""
-    return _spread(path, steps, t_start, t_min, path.log_odds)
+def log_odds(path: Dynamics, steps: int, t_start: float | None = None, t_min: float | None = None) -> Tensor:
+    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min, `end_of_grid` of 0.1 if None, at most t_start / 2, then 0."""
+    return _spread(path, steps, t_start, end_of_grid(path, 0.1) if t_min is None else t_min, path.log_odds)
 
 
 GRIDS = {"uniform": uniform, "log-snr": log_snr, "log-odds": log_odds}

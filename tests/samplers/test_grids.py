@@ -6,8 +6,9 @@ import pytest
 import torch
 from paths import each_path, last
 
+from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Dynamics
-from mri_d3gm.samplers.grids import GRIDS, log_odds, log_snr
+from mri_d3gm.samplers.grids import GRIDS, end_of_grid, log_odds, log_snr
 
 
 @each_path
@@ -28,4 +29,21 @@ def test_steps_are_equal_in_the_named_clock(path: Dynamics) -> None:
     for clock in (path.log_snr(snr), path.log_odds(odds)):
         widths = clock.diff()
         torch.testing.assert_close(widths, widths.mean().expand_as(widths), rtol=1e-4, atol=0)
-    assert float(snr[-1]) == pytest.approx(0.05) and float(odds[-1]) == pytest.approx(0.1)
+    assert (float(snr[-1]), float(odds[-1])) == pytest.approx((end_of_grid(path, 0.05), end_of_grid(path, 0.1)))
+
+
+@each_path
+@pytest.mark.parametrize("usual", [0.05, 0.1])
+def test_a_grid_ends_early_enough_that_little_noise_is_left(path: Dynamics, usual: float) -> None:
+    """At `usual` itself, so that grids are what they were, but for paths whose noise rises fast at first."""
+    end = torch.tensor(end_of_grid(path, usual), dtype=torch.float64)
+    left = float(path.s(end) / path.A(end))
+    assert float(end) == usual or left == pytest.approx(path.last_noise, rel=1e-3)
+    assert left < 0.0551
+
+
+def test_grids_of_most_members_end_where_they_did() -> None:
+    ends = {name: (end_of_grid(make_path(name), 0.05), end_of_grid(make_path(name), 0.1)) for name in DYNAMICS}
+    assert [name for name, end in ends.items() if end != (0.05, 0.1)] == ["sgm-vp"]
+    wide = make_path("d3gm", tau=1e6, lam=50.0)
+    assert end_of_grid(wide, 0.1) == 0.0001 and bool((log_odds(wide, 1000).diff() < 0).all())
