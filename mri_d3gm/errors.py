@@ -1,7 +1,10 @@
 """The one exception that a user sees."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+
+LONGEST = 200  # letters of another program's message
 
 
 class InputError(Exception):
@@ -14,6 +17,35 @@ class InputError(Exception):
 def printable(text: str) -> str:
     """Text with what cannot be printed escaped: files may hold anything, and messages repeat some of it."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def beneath(error: BaseException) -> InputError | None:
+    """The InputError that an exception of another program is wrapped around."""
+    current: BaseException | None = error
+    while current is not None and not isinstance(current, InputError):
+        current = current.__cause__ or current.__context__
+    return current
+
+
+def in_a_line(error: BaseException) -> str:
+    """Kind and first words of the exception beneath all wrapping; of one that repeats a traceback its last line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    if any(line.startswith("Traceback") for line in lines):
+        return lines[-1][:LONGEST]
+    return f"{type(error).__name__}: {lines[0][:LONGEST]}"
+
+
+def unknown(name: str, known: Iterable[str], prefix: str = "", elsewhere: Iterable[str] = ()) -> InputError:
+    """An InputError for a name that is none of those known below `prefix`, with the nearest of them, or of the whole names
+    elsewhere by their ends, or else with all that are known.
+    """
+    names = list(known)
+    ids = {one.rpartition("#")[2]: one for one in elsewhere} | {one: prefix + one for one in names}
+    near = get_close_matches(name, ids, 1)
+    said = f"did you mean {ids[near[0]]}?" if near else f"one of {', '.join(names)}"
+    return InputError(f"{prefix}{name}: unknown; {said}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from numbers import Real
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -35,8 +36,8 @@ def derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 def require_positive(**parameters: float) -> None:
     """InputError that names the first parameter that is not positive and finite."""
     for name, value in parameters.items():
-        if not 0 < value < math.inf:
-            raise InputError(f"{name} {value}: must be positive and finite")
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise InputError(f"{name} {value!r}: must be positive and finite")
 
 
 class Dynamics(ABC):

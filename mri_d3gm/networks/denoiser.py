@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mri_d3gm.dynamics import make_path
+from mri_d3gm.dynamics.path import require_positive
 from mri_d3gm.errors import InputError
 from mri_d3gm.networks.channels import for_each, from_channels, to_channels
 from mri_d3gm.networks.consistent import ConsistentNet
@@ -54,6 +55,7 @@ class Denoiser(nn.Module):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
+        require_positive(sigma_r=sigma_r)
         if network not in NETWORKS:
             raise InputError(f"network: must be one of {', '.join(NETWORKS)}, not {network}")
         defaults = {name: given.default for name, given in signature(NETWORKS[network]).parameters.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, in_a_line
 from mri_d3gm.io.stamps import stamps
 from mri_d3gm.networks.denoiser import NETWORKS, Denoiser
 from mri_d3gm.networks.files import weights_files
@@ -20,14 +20,21 @@ MOST = 4096  # of any number in a network's options
 
 
 def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
-    """Write the denoiser's state, floats as float16, with its config and `record` (steps, data, command) as metadata."""
+    """Write the denoiser's state, floats as float16, with its config and `record` (steps, data, command) as metadata.
+
+    InputError where the disk is full.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from mri_d3gm.io.atomic import atomic_path
 
     state = {name: _in(torch.float16, tensor.detach().cpu()).contiguous() for name, tensor in denoiser.state_dict().items()}
     with atomic_path(Path(path)) as temporary:
-        save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
+        try:
+            save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
+        except SafetensorError as error:
+            raise InputError(f"{path}: cannot be written ({in_a_line(error)}); is the disk full?") from error
 
 
 def _in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:

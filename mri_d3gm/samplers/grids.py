@@ -39,12 +39,12 @@ def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clo
 
 
 def log_snr(path: Dynamics, steps: int, t_start: float | None = None, t_min: float | None = None) -> Tensor:
-    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min, `end_of_grid` of 0.05 if None, at most t_start / 2, then 0."""
+    """Equal steps in log(A^2 / s^2) from T (or t_start) to t_min (`end_of_grid` of 0.05; at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, end_of_grid(path, 0.05) if t_min is None else t_min, path.log_snr)
 
 
 def log_odds(path: Dynamics, steps: int, t_start: float | None = None, t_min: float | None = None) -> Tensor:
-    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min, `end_of_grid` of 0.1 if None, at most t_start / 2, then 0."""
+    """Equal steps in log(A / (1 - A)) from T (or t_start) to t_min (`end_of_grid` of 0.1; at most t_start / 2), then 0."""
     return _spread(path, steps, t_start, end_of_grid(path, 0.1) if t_min is None else t_min, path.log_odds)
 
 

@@ -1,12 +1,23 @@
 """MONAI configurations: overlays on a bundle, and a workflow whose errors name the cause."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, beneath, in_a_line, unknown
 from mri_d3gm.shipped import shipped
+from mri_d3gm.training.limits import NUMBERS
+
+# keys of overlays that train.json lacks: what is measured, how, and next to which figures
+FAILED = "Failed to instantiate component"  # MONAI's words
+OWN = (
+    *("extends", "pipeline", "task", "domains", "protocol", "sampling", "methods", "variants", "starts"),
+    *("dynamics", "seeds", "evaluations", "paper", "notes"),
+)
 
 
 def overlay_file(config: str) -> Path:
@@ -28,29 +39,71 @@ def _keys(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON or YAML object; see configs/ for examples") from error
 
 
-def overlay_files(config: str) -> list[Path]:
-    """The overlay after the ones that its key `extends` names."""
+def overlay_files(config: str, before: tuple[Path, ...] = ()) -> list[Path]:
+    """The overlay after the ones that its key `extends` names; before: those that led to it."""
     path = overlay_file(config)
+    if path.resolve() in before:
+        raise InputError(f"{path}: extends itself{' by way of others' if before[-1] != path.resolve() else ''}; name another")
     base = _keys(path).get("extends")
-    return [*(overlay_files(base) if base else []), path]
+    return [*(overlay_files(base, (*before, path.resolve())) if base else []), path]
 
 
 def overlay_keys(config: str) -> dict[str, Any]:
-    """What an overlay, JSON or YAML, says, over what the ones that it extends say."""
-    return {name: value for path in overlay_files(config) for name, value in _keys(path).items()}
+    """What an overlay, JSON or YAML, says, over what the ones that it extends say; InputError for a key that nothing knows."""
+    keys = {name: value for path in overlay_files(config) for name, value in _keys(path).items()}
+    base = _keys(shipped("pipelines", keys.get("pipeline", "reconstruction")) / "configs" / "train.json")
+    check_names([name.lstrip("+") for name in keys if not {"#", ":"} & set(name)], (*base, *OWN), keys)
+    return keys
+
+
+def check_names(names: Iterable[str], known: Iterable[str], config: Any, prefix: str = "") -> None:
+    """InputError for one of the names below `prefix` that is neither known, nor hidden, nor an id that `config` refers to."""
+    known, text = list(known), json.dumps(config, default=str)
+    for name in names:
+        if name not in known and not name.startswith("_") and not any(f"{mark}{prefix}{name}" in text for mark in "@%"):
+            raise unknown(name, known, prefix, () if prefix else NUMBERS)
+
+
+def check_ids(config: dict[str, Any], base: dict[str, Any]) -> None:
+    """InputError for an id in `config` that `base` lacks and no component's signature has; MONAI would take any."""
+    check_names(config, (*base, *OWN), config)
+    for name, value in config.items():
+        _check_within(value, base.get(name), f"{name}#", config)
+
+
+def _check_within(part: Any, base: Any, prefix: str, config: dict[str, Any]) -> None:
+    """The same below the id `prefix`: keywords of a component, or entries of a group of them."""
+    if not isinstance(part, dict):
+        return
+    known: Iterable[str] = base if isinstance(base, dict) else part
+    if "_target_" in part:
+        component = locate(str(part["_target_"]))
+        if not callable(component):
+            return
+        keywords = signature(component).parameters
+        if any(each.kind is Parameter.VAR_KEYWORD for each in keywords.values()):
+            return
+        known = keywords
+    check_names(part, known, config, prefix)
+    for name, value in part.items():
+        if "_target_" not in part or (isinstance(value, dict) and "_target_" in value):
+            _check_within(value, base.get(name) if isinstance(base, dict) else None, f"{prefix}{name}#", config)
 
 
 @contextmanager
 def named_causes() -> Iterator[None]:
-    """Raise the InputError beneath MONAI's wrapping, where there is one, in place of the wrapping."""
+    """Raise the InputError beneath MONAI's wrapping, where there is one, in place of the wrapping; another cause of a component
+    that could not be made becomes one.
+    """
     try:
         yield
     except Exception as error:
-        current: BaseException | None = error
-        while current is not None:
-            if isinstance(current, InputError):
-                raise current from None
-            current = current.__cause__ or current.__context__
+        said = beneath(error)
+        if said is not None:
+            raise said from None
+        if FAILED in str(error):
+            component = str(error).partition(FAILED)[2].split("'")[1]
+            raise InputError(f"{component}: cannot be made, {in_a_line(error)}; see the configuration") from error
         raise
 
 
@@ -65,9 +118,13 @@ def open_bundle(root: Path, config: str | list[str], workflow_type: str, **overr
     names = [config] if isinstance(config, str) else config
     files = [name if Path(name).is_file() else str(root / "configs" / name) for name in names]
     meta = str(root / "configs" / "metadata.json")
-    workflow = ConfigWorkflow(
-        files, meta_file=meta, logging_file=False, workflow_type=workflow_type, bundle_root=str(root), **overrides
-    )
+    try:
+        workflow = ConfigWorkflow(
+            files, meta_file=meta, logging_file=False, workflow_type=workflow_type, bundle_root=str(root), **overrides
+        )
+    except KeyError as error:  # of an id whose group is not there
+        raise InputError(f"{files[-1]}: {error.args[0]}: no such group of keys in {files[0]}") from error
+    check_ids(workflow.parser.get(), _keys(Path(files[0])))
     with named_causes():
         workflow.initialize()
     return workflow

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, in_a_line
 from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.runs.names import Outputs, check_writable, make_folder
 
@@ -17,9 +17,12 @@ SHOWN = 60
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers and strings of `state` to `path`, whole or not at all."""
+    """Write tensors, numbers and strings of `state` to `path`, whole or not at all; InputError where the disk is full."""
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # PyTorch's word for it
+            raise InputError(f"{path}: cannot be written ({in_a_line(error)}); is the disk full?") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mri_d3gm import __version__
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, beneath, in_a_line, memory_said
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import check_channels, load_network, save_weights
@@ -31,17 +31,17 @@ from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training import processes
 from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
 from mri_d3gm.training.interrupt import caught, leave_to_parent
+from mri_d3gm.training.limits import OWN, TRAINER, check_numbers, check_simulated
 from mri_d3gm.training.log import Log
 from mri_d3gm.training.objective import OBJECTIVES, error_loss, reconstruction_loss, time_weight
 from mri_d3gm.training.optimisers import Optimisation, fast_precision
 from mri_d3gm.training.processes import everyones, from_first, highest, leads, mean_of_parts, process_group, share, together
 from mri_d3gm.training.replay import Replayed
 from mri_d3gm.training.simulate import Case, Scene
-from mri_d3gm.training.sources import Example
+from mri_d3gm.training.sources import Example, digest
 from mri_d3gm.training.teacher import target
 
 VALIDATION_SEED = 2**40
-MOST_PARTS = 2**10
 GO_ON, OVER, STOPPED = range(3)
 OPTIONS = ("steps", "lr", "weight_decay", "objective", "squared", "spread_after", "early", "ema", "precision", "parts")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -57,7 +57,7 @@ class Trained(NamedTuple):
     stopped_early: bool
 
 
-@dataclass
+@dataclass(repr=False)  # which would print every slice
 class Trainer:
     """Trains `denoiser` on `slices` and leaves checkpoint.pt, log.csv and weights.safetensors in `folder`.
 
@@ -175,35 +175,48 @@ class Trainer:
 
     def options(self) -> dict[str, Any]:
         """What decides the numbers of a run, by the names that configurations give it; plain values, as JSON has them."""
-        simulator = getattr(self.simulate, "func", self.simulate)
         drawn = "\n".join(f"{item.name} {item.weight} {tuple(item.image.shape)}" for item in self.slices)
         values = {
             "sources": self.sources,
             "data": f"{len(self.slices)} examples ({crc32(drawn.encode()):08x})",
+            "pixels of the data": digest(self.slices),
             "seed": self.seed,
             "initial": _named(self.initial),
             "teacher": _named(self.teacher),
-            "train#simulate": getattr(simulator, "__qualname__", type(simulator).__qualname__),
+            "train#simulate": getattr(self._simulator, "__qualname__", type(self._simulator).__qualname__),
         }
         for name, value in self.denoiser.config.items():
             parts = {f"{name}#{part}": given for part, given in value.items()} if isinstance(value, dict) else {name: value}
             values |= {f"network_def#{part}": given for part, given in parts.items()}
         values |= {f"train#trainer#{name}": getattr(self, name) for name in OPTIONS}
-        simulate = {name: given.default for name, given in signature(self.simulate).parameters.items()}
-        simulate |= getattr(self.simulate, "keywords", {})
-        values |= {f"train#simulate#{name}": value for name, value in simulate.items() if value is not Parameter.empty}
+        values |= {f"train#simulate#{name}": value for name, value in self._simulated().items()}
         return json.loads(json.dumps(values, default=str))
+
+    @property
+    def _simulator(self) -> Callable[..., Case | Scene]:
+        """`simulate` without the keywords bound to it."""
+        return getattr(self.simulate, "func", self.simulate)
+
+    def _simulated(self) -> dict[str, Any]:
+        """Keywords of `simulate`, bound ones and defaults."""
+        defaults = {name: given.default for name, given in signature(self.simulate).parameters.items()}
+        values = defaults | getattr(self.simulate, "keywords", {})
+        return {name: value for name, value in values.items() if value is not Parameter.empty}
 
     def check(self) -> None:
         """InputError for what could not be trained."""
         if not self.slices:
             raise InputError("no training slices: every source was empty")
+        if not any(item.weight > 0 for item in self.slices):
+            raise InputError("no training slices: every source has weight 0")
+        check_numbers(vars(self), OWN)
+        check_numbers(vars(self), TRAINER, "train#trainer#")
+        if getattr(self._simulator, "__module__", "").startswith("mri_d3gm."):
+            check_simulated(self._simulated())
         for name, choices in (("objective", OBJECTIVES), ("precision", PRECISIONS)):
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"train#trainer#{name}: must be one of {', '.join(choices)}, not {value}")
-        if not isinstance(self.parts, int) or not 1 <= self.parts <= MOST_PARTS:
-            raise InputError(f"train#trainer#parts: must be a whole number from 1 to {MOST_PARTS}, not {self.parts}")
         started = processes.count()
         if self.parts < started:
             raise InputError(
@@ -245,7 +258,10 @@ class Trainer:
         return Trained(weights, state["step"], self.steps, state["step"] < self.steps)
 
     def _train(self, folder: Path, state: dict[str, Any], progress: StepProgress | None) -> dict[str, Any]:
-        """Train from `state`, which holds no weights for a new run, and save; the state at the end without them."""
+        """Train from `state`, which holds no weights for a new run, and save; the state at the end without them.
+
+        InputError where the loss is not finite any more; the last checkpoint stays.
+        """
         started = saved = time.monotonic()
         optimisation = together(lambda: self._optimisation(state))
         state = {name: state[name] for name in ("step", "seconds", "precision", "options")}
@@ -255,12 +271,15 @@ class Trainer:
         loss = partial(self._loss, dtype=getattr(torch, state["precision"]))
         gradients = Replayed(loss) if self._on_gpu and self.replays else loss
         signals = (signal.SIGINT, signal.SIGTERM) if processes.count() > 1 else (signal.SIGINT,)
-        with closing(Log(folder if leads() else None, state["step"])) as log, caught(*signals) as came:
+        keep = closing(Log(folder if leads() else None, state["step"]))
+        with keep as log, caught(*signals) as came, self._first_step_said(state):
 
             def save() -> None:
                 log.flush()
                 state["seconds"] = before + time.monotonic() - started
                 if leads():
+                    if optimisation.diverged():
+                        self._refuse(folder, state["step"])
                     self._save(folder, optimisation, state)
 
             end = GO_ON
@@ -274,6 +293,8 @@ class Trainer:
                     state["step"] += 1
                     if not self._on_gpu:
                         log.flush()
+                    if not log.finite:
+                        together(partial(self._refuse, folder, state["step"]))
                     if progress is not None and leads():
                         progress(state["step"], self.steps, log.loss)
                     if time.monotonic() - saved > self.checkpoint_seconds:
@@ -286,6 +307,26 @@ class Trainer:
         if end == STOPPED:
             raise KeyboardInterrupt if leads() else SystemExit(130)
         return state
+
+    @contextmanager
+    def _first_step_said(self, state: dict[str, Any]) -> Iterator[None]:
+        """Whatever goes wrong in the first step of this block becomes an InputError: networks and cases can have any size."""
+        first = state["step"]
+        try:
+            with memory_said():
+                yield
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if state["step"] > first:
+                raise
+            said = f"the first step fails, {in_a_line(error)}; see network_def and train#simulate in the configuration"
+            raise beneath(error) or InputError(said) from error
+
+    @staticmethod
+    def _refuse(folder: Path, step: int) -> None:
+        raise InputError(
+            f"{folder}: the training diverged by step {step}, its loss or weights are not finite; give a smaller "
+            "train#trainer#lr and another -o (a checkpoint from before is kept)"
+        )
 
     def _optimisation(self, state: dict[str, Any]) -> Optimisation:
         self.denoiser.to(self.device).train()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_path
 
 COLUMNS = ("step", "loss", "lr", "gain_db")
@@ -33,6 +34,7 @@ class Log:
                 writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(kept)
+        self.path, self.finite = path, True
         self.file = open(path, "a", newline="")  # noqa: SIM115
         self.writer = csv.DictWriter(self.file, COLUMNS)
         self.held: dict[str, Any] | None = None
@@ -53,13 +55,16 @@ class Log:
         self.held = row
 
     def flush(self) -> None:
-        """Write the row that is kept."""
+        """Write the row that is kept; `finite` says whether its loss was."""
         if self.held is None:
             return
         row = self.held | {"loss": self.held["loss"].item()}
-        self.held, self.loss = None, row["loss"]
-        self.writer.writerow(row)
-        self.file.flush()
+        self.held, self.loss, self.finite = None, row["loss"], math.isfinite(row["loss"])
+        try:
+            self.writer.writerow(row)
+            self.file.flush()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}; make room for it") from error
         if self.board is not None:
             for name in set(row) - {"step"}:
                 self.board.add_scalar(name, row[name], int(row["step"]))

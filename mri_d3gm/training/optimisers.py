@@ -88,6 +88,11 @@ class Optimisation:
             self.ema[name].copy_(state[name])
         return self.lr * scale
 
+    def diverged(self) -> bool:
+        """Whether a weight is not finite, or its average not in the float16 that it is saved as."""
+        averages = (value.half() for value in self.ema.values() if value.is_floating_point())
+        return not all(bool(value.isfinite().all()) for value in (*self.denoiser.parameters(), *averages))
+
     def averaged(self) -> Denoiser:
         """A denoiser with the averaged weights, on the CPU."""
         averaged = Denoiser(**self.denoiser.config)

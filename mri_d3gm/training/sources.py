@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mri_d3gm.errors import InputError
+from mri_d3gm.errors import InputError, unknown
 from mri_d3gm.io.image import first_frame, reading, slice_axis
 from mri_d3gm.io.images.pictures import read_picture
 from mri_d3gm.io.open_image import image_endings, open_image
@@ -33,6 +33,8 @@ def _globs(value: Any) -> bool:
 
 GLOBS = _globs, "a glob, or several, relative to --data"
 COUNT = lambda value: isinstance(value, int) and value > 0, "a whole number above 0"
+ENDING = re.compile(r"(\.[A-Za-z0-9]+)+$")
+DOMAIN = ("domain", "degrade", "operator", "accel", "axes")  # what else an entry to measure on may say
 # what the keys of a source may hold
 KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("glob", "exclude"), GLOBS),
@@ -40,6 +42,7 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "split": (lambda value: _pair(value, int, float) and 0 <= value[0] <= value[1] <= 1, "[from, to] within [0, 1]"),
     "target": (lambda value: _pair(value, str), "[regular expression, replacement]"),
     "weight": (lambda value: isinstance(value, int | float) and value >= 0, "a number, at least 0"),
+    "optional": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
@@ -83,19 +86,40 @@ def limit_band(image: Tensor, size: int) -> Tensor:
     return ifft2c(kept).abs()
 
 
+def digest(slices: Sequence[Example]) -> str:
+    """Of all pixels: a sum with random weights, to five digits, so that the rounding of another machine hardly ever shows."""
+    generator, total = torch.Generator().manual_seed(0), 0.0
+    for image in (image for item in slices for image in (item.image, item.degraded) if image is not None):
+        total += float((image.double() * torch.randn(image.shape, generator=generator)).sum())
+    return f"{total:.5g}"
+
+
 def check_source(source: Mapping[str, Any]) -> None:
-    """InputError for a source that is none, or has a value that its key cannot have."""
+    """InputError for a source that is none, has a key that none has, or a value that its key cannot have."""
     if not isinstance(source, Mapping) or "glob" not in source:
         raise InputError(f"a source needs a glob, and {source} has none")
+    for key in source.keys() - KEYS.keys() - set(DOMAIN):
+        raise unknown(key, KEYS, "key of a source ")
     for key, (fits, needed) in KEYS.items():
         if key in source and not fits(source[key]):
             raise InputError(f"{key} of a source must be {needed}, not {source[key]!r}; see docs/training.md")
 
 
+def _either_case(ending: re.Match[str]) -> str:
+    return re.sub("[A-Za-z]", lambda letter: f"[{letter[0].lower()}{letter[0].upper()}]", ending[0])
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") and part != ".."
+
+
 def matches(data: Path, globs: str | Sequence[str]) -> set[Path]:
-    """Files and folders below `data` that one or several globs find, but for hidden ones; InputError for what is no glob."""
+    """Files and folders below `data` that one or several globs find, whichever the case of their endings, but for hidden ones
+    and those in hidden folders; InputError for what is no glob.
+    """
     try:
-        return {path for glob in as_list(globs) for path in data.glob(glob) if not path.name.startswith(".")}
+        found = {path for glob in as_list(globs) for path in data.glob(ENDING.sub(_either_case, glob))}
+        return {path for path in found if not any(map(_hidden, path.relative_to(data).parts))}
     except ValueError as error:
         raise InputError(f"{globs}: no glob: {error}; see docs/training.md") from error
 
@@ -126,14 +150,16 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
     """All slices of `sources` below the folder `data`: what `select_files` takes and {weight?, max_size?, central?: count}.
 
     Slices that are nearly empty are left out; central keeps that many around the middle. weight is per file of a source: a
-    slice gets weight / slices^(1/2).
+    slice gets weight / slices^(1/2). InputError where there are slices and all are left out.
     """
     slices: list[Example] = []
+    seen = 0
     for source in sources:
         for path in select_files(data, source):
             volume = _volume(path)
             start = max(0, len(volume) - source.get("central", len(volume))) // 2
             volume = volume[start : start + source.get("central", len(volume))]
+            seen += len(volume)
             peak = float(np.percentile(volume, 99.5))
             kept = [index for index in range(len(volume)) if (volume[index] > 0.1 * peak).mean() > 0.05]
             for index in kept:
@@ -144,6 +170,11 @@ def load_slices(data: Path, sources: list[dict[str, Any]]) -> list[Example]:
                 if level > 0:
                     weight = source.get("weight", 1.0) / len(kept) ** 0.5
                     slices.append(Example(image / level, weight, f"{path.name}:{index}"))
+    if seen and not slices:
+        raise InputError(
+            f"{data}: none of the {seen} slices of {len(sources)} sources can be trained on: a twentieth of the pixels must be "
+            "above a tenth of the volume's 99.5th percentile, which must be positive"
+        )
     return slices
 
 
