@@ -46,10 +46,16 @@ def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Numbe
 
 
 def several(name: str, default: str | None, help: str, plural: str | None = None) -> click.Option:
-    """An option of values separated by commas, by its singular and plural name."""
+    """An option of values separated by commas, by its singular and plural name; given again it adds to them."""
+
+    def joined(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+        return ",".join(values) if values else None
+
     names = [f"--{name}", *([f"--{plural}"] if plural else []), name]
     said = "" if default is None else f" (default {default})"
-    return click.Option(names, default=default, metavar="A,B,...", help=f"{help}, separated by commas{said}.")
+    said = f"{help}, separated by commas{said}."
+    usual = () if default is None else (default,)
+    return click.Option(names, default=usual, multiple=True, callback=joined, metavar="A,B,...", help=said)
 
 
 def data_option(help: str, required: bool = True) -> click.Option:

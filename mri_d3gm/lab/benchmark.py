@@ -19,7 +19,7 @@ from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.lab.throughput import peak_memory
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
 from mri_d3gm.metrics.table import Row, groups, write_table
-from mri_d3gm.runs.record import provenance, weights_file
+from mri_d3gm.runs.record import files_hash, provenance, weights_file
 from mri_d3gm.settings import TASK_OF, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -202,7 +202,8 @@ def volume_figures(record: Row) -> Row:
 def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, on_row: Callable[[Row], None]) -> list[Row]:
     """Summary of the rows of all jobs, also as table.md, table.csv and table.png in `output`; rows.jsonl keeps the rows.
 
-    A row is measured once: see `key_of`. rows.jsonl also keeps those of other runs, which are not used.
+    A row is measured once: see `key_of`; copies of a file count once, as they are one subject. rows.jsonl also keeps those of
+    other runs, which are not used.
     """
     if not jobs:
         raise InputError(f"{output}: nothing to measure: no domain has files here")
@@ -210,7 +211,7 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
     rows = []
     with open(output / "rows.jsonl", "a+") as file:
         done = recorded(file)
-        for job in jobs:
+        for job in distinct(jobs):
             key = key_of(job)
             name = json.dumps(key, sort_keys=True)
             if name not in done:
@@ -228,8 +229,21 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
 
 def key_of(job: Job) -> Row:
     """What tells a job from others: its name, and all that decides its result; see `runs.record.provenance`."""
-    files = sorted(part for part in job.path.rglob("*") if part.is_file()) if job.path.is_dir() else [job.path]
-    return {"name": job.name, "central": job.central} | provenance(job.settings, files)
+    return {"name": job.name, "central": job.central} | provenance(job.settings, files_of(job))
+
+
+def files_of(job: Job) -> list[Path]:
+    """The file of a job, or those in its folder."""
+    return sorted(part for part in job.path.rglob("*") if part.is_file()) if job.path.is_dir() else [job.path]
+
+
+def distinct(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Jobs without those on the bytes of another file that the same was asked of before."""
+    first: dict[str, Path] = {}
+    for job in jobs:
+        asked = json.dumps({name: value for name, value in job.name.items() if name != "file"}, sort_keys=True)
+        if first.setdefault(f"{asked} {files_hash(files_of(job))}", job.path) == job.path:
+            yield job
 
 
 def recorded(file: TextIO) -> dict[str, Row]:

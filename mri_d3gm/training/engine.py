@@ -1,5 +1,5 @@
 """The training loop: every batch follows from the step's number alone, so a resumed run repeats the losses, and so does one in
-several processes.
+several processes, but for rounding that depends on where in memory matrices lie.
 """
 
 import json

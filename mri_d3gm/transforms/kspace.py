@@ -99,15 +99,19 @@ class UndersampleKspaced(Transform):
 class NormaliseKspaced(MapTransform, InvertibleTransform):
     """Divides kspace, and other keys, by the 99th percentile of kspace's zero-filled magnitude, kept in scale; invertible."""
 
-    def __init__(self, keys: Any = "kspace", percentile: float = 99.0) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Any = "kspace", percentile: float = 99.0, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.percentile = percentile
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d, (first, *others) = dict(data), self.key_iterator(data)
-        with one_thread():
-            d[first], d["scale"] = normalised_kspace(d[first], self.percentile)
-        return d | {key: d[key] / d["scale"] for key in others}
+        d = dict(data)
+        for number, key in enumerate(self.key_iterator(data)):
+            if number == 0:
+                with one_thread():
+                    d[key], d["scale"] = normalised_kspace(d[key], self.percentile)
+            else:
+                d[key] = d[key] / d["scale"]
+        return d
 
     def inverse(self, data: Data) -> dict[Hashable, Any]:
         """kspace times scale."""

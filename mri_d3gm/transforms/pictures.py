@@ -53,8 +53,8 @@ class LoadPictured(Transform):
 class Rainyd(MapTransform):
     """Synthetic rain, heavy in the manner of Rain100H or light in that of Rain100L; depends on the seed. Not invertible."""
 
-    def __init__(self, keys: Any = "image", heavy: bool = True, seed: int = 0) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Any = "image", heavy: bool = True, seed: int = 0, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.heavy, self.seed = heavy, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
@@ -68,8 +68,10 @@ class Hazyd(MapTransform):
     Keeps the transmission (rows, cols) next to the image.
     """
 
-    def __init__(self, keys: Any = "image", depth: torch.Tensor | None = None, seed: int = 0) -> None:
-        super().__init__(keys)
+    def __init__(
+        self, keys: Any = "image", depth: torch.Tensor | None = None, seed: int = 0, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.depth, self.seed = depth, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:

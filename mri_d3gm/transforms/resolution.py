@@ -101,8 +101,8 @@ class LoadSliced(Transform):
 class TruncateKspaced(MapTransform, InvertibleTransform):
     """Magnitude of the image whose k-space is the centre of this one's; inverse: zero-filled to the former size."""
 
-    def __init__(self, keys: Any = "image", factor: int = 4) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Any = "image", factor: int = 4, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.factor = factor
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
@@ -115,8 +115,8 @@ class TruncateKspaced(MapTransform, InvertibleTransform):
 class BlurSubsampled(MapTransform):
     """A random anisotropic blur kernel, then every factor-th voxel; the kernel depends on seed and slice. Not invertible."""
 
-    def __init__(self, keys: Any = "image", factor: int = 4, seed: int = 0) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Any = "image", factor: int = 4, seed: int = 0, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.factor, self.seed = factor, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
@@ -127,8 +127,8 @@ class BlurSubsampled(MapTransform):
 class RicianNoised(MapTransform):
     """Rician noise of `level` times the image's 99th percentile; depends on seed and slice. Not invertible."""
 
-    def __init__(self, keys: Any = "image", level: float = 0.01, seed: int = 0) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Any = "image", level: float = 0.01, seed: int = 0, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.level, self.seed = level, seed
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:

@@ -14,6 +14,8 @@ from monai.bundle import ConfigParser
 from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
+from mri_d3gm.cli.benchmark import RECON
+from mri_d3gm.cli.compare import COMMAND as COMPARE
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
 from mri_d3gm.lab import benchmark
@@ -75,6 +77,25 @@ def test_files_of_one_name_in_two_folders_are_two_rows(tmp_path) -> None:
         "restoration", pictures, tmp_path / "r", {"task": "derain", "domains": domains}, ["identity"], {}, on_row=found.append
     )
     assert [row["file"] for row in found] == ["x/a.png", "y/a.png"] and table[0]["files"] == 2
+
+
+def test_copies_of_a_file_are_one_subject_and_count_once(tmp_path) -> None:
+    data = scans(tmp_path / "data", "a.h5", "b.h5")
+    (data / "copy.h5").write_bytes((data / "a.h5").read_bytes())
+    rows = measured(data, tmp_path / "out", methods=("zero-filled", "sense"))
+    assert [row["file"] for row in rows] == ["a.h5", "a.h5", "b.h5", "b.h5"]
+    (data / "b.h5").unlink()
+    table = run_benchmark("reconstruction", data, tmp_path / "out", ONE, ["zero-filled"], {})
+    assert table[0]["files"] == 1 and "psnr_95" not in table[0]
+
+
+def test_a_list_that_is_given_twice_is_one_list() -> None:
+    def parsed(*arguments: str) -> dict:
+        return RECON.make_context("recon", ["--data", "d", *arguments]).params
+
+    assert parsed("--method", "a", "--methods", "b,c")["method"] == "a,b,c"
+    assert parsed()["method"].startswith("zero-filled,") and parsed()["accel"] == "8,16"
+    assert COMPARE.make_context("compare", ["c", "--data", "d"]).params["seed"] is None
 
 
 def weights(folder: Path, seed: int) -> Path:

@@ -12,7 +12,19 @@ from mri_d3gm import pipeline
 from mri_d3gm.compute import one_thread
 from mri_d3gm.handlers import measurement_of, prepare_batch
 from mri_d3gm.settings import Recon
-from mri_d3gm.transforms import CoilMapsd, LoadKspaced, NoiseEstimated, NormaliseKspaced, UndersampleKspaced, ZeroFilledd
+from mri_d3gm.transforms import (
+    BlurSubsampled,
+    CoilMapsd,
+    Hazyd,
+    LoadKspaced,
+    NoiseEstimated,
+    NormaliseKspaced,
+    Rainyd,
+    RicianNoised,
+    TruncateKspaced,
+    UndersampleKspaced,
+    ZeroFilledd,
+)
 
 LINES = (np.arange(64) % 3 == 0) | (abs(np.arange(64) - 32) < 6)
 
@@ -76,3 +88,13 @@ def test_a_chain_with_several_keys_is_inverted_as_a_whole() -> None:
     torch.testing.assert_close(d["other"] * d["scale"], item["other"], rtol=1e-5, atol=1e-5)
     for key, value in item.items():
         torch.testing.assert_close(steps.inverse(d)[key], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [NormaliseKspaced, TruncateKspaced, BlurSubsampled, RicianNoised, Rainyd, Hazyd])
+def test_a_missing_key_is_an_error_unless_it_may_be_missing(make: type) -> None:
+    with pytest.raises(KeyError):
+        make(keys="absent")({"other": 1})
+    lenient = make(keys="absent", allow_missing_keys=True)
+    assert lenient({"other": 1}) == {"other": 1}
+    if hasattr(lenient, "inverse"):
+        assert lenient.inverse({"other": 1}) == {"other": 1}
