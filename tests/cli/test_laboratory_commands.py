@@ -3,7 +3,7 @@ import shutil
 import sys
 
 import pytest
-from scans import write_scan
+from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.cli.reproduce import NAMES
 from mri_d3gm.lab.reproduce import OVERLAYS
@@ -48,7 +48,7 @@ def test_a_benchmarks_table_fits_the_terminal_and_shows_all_that_fits(
 ) -> None:
     (tmp_path / "data").mkdir()
     for name in "ab"[:count]:
-        write_scan(tmp_path / "data" / f"{name}.h5")
+        write_scan(tmp_path / "data" / f"{name}.h5", fft2c(phantom(1, 64, 64) * (ord(name) - 90)))
     monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((width, 24)))
     asked = ["--accels", "4", "--axes", "phase,readout", "--methods", "zero-filled,sense"]
     code, text, error = mri("benchmark", "recon", "--data", tmp_path / "data", "-o", tmp_path / "out", *asked)
