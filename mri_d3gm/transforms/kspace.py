@@ -104,18 +104,16 @@ class NormaliseKspaced(MapTransform, InvertibleTransform):
         self.percentile = percentile
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        d = dict(data)
-        for number, key in enumerate(self.key_iterator(data)):
-            if number == 0:
-                with one_thread():
-                    d[key], d["scale"] = normalised_kspace(d[key], self.percentile)
-            else:
-                d[key] = d[key] / d["scale"]
-        return d
+        d, keys = dict(data), list(self.key_iterator(data))
+        if self.keys[0] not in keys:
+            return d
+        with one_thread():
+            d[keys[0]], d["scale"] = normalised_kspace(d[keys[0]], self.percentile)
+        return d | {key: d[key] / d["scale"] for key in keys[1:]}
 
     def inverse(self, data: Data) -> dict[Hashable, Any]:
         """kspace times scale."""
-        return each_key(self, data, lambda kspace: kspace * data["scale"])
+        return each_key(self, data, lambda kspace: kspace * data["scale"]) if self.keys[0] in data else dict(data)
 
 
 class NoiseEstimated(Transform):

@@ -98,3 +98,10 @@ def test_a_missing_key_is_an_error_unless_it_may_be_missing(make: type) -> None:
     assert lenient({"other": 1}) == {"other": 1}
     if hasattr(lenient, "inverse"):
         assert lenient.inverse({"other": 1}) == {"other": 1}
+
+
+def test_without_kspace_nothing_else_is_taken_for_it() -> None:
+    item = {"other": torch.ones(2, 8, 8)}
+    steps = NormaliseKspaced(["kspace", "other"], allow_missing_keys=True)
+    assert set(steps(item)) == {"other"} and torch.equal(steps(item)["other"], item["other"])
+    assert torch.equal(steps.inverse(steps(item))["other"], item["other"])
