@@ -258,12 +258,12 @@ def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
 
 def _compared(file: h5py.File, own: str, index: int, kspace: np.ndarray) -> tuple[float, list[str]]:
     """The factor that puts the file's own reconstruction into the units of its k-space (coils, rows, cols), and what to say
-    where the two differ in these, or one is turned over.
+    where the two differ in these, or one lies another way.
     """
     reference = np.asarray(file[own][index], np.float32)
     way = turned(reference, kspace)
     if way is not None:
-        return 1.0, [f"{own} is the image of kspace {way}: one of the two is reversed"]
+        return 1.0, [f"{own} is the image of kspace {way}: do not trust scores against it"]
     factor = units(reference, kspace)
     if abs(factor - 1) <= OTHER_UNITS:
         return 1.0, []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.io.sampling import pattern_of, run_through_centre
-from mri_d3gm.io.scan import centre, fft1c, ifft2c
+from mri_d3gm.io.scan import centre, fft1c, fft2c, ifft2c
 
 COILS = 4  # the strongest ones, which are looked at
 SIDE = 64  # of the central block in which coils are compared
@@ -151,30 +151,27 @@ def like_coils(kspace: np.ndarray) -> bool:
 
 def turned(reference: np.ndarray, kspace: np.ndarray) -> str | None:
     """How a reference magnitude (rows, cols), the central part of the image of k-space (coils, rows, cols), lies to that image:
-    None for as it is, or where none of the ways tried fits far better. Compared at 64 x 64.
+    None for as it is, or where none of the ways tried fits far better. Compared at the resolution of 64 x 64, but on the
+    reference's own grid: mirrors of coarser ones would be off by part of their pixel.
     """
     sizes = [min(SIDE, size) for size in reference.shape]
     blocks = [round(size * all_ / part) for size, all_, part in zip(sizes, kspace.shape[1:], reference.shape, strict=True)]
     if any(block > size for block, size in zip(blocks, kspace.shape[1:], strict=True)) or not np.isfinite(reference).all():
         return None
-    image = centre(centre(ifft2c(centre(centre(kspace, blocks[0], 1), blocks[1], 2)), sizes[0], 1), sizes[1], 2)
-    image = np.linalg.norm(image / (np.abs(image).max() or 1.0), axis=0)
-    reference = fft1c(fft1c(reference.astype(np.complex64), 0), 1)
-    reference = np.abs(ifft2c(centre(centre(reference, sizes[0], 0), sizes[1], 1)))
-    ways = {
-        "": image,
-        "mirrored along rows": image[::-1],
-        "mirrored along columns": image[:, ::-1],
-        "turned by half a turn": image[::-1, ::-1],
-        "with its halves exchanged": np.fft.fftshift(image),
-    }
-    if image.shape[0] == image.shape[1]:
-        ways["transposed"] = image.T
+    image = np.linalg.norm(ifft2c(_coarse(kspace / (np.abs(kspace).max() or 1.0), blocks)), axis=0)
+    image = centre(centre(image, reference.shape[0], 0), reference.shape[1], 1)
+    reference = ifft2c(_coarse(fft2c(reference / (np.abs(reference).max() or 1.0)), sizes)).real
     if not image.std() or not reference.std():
         return None
-    fits = {way: float(np.corrcoef(one.ravel(), reference.ravel())[0, 1]) for way, one in ways.items()}
-    best = max(fits, key=lambda way: fits[way])
-    return best if best and fits[best] > 0.95 and 1 - fits[best] < 0.3 * (1 - fits[""]) else None
+    backwards, fit = reference.sum() < 0, _fit(image, reference)
+    found = {way: _moved(image, one) for way, one in _ways(-reference if backwards else reference).items()}
+    best = max(found, key=lambda way: found[way][0])
+    if found[best][0] < 0.95 or 1 - found[best][0] > 0.3 * (1 - fit):
+        return None
+    said = [best] if best else []
+    if max(map(abs, found[best][1])) > 1:  # mirrored with or without the first line: that is one pixel
+        said.append(_move(found[best][1], reference.shape))
+    return " and ".join([*said, "with its sign reversed"] if backwards else said) or None
 
 
 def units(reference: np.ndarray, kspace: np.ndarray) -> float:
@@ -189,6 +186,50 @@ def units(reference: np.ndarray, kspace: np.ndarray) -> float:
     sizes = float(np.linalg.norm(image)), float(np.linalg.norm(reference / largest))
     alike = float(np.vdot(image, reference / largest)) > 0.95 * sizes[0] * sizes[1]
     return sizes[0] / sizes[1] * (peak / largest) if alike else 1.0
+
+
+def _coarse(kspace: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """K-space (..., rows, cols) with zeros outside of its central block."""
+    starts = [size // 2 - block // 2 for size, block in zip(kspace.shape[-2:], sizes, strict=True)]
+    rows, cols = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+    kept = np.zeros_like(kspace)
+    kept[..., rows, cols] = kspace[..., rows, cols]
+    return kept
+
+
+def _ways(image: np.ndarray) -> dict[str, np.ndarray]:
+    """An image (rows, cols) laid right, by the way that it lies."""
+    ways = {
+        "": image,
+        "mirrored along rows": image[::-1],
+        "mirrored along columns": image[:, ::-1],
+        "turned by half a turn": image[::-1, ::-1],
+    }
+    if image.shape[0] == image.shape[1]:
+        quarters = {"transposed": image.T, "transposed and turned by half a turn": image.T[::-1, ::-1]}
+        ways |= quarters | {"turned by a quarter turn": np.rot90(image, 3), "turned back by a quarter turn": np.rot90(image)}
+    return ways
+
+
+def _fit(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def _moved(image: np.ndarray, other: np.ndarray) -> tuple[float, tuple[int, int]]:
+    """The best correlation of two images, opposite edges joined, and the rows and columns by which the other is moved then."""
+    spectra = [np.fft.fft2((each - each.mean()) / (each.std() * each.size**0.5)) for each in (image, other)]
+    fits = np.fft.ifft2(spectra[0].conj() * spectra[1]).real
+    place = np.unravel_index(int(fits.argmax()), fits.shape)
+    rows, cols = ((int(at) + size // 2) % size - size // 2 for at, size in zip(place, fits.shape, strict=True))
+    return float(fits.max()), (rows, cols)
+
+
+def _move(by: tuple[int, int], shape: tuple[int, ...]) -> str:
+    """A move by rows and columns in words."""
+    if all(abs(abs(step) - size / 2) <= 1 for step, size in zip(by, shape, strict=True)):
+        return "with its halves exchanged"
+    parts = [f"{step} {name}" for step, name in zip(by, ("rows", "columns"), strict=True) if step]
+    return f"moved by {' and '.join(parts)}"
 
 
 def _strongest(kspace: np.ndarray) -> np.ndarray:
