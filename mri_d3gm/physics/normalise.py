@@ -1,4 +1,4 @@
-"""Scale of a slice: a percentile of its zero-filled magnitude, which it is divided by, invertibly."""
+"""Scale of a slice: a percentile of its zero-filled magnitude, which it is divided by, invertibly; and the background."""
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from mri_d3gm.physics.resolution import embed
 
 PERCENTILE = 99.0
 ROUNDING = 1e-3  # of the percentile: what is no further below zero is no sign that values are signed
+NEAR, MANY = 0.05, 0.1  # of the range lies the background above the lowest value, and of the voxels are there
+LOOKED_AT = 10**6  # voxels
 
 
 def normalised_kspace(kspace: Tensor, percentile: float = PERCENTILE) -> tuple[Tensor, float]:
@@ -35,3 +37,20 @@ def is_signed(image: np.ndarray) -> bool:
     """Whether an image has values below zero that are more than what interpolation or a bias field leaves of zeros."""
     least = float(image.min())
     return least < 0 and least < -ROUNDING * float(np.percentile(np.abs(image), PERCENTILE))
+
+
+def pedestal(image: np.ndarray) -> float:
+    """The value of the background of images, where it is clearly another than 0, as in z-scores; 0 where that cannot be told.
+
+    A background is where many voxels are near the lowest value: the value that most of these have, else the lowest. Where many
+    are exactly 0, that is it.
+    """
+    values = image.reshape(-1)[:: max(1, image.size // LOOKED_AT)].astype(np.float64)
+    low, high = (float(value) for value in np.quantile(values, (0.001, PERCENTILE / 100)))
+    near = values[values <= low + NEAR * (high - low)]
+    if not low < high or len(near) < MANY * len(values) or np.mean(values == 0) >= MANY:
+        return 0.0
+    flat, least = float(np.median(near)), float(image.min())
+    lowest = least if least > low - NEAR * (high - low) else low
+    ground = flat if np.mean(near == flat) >= 0.5 else lowest
+    return ground if abs(ground) > NEAR * (high - ground) else 0.0

@@ -1,6 +1,7 @@
 """How a volume came to be of low resolution: `--operator auto`."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,37 @@ from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics.degrade import degraded
 from mri_d3gm.physics.interpolation import interpolate
-from mri_d3gm.physics.normalise import is_signed
+from mri_d3gm.physics.normalise import PERCENTILE, is_signed, pedestal
 from mri_d3gm.physics.occupied import occupied, resampled
 from mri_d3gm.physics.truncation import doubting
-from mri_d3gm.settings import SAMPLED, SuperResolve
+from mri_d3gm.settings import LEARNED, SAMPLED, SuperResolve
 
 LOOKED_AT, JUDGED = 9, 3  # slices whose spectrum is taken, and of these slices that are predicted
+BELOW, RARE = 0.02, 0.01  # of the largest values: further below zero is no ringing; of the voxels, at least, to speak of
+
+
+def grounded(source: Image) -> Image:
+    """An image whose background is 0, as that of the magnitudes that the network knows (`pedestal`)."""
+    ground = pedestal(source.array)
+    return replace(source, array=source.array - np.float32(ground)) if ground else source
+
+
+def signed(source: Image) -> bool:
+    """Whether values below 0 are kept: those of a volume that has some, and ringing below a background that is not 0."""
+    return is_signed(source.array) or pedestal(source.array) != 0
+
+
+def warnings(source: Image, settings: SuperResolve) -> list[str]:
+    """What to say of values that no magnitudes have, where a network sees them."""
+    ground, array = pedestal(source.array), source.array
+    if settings.method not in LEARNED:
+        return []
+    if ground:
+        return [f"its background is {ground:.4g}, not 0: that is taken off for the network and added again"]
+    low = -BELOW * float(np.percentile(np.abs(array), PERCENTILE))
+    if np.mean(array < low) < RARE:
+        return []
+    return ["it has values below 0 around no plain background; the network knows magnitudes: --method sinc may be better"]
 
 
 def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tuple[torch.Tensor, np.ndarray | None]:
@@ -41,6 +67,7 @@ def choose(source: Image, settings: SuperResolve, network: Denoiser | None, run:
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
     with one_thread():
+        source = grounded(source)
         images, own, matrix = looked_at(source, settings)
         if not images:
             return Choice("truncation")

@@ -26,7 +26,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import detail_std
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.normalise import is_signed
+from mri_d3gm.physics.normalise import pedestal
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -75,13 +75,14 @@ def superresolve(
     if settings.isotropic:
         return through_slices(source, settings, network, progress)
     axis, chosen, count = jobs_of(source, settings)
-    frames = with_frames(source.array)
+    ground = operator.grounded(source)
+    frames = with_frames(ground.array)
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
     run = partial(in_parallel, threads=threads)
-    signed, choice = is_signed(source.array), operator.choose(source, settings, network, run)
+    signed, choice = operator.signed(source), operator.choose(source, settings, network, run)
 
     def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
@@ -96,7 +97,8 @@ def through_slices(
 ) -> SuperResolution:
     """An image super-resolved through the slices, and its record."""
     started, stack = time.monotonic(), isotropic.stack_of(source, settings)
-    made = isotropic.isotropic(source, settings, network if settings.method in LEARNED else None, progress)
+    ground = operator.grounded(source)
+    made = isotropic.isotropic(ground, settings, network if settings.method in LEARNED else None, progress)
     frames = frames_of_slices(made.volume, stack.axis)
     flags = [[[] if plane.any() else ["empty"] for plane in frame] for frame in frames]
     numbered = [(frame, index) for frame in range(len(frames)) for index in range(frames.shape[1])]
@@ -108,10 +110,10 @@ def through_slices(
             ({"Frame": t} if len(frames) > 1 else {}) | {"Slice": index, "Flags": flags[t][index]} for t, index in numbered
         ],
         "DataResidual": {"BeforeLastConsistency": made.residual if made.evaluations else None},
-        "Warnings": isotropic.warnings(stack),
+        "Warnings": [*operator.warnings(source, settings), *isotropic.warnings(stack)],
         "Seconds": round(time.monotonic() - started, 2),
     }
-    return finite(SuperResolution(made.volume, made.std, None, made.affine, record), source)
+    return grounded(SuperResolution(made.volume, made.std, None, made.affine, record), source)
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float, choice: Choice) -> SuperResolution:
@@ -133,15 +135,19 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
     record = describe(source, settings, slices, volume, affine, choice) | {"Seconds": round(seconds, 2)}
     if reference is not None and reference.any():
         record["Metrics"] = scores(reference, volume, axis)
-    return finite(SuperResolution(volume, std, reference, affine, record), source)
+    return grounded(SuperResolution(volume, std, reference, affine, record), source)
 
 
-def finite(result: SuperResolution, source: Image) -> SuperResolution:
-    """The result of a source; InputError where it is not finite."""
+def grounded(result: SuperResolution, source: Image) -> SuperResolution:
+    """A result, made without the background of its source (`pedestal`), with it; InputError where it is not finite."""
     if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
         name = source.files[0] if source.files else "volume"
         raise InputError(f"{name}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant")
-    return result
+    ground = np.float32(pedestal(source.array))
+    if not ground:
+        return result
+    reference = None if result.reference is None else result.reference + ground
+    return result._replace(volume=result.volume + ground, reference=reference)
 
 
 def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
@@ -170,7 +176,7 @@ def superresolve_slice(
     """One slice (rows, cols), its draws `threads` at a time; an empty one stays empty.
 
     place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on;
-    choice: that of its volume (`operator.choose`); signed: the volume has negative values, which are kept.
+    choice: that of its volume (`operator.choose`); signed: values below 0 are kept (`operator.signed`).
     """
     image, reference = operator.low_resolution(plane, settings, place)
     if not image.any():
@@ -230,13 +236,14 @@ def describe(
     rows, cols = (n // (settings.scale if settings.degrade else 1) for n in np.delete(source.array.shape[:3], axis).tolist())
     residuals = [one.residual for one in slices if one.residual is not None]
     looked_for = settings.operator == "auto" and settings.method in LEARNED  # and left out where it was found
+    doubts = [] if settings.degrade or looked_for else operator.interpolated(source, settings)
     return described(source, settings, volume, affine, axis) | {
         "Slices": len(slices),
         "Operator": operator.described(choice, settings, (rows, cols)),
         "Evaluations": max(one.evaluations for one in slices),
         "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
-        "Warnings": [] if settings.degrade or looked_for else operator.interpolated(source, settings),
+        "Warnings": [*operator.warnings(source, settings), *doubts],
     }
 
 

@@ -1,8 +1,8 @@
 """Slices of magnitude volumes: load, degrade, bring to the Fourier grid; each a MONAI transform.
 
-image (rows, cols) float32 in the file's units; reference: the image before it was degraded; zero_filled (factor rows,
-factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in `transforms.kspace`, and low_resolution True, all
-three absent where the operator is unknown.
+image (rows, cols) float32 in the file's units, above the background of its volume where that is not 0; reference: the image
+before it was degraded; zero_filled (factor rows, factor cols) complex64, the prior mean mu; kspace (1, ...) and mask as in
+`transforms.kspace`, and low_resolution True, all three absent where the operator is unknown.
 """
 
 from collections.abc import Hashable
@@ -22,13 +22,12 @@ from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.physics.degrade import blurred, degraded, rician
 from mri_d3gm.physics.fft import ifft2c
-from mri_d3gm.physics.normalise import is_signed
 from mri_d3gm.physics.resolution import embed, truncate
 from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.pipeline import prepare_low_resolution
 from mri_d3gm.runs.model import load
 from mri_d3gm.settings import LEARNED, SuperResolve
-from mri_d3gm.tasks.operator import choose
+from mri_d3gm.tasks.operator import choose, grounded, signed
 from mri_d3gm.tasks.sr import jobs_of
 from mri_d3gm.transforms.keys import Data, each_key
 
@@ -55,6 +54,16 @@ def cached_volume(path: str, series: str | None = None) -> Image:
 
 
 @lru_cache(maxsize=2)
+def _grounded(path: str, series: str | None, _: Any) -> Image:
+    return grounded(cached_volume(path, series))
+
+
+def cached_grounded(path: str, series: str | None = None) -> Image:
+    """The same with 0 for a background (`tasks.operator.grounded`), made once while its files stay as they are."""
+    return _grounded(path, series, stamps(_watched(path, cached_volume(path, series))))
+
+
+@lru_cache(maxsize=2)
 def _choose(path: str, settings: SuperResolve, _: Any) -> Choice:
     return choose(cached_volume(path, settings.series), settings, load(settings) if settings.method in LEARNED else None)
 
@@ -66,11 +75,11 @@ def cached_choice(path: str, settings: SuperResolve) -> Choice:
 
 @lru_cache(maxsize=2)
 def _signed(path: str, series: str | None, _: Any) -> bool:
-    return is_signed(cached_volume(path, series).array)
+    return signed(cached_volume(path, series))
 
 
 def cached_sign(path: str, settings: SuperResolve) -> bool:
-    """Whether the volume of a path has negative values (`is_signed`), found once while its files stay as they are."""
+    """Whether the volume of a path keeps values below 0, found once while its files stay as they are."""
     return _signed(path, settings.series, stamps(_watched(path, cached_volume(path, settings.series))))
 
 
@@ -91,7 +100,7 @@ class LoadSliced(Transform):
         self.series, self.axis, self.multiple = series, axis, multiple
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        volume = cached_volume(str(data["path"]), self.series)
+        volume = cached_grounded(str(data["path"]), self.series)
         axis = slice_axis(volume, self.axis)
         plane = np.take(with_frames(volume.array)[..., data.get("frame", 0)], data["slice"], axis=axis)
         rows, cols = (n - n % self.multiple for n in plane.shape)

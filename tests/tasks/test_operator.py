@@ -186,9 +186,10 @@ def test_draws_that_doubt_assume_nothing(doubt: float, draws: int, known: int) -
     assert all(torch.equal(one.prior_mean(), measurement.prior_mean()) for one in assumed)
 
 
-def test_the_bundle_chooses_as_the_command_does(tmp_path) -> None:
+@pytest.mark.parametrize("ground", [0, -1000])
+def test_the_bundle_chooses_as_the_command_does(ground: float, tmp_path) -> None:
     path = tmp_path / "a.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(made("interpolated")[..., :1], AFFINE), path)
+    nibabel.save(nibabel.Nifti1Image(made("interpolated")[..., :1] + np.float32(ground), AFFINE), path)
     options = {"dataset_dir": str(path), "samples": 2, "scale": 2}
     workflow = open_bundle(shipped("pipelines", "super_resolution"), "inference.json", "inference", **options)
     workflow.run()

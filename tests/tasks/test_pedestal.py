@@ -1,0 +1,84 @@
+"""A volume whose background is not 0 is super-resolved as the same with one of 0; real signs stay, with a word."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scans import phantom
+
+import mri_d3gm
+from mri_d3gm.physics.normalise import pedestal
+
+AFFINE = np.diag([1, 1, 5, 1.0])
+RANDOM = np.random.default_rng(0)
+HEAD = (300 * phantom(3, 40, 44).transpose(1, 2, 0)).astype(np.float32)
+NOISY = np.hypot(HEAD + RANDOM.normal(0, 5, HEAD.shape), RANDOM.normal(0, 5, HEAD.shape)).astype(np.float32)
+superresolve = partial(mri_d3gm.superresolve, affine=AFFINE, samples=1, device="cpu", threads=1)
+SIGNED = {
+    "phase": RANDOM.uniform(-np.pi, np.pi, HEAD.shape),
+    "phase inside a mask": np.where(HEAD > 0, RANDOM.uniform(-np.pi, np.pi, HEAD.shape), 0),
+    "noise": RANDOM.normal(0, 1, HEAD.shape),
+    "difference": HEAD - np.roll(HEAD, 2, 0),
+    "negated": -HEAD,
+    "z-scores inside a mask": np.where(HEAD > 0, (HEAD - HEAD[HEAD > 0].mean()) / HEAD.std(), 0),
+}
+PLAIN = {
+    "head": HEAD,
+    "noisy": NOISY,
+    "no background": RANDOM.normal(500, 60, HEAD.shape),
+    "undershoots": np.where(RANDOM.random(HEAD.shape) < 0.03, -20, HEAD),
+    "constant": np.full((8, 8, 2), 7.0),
+    "zeros": np.zeros((8, 8, 2)),
+}
+
+
+@pytest.mark.parametrize("name", [*SIGNED, *PLAIN])
+def test_no_other_volume_has_a_pedestal(name: str) -> None:
+    assert pedestal((SIGNED | PLAIN)[name].astype(np.float32)) == 0
+
+
+@pytest.mark.parametrize("image", [HEAD, NOISY], ids=["quiet", "noisy"])
+@pytest.mark.parametrize(("slope", "ground"), [(1, 1000), (1, -1000), (0.01, -0.7), (1e6, 2e8), (1, 40)])
+def test_a_pedestal_is_found(image: np.ndarray, slope: float, ground: float) -> None:
+    assert pedestal(np.float32(slope * image + ground)) == pytest.approx(ground, abs=0.01 * slope * float(image.max()))
+
+
+OPTIONS: list[dict] = [
+    {"scale": 2},
+    {"scale": 2, "degrade": "truncation"},
+    {"scale": 2, "method": "sinc"},
+    {"isotropic": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_result_is_that_without_the_pedestal(options: dict) -> None:
+    slabs = np.concatenate([NOISY, NOISY], 2)
+    plain = superresolve(slabs, **options)
+    for slope, ground in ((1, 1000), (1, -1000), (0.02, -1.4)):
+        lifted = superresolve(np.float32(slope * slabs + ground), **options)
+        away = np.abs(np.abs(lifted.volume - np.float32(ground)) / slope - plain.volume)
+        assert away.max() < 0.01 * slabs.max()
+        if "Operator" in plain.record:
+            assert lifted.record["Operator"]["Chosen"] == plain.record["Operator"]["Chosen"]
+        assert ("background is" in " ".join(lifted.record["Warnings"])) == (options.get("method") != "sinc")
+        if lifted.reference is not None:
+            np.testing.assert_allclose(lifted.reference, slope * slabs + ground, rtol=1e-4)
+
+
+def test_what_was_acquired_is_kept_exactly() -> None:
+    lifted = NOISY - 500
+    found = superresolve(lifted, operator="truncation", scale=2).volume
+    spectra = [np.fft.fftshift(np.fft.fft2(one, axes=(0, 1)), axes=(0, 1)) for one in (lifted, found)]
+    inner = spectra[1][20 + 1 : 60 - 1, 22 + 1 : 66 - 1] / 4
+    assert np.abs(inner - spectra[0][1:-1, 1:-1]).max() < 1e-3 * np.abs(spectra[0]).max()
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_real_signs_stay_with_a_word(name: str) -> None:
+    image = SIGNED[name].astype(np.float32)
+    found = superresolve(image, scale=2)
+    assert found.volume.min() < 0.7 * image.min() and "below 0" in " ".join(found.record["Warnings"])
+    assert (
+        superresolve(HEAD, scale=2).record["Warnings"] == [] == superresolve(image, method="sinc", scale=2).record["Warnings"]
+    )
