@@ -25,11 +25,17 @@ def summary(name: str, record: dict[str, Any]) -> str:
     size = f"{record['Slices']} slice{'s' * (record['Slices'] > 1)}, {record['Coils']} coil{'s' * (record['Coils'] > 1)}"
     text = f"{name}  {size}  R={record['Sampling']['AccelerationAchieved']:g}  {record['Seconds']:.1f} s"
     if "Metrics" in record:
-        psnr, before = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
-        text += f"  PSNR {psnr:.2f} dB ({psnr - before:+.2f} over zero-filled)"
+        text += f"  {gained(record)}"
     if record["Trust"]["WithheldError"] is not None:
         text += f"  {withheld(record['Trust']['WithheldError'])}"
     return text
+
+
+def gained(record: dict[str, Any]) -> str:
+    """PSNR and what it is above that of zero-filling; SSIM too where that is below."""
+    own, plain = (record[key]["fastmri-volume"] for key in ("Metrics", "MetricsZeroFilled"))
+    text = f"PSNR {own['psnr']:.2f} dB ({own['psnr'] - plain['psnr']:+.2f} over zero-filled)"
+    return text + (f"  SSIM {own['ssim']:.3f}, below zero-filled {plain['ssim']:.3f}" if own["ssim"] < plain["ssim"] else "")
 
 
 def withheld(error: float) -> str:

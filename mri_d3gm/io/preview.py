@@ -35,12 +35,12 @@ def preview(
 ) -> "Image":
     """Panels {label: (rows, cols)} of one shape as a picture, row 0 at the bottom as a NIfTI viewer shows it.
 
-    Magnitudes share the window from 0 to the 99.5th percentile of the last of them; panels named std or error are both
-    shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
+    Magnitudes share the window from 0 to the 99.5th percentile of the last of them that is not empty; panels named std or
+    error are both shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
     grows with the picture and is broken into lines where it is too long.
     """
     magnitudes = [image for label, image in panels.items() if label not in ERRORS]
-    white = level(magnitudes[-1]) or 1.0
+    white = white_of(magnitudes)
     gain = min((gain_of(image, white) for label, image in panels.items() if label in ERRORS), default=1.0)
     size = _size(magnitudes[0].shape, spacing)
     labels = [f"{label} x{gain:g}" if label in ERRORS else label for label in panels]
@@ -63,7 +63,7 @@ def write_grid(
     that their label says. Text as in `write_preview`.
     """
     last = next(reversed(rows.values()))[-1]
-    white = level(last) or 1.0
+    white = white_of([image for images in rows.values() for image in images])
     size = width, round(width * last.shape[0] * spacing[0] / (last.shape[1] * spacing[1]))
     lines = []
     for label, images in rows.items():
@@ -166,6 +166,11 @@ def upright(panels: dict[str, np.ndarray], columns: np.ndarray) -> tuple[dict[st
 def level(image: np.ndarray) -> float:
     """White of a window: the 99.5th percentile of the magnitude."""
     return float(np.percentile(np.abs(image), 99.5))
+
+
+def white_of(images: list[np.ndarray]) -> float:
+    """White of the window of images that are shown together: that of the last that is not empty."""
+    return next(filter(None, map(level, reversed(images))), 1.0)
 
 
 def gain_of(image: np.ndarray, white: float) -> float:

@@ -16,7 +16,7 @@ from mri_d3gm.io import report_text
 from mri_d3gm.io.atomic import atomic_path
 from mri_d3gm.io.image import with_frames
 from mri_d3gm.io.images.nifti import set_grid
-from mri_d3gm.io.preview import gain_of, level, preview, upright
+from mri_d3gm.io.preview import gain_of, preview, upright, white_of
 from mri_d3gm.shipped import shipped
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _listed(record: dict[str, Any], places: list[int]) -> str:
 
 def _facts(record: dict[str, Any], volumes: Volumes, kept: Kept, sides_known: bool) -> dict[str, Any]:
     """What the page's script needs, and no more."""
-    white = level(volumes.arrays.get("reference", volumes.arrays["result"])) or 1.0
+    white = white_of([volumes.arrays[role] for role in ("result", "reference") if role in volumes.arrays])
     gain = min((gain_of(array, white) for role, array in volumes.arrays.items() if role in MAPS), default=1.0)
     names, affine = report_text.names(record), _kept_affine(volumes, kept)
     shown = ("Slice", "Frame", "CoilMaps", "Light", "Flags")

@@ -142,7 +142,11 @@ def _bounded(bound: Record) -> str:
 def _scored(record: Record) -> str:
     score, plain = (record.get(name, {}).get("fastmri-volume", {}) for name in ("Metrics", "MetricsZeroFilled"))
     text = f"Against the reference: PSNR {score['psnr']:.1f} dB, SSIM {score['ssim']:.3f}"
-    return text + (f" (zero-filled {plain['psnr']:.1f} dB, {plain['ssim']:.3f})." if plain else ".")
+    if not plain:
+        return text + "."
+    text += f" (zero-filled {plain['psnr']:.1f} dB, {plain['ssim']:.3f})."
+    worse = [name.upper() for name in ("psnr", "ssim") if score[name] < plain[name]]
+    return text + (f" {' and '.join(worse)} {'is' if len(worse) == 1 else 'are'} below zero-filled." if worse else "")
 
 
 def flagged(slices: Iterable[Record]) -> dict[str, list[int]]:

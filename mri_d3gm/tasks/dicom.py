@@ -63,7 +63,7 @@ def check_dicom(settings: Recon | SuperResolve, own: Study, grid: tuple[str, np.
     if settings.template is not None:
         check_same(settings.template, read_template(settings.template), own.attributes)
         return said
-    if "PatientID" in own.attributes or settings.anonymous:
+    if {"PatientID", "PatientName"} & set(own.attributes) or settings.anonymous:
         return said
     return [
         *said,

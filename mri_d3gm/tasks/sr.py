@@ -251,9 +251,10 @@ def described(source: Image, settings: SuperResolve, volume: np.ndarray, affine:
     """What the sidecar says of an image and its grid."""
     made = provenance(settings, source.files)
     name = source.files[0].resolve().name if source.files else "volume"
+    description = "" if settings.anonymous else source.description  # free text, which may hold names
     return {
         "Method": settings.method,
-        "Input": {"File": name, "SHA256": made.pop("InputSHA256"), "Description": source.description},
+        "Input": {"File": name, "SHA256": made.pop("InputSHA256"), "Description": description},
         **made,
         "SliceAxis": axis,
         "MatrixBefore": list(source.array.shape),

@@ -76,6 +76,14 @@ def test_small_matrices_are_magnified(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "a.png").width >= SIZE
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_an_empty_panel_gives_no_window(tmp_path: Path, scale: float) -> None:
+    image = np.full((SIZE, SIZE), scale, np.float32)
+    write_preview(tmp_path / "a.png", {"zero-filled": image / 2, "reconstruction": image, "reference": 0 * image}, "title")
+    levels = [panel(tmp_path / "a.png", position).mean() for position in range(3)]
+    np.testing.assert_allclose(levels, [127, 255, 0], atol=1)
+
+
 def test_empty_slice(tmp_path: Path) -> None:
     zeros = np.zeros((SIZE, SIZE), np.float32)
     write_preview(tmp_path / "a.png", {"reconstruction": zeros, "std": zeros}, "title")

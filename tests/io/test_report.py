@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from scans import four_coils, header, write_scan
 
+from mri_d3gm.cli.recon import summary
 from mri_d3gm.io import report, report_text
 from mri_d3gm.io.report import write_report
+from mri_d3gm.io.report_text import sentences
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.settings import Recon, SuperResolve
 from mri_d3gm.tasks import recon, sr
@@ -134,6 +136,25 @@ def test_every_voxel_stays_where_it_was(axis: int, frames: int, made, tmp_path: 
         place = np.rint(inverse @ TURNED @ [*index[:3], 1])[:3].astype(int)
         assert data[(*place, *index[3:])] == pytest.approx(given["plain"][tuple(index)], abs=2e-3)
     assert volume.header["sform_code"] == 1
+
+
+def test_an_empty_reference_gives_no_window(made, tmp_path: Path) -> None:
+    found = arrays(12, 14, 3)
+    write_report(tmp_path / "a.html", record_of(made[2], 3), found, np.eye(4), sides_known=True)
+    whole = read(tmp_path / "a.html").facts()["white"]
+    empty = found | {"reference": 0 * found["reference"], "result": 7 * found["reference"]}
+    write_report(tmp_path / "a.html", record_of(made[2], 3), empty, np.eye(4), sides_known=True)
+    assert read(tmp_path / "a.html").facts()["white"] == pytest.approx(7 * whole)
+
+
+@pytest.mark.parametrize("worse", [(), ("ssim",), ("psnr",), ("psnr", "ssim")])
+def test_what_is_below_zero_filled_is_said(worse: tuple[str, ...], made) -> None:
+    plain = {"psnr": 30.0, "ssim": 0.9}
+    score = {name: value * (0.9 if name in worse else 1.1) for name, value in plain.items()}
+    record = made[2] | {"Metrics": {"fastmri-volume": score}, "MetricsZeroFilled": {"fastmri-volume": plain}}
+    said = next(text for text in sentences(record, True)[0] if "Against the reference" in text)
+    assert ("below zero-filled" in said) == bool(worse) and all(name.upper() in said.split(".")[-2] for name in worse)
+    assert ("below zero-filled" in summary("a", record)) == ("ssim" in worse)
 
 
 def test_signed_values_and_constant_arrays_are_kept() -> None:

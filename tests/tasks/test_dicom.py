@@ -276,6 +276,16 @@ def test_the_patient_is_named_in_dicom_alone(
             assert secret not in data
 
 
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_an_anonymous_sidecar_has_no_free_text(anonymous: bool, tmp_path: Path) -> None:
+    path = template(tmp_path / "in", SeriesDescription="Of Marvin")
+    names, record = run(path, tmp_path / "out", dicom="classic", anonymous=anonymous, method="cubic", report=True)
+    assert record["Input"]["Description"] == ("" if anonymous else "Of Marvin")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and (anonymous or path.suffix != ".dcm")]
+    named = [path.name for path in files if b"Marvin" in path.read_bytes()]
+    assert named == ([] if anonymous else [names.sidecar.name])
+
+
 def test_anonymous_studies_stay_together(tmp_path: Path) -> None:
     study = str(template(tmp_path / "study"))
     found = [

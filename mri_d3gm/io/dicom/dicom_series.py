@@ -279,17 +279,27 @@ def choose_series(path: Path, sources: list[Source], series: str | None) -> list
     for source in sources:
         groups.setdefault(text_of(source.header, "SeriesInstanceUID"), []).append(source)
     if series is None and len(groups) == 1:
-        return sources
+        return _of_one(path, sources)
     if series is None:
         raise InputError(f"{path}: holds several series: {_listed(groups)}; choose one with --series N")
     text = " ".join(series.split())
     for name in ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription"):
         named = [uid for uid, group in groups.items() if text_of(group[0].header, name).lower() == text.lower()]
         if len(named) == 1:
-            return groups[named[0]]
+            return _of_one(path, groups[named[0]])
         if named:
             raise InputError(f"{path}: several series are called {text}; give one's UID to --series: {', '.join(named)}")
     raise InputError(f"{path}: holds no series {text}, but {_listed(groups)}; choose one with --series N")
+
+
+def _of_one(path: Path, sources: list[Source]) -> list[Source]:
+    """The sources of a series; InputError where they are of several patients, which are not named."""
+    for name in ("PatientID", "PatientName"):
+        count = len({text.upper().rstrip("^ ") for text in (text_of(source.header, name) for source in sources) if text})
+        if count > 1:
+            number = text_of(sources[0].header, "SeriesNumber")
+            raise InputError(f"{path}: series {number} holds images of {count} patients ({name} differs); give those of one")
+    return sources
 
 
 def _listed(groups: dict[str, list[Source]], limit: int = 30) -> str:
