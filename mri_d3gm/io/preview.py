@@ -36,8 +36,8 @@ def preview(
     """Panels {label: (rows, cols)} of one shape as a picture, row 0 at the bottom as a NIfTI viewer shows it.
 
     Magnitudes share the window from 0 to the 99.5th percentile of the last of them that is not empty; panels named std or
-    error are both shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels' shape. Text
-    grows with the picture and is broken into lines where it is too long.
+    error are both shown times one power of two that their labels say. spacing: (row, column spacing), which sets the panels'
+    shape. Text grows with the picture and is broken into lines where it is too long.
     """
     magnitudes = [image for label, image in panels.items() if label not in ERRORS]
     white = white_of(magnitudes)

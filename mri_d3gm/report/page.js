@@ -233,7 +233,11 @@ function controls(heading) {
     button.dataset.role = view.role;
     button.addEventListener("click", () => show(view.role));
   }
-  if (choice.children.length > 1) element(element(heading, "span", {}, "flicker "), "kbd", {}, "F");
+  if (choice.children.length > 1) {
+    const button = element(heading, "button", { title: "The other image in place of this one, and back" }, "flicker ");
+    element(button, "kbd", {}, "F");
+    button.addEventListener("click", flicker);
+  }
   if (roleOf("std")) {
     const label = element(heading, "label", { title: "Lays the map of the expected error over the image" }, "error map ");
     const slider = element(label, "input", { id: "overlay", type: "range", min: 0, max: 100, value: 0 });
@@ -357,11 +361,44 @@ function help() {
   }
 }
 
+// where a direction points, of oblique ones with what it is tilted to by more than six degrees
+function letters(direction) {
+  const length = Math.hypot(...direction);
+  const parts = direction.map((part, axis) => [Math.abs(part) / length, ["LR", "PA", "IS"][axis][Number(part > 0)]]);
+  return parts.filter(([share]) => share > 0.1).sort((one, other) => other[0] - one[0]).map(([, letter]) => letter).join("");
+}
+
 // what lies where on the screen, as radiologists look: from the feet, from the front, nose to the left
 function orientation(across) {
-  const sides = [["A", "S", "P", "I"], ["R", "S", "L", "I"], ["R", "A", "L", "P"]][across];
-  const stage = panes[0].stage;
-  ["left", "top", "right", "bottom"].forEach((place, index) => element(stage, "p", { className: `side ${place}` }, sides[index]));
+  const towards = (world) => {
+    const stored = images.result.permRAS[world], column = facts.affine.slice(0, 3).map((row) => row[Math.abs(stored) - 1]);
+    return column.map((part) => Math.sign(stored) * part);
+  };
+  const left = towards([1, 0, 0][across]), top = towards([2, 2, 1][across]);
+  const sides = { left, top, right: left.map((part) => -part), bottom: top.map((part) => -part) };
+  for (const [place, direction] of Object.entries(sides)) element(panes[0].stage, "p", { className: `side ${place}` }, letters(direction));
+}
+
+// numbers and light of every slice, for paper
+function paper() {
+  document.getElementById("paper")?.remove();
+  const section = element(document.querySelector("main"), "section", { id: "paper" });
+  element(section, "h2", {}, "Slices");
+  const table = element(section, "table"), heading = element(element(table, "thead"), "tr");
+  const lit = facts.slices.some((one) => one.Light), framed = facts.slices.some((one) => "Frame" in one);
+  const columns = [...(framed ? ["Frame"] : []), "Slice", ...facts.lanes.map((lane) => lane.name), ...(lit ? ["Light"] : []), ""];
+  for (const name of columns) element(heading, "th", {}, name);
+  facts.slices.forEach((one, number) => {
+    const row = element(table, "tr");
+    if (framed) element(row, "td", {}, one.Frame);
+    element(row, "td", {}, one.Slice);
+    for (const lane of facts.lanes) {
+      const value = lane.values[number];
+      element(row, "td", { className: lane.doubted[number] ? "doubted" : "" }, value === null ? "unknown" : short(value) + lane.unit);
+    }
+    if (lit) element(row, "td", {}, one.Light ?? "unknown").dataset.light = one.Light;
+    element(row, "td", {}, one.Flags.map((flag) => facts.flags[flag]).join(" "));
+  });
 }
 
 async function start() {
@@ -396,6 +433,7 @@ async function start() {
   go(Math.floor(facts.keptSlices.length / 2));
   listenToKeys();
   help();
+  window.addEventListener("beforeprint", paper);
 }
 
 const ready = hasWebGL2() ? start().then(() => true) : Promise.resolve(false);

@@ -170,6 +170,46 @@ def test_sides_are_where_they_are_said_to_be(
     assert where == {"left": left in "LAS", "top": top in "LAS"}
 
 
+@pytest.mark.parametrize("tilt", [0, 30, -30])
+def test_oblique_slices_are_lettered_as_such(tilt: int, browser: Any, record: dict[str, Any], tmp_path: Path) -> None:
+    affine, (cosine, sine) = np.diag([-1.0, 1, 4, 1]), (np.cos(np.radians(tilt)), np.sin(np.radians(tilt)))
+    affine[:3, :3] = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]]) @ affine[:3, :3]
+    write_report(tmp_path / "a.html", record, {"result": phantom(1, 32, 32).T.astype(np.float32)}, affine, sides_known=True)
+    with opened(browser, tmp_path / "a.html") as (page, _):
+        assert page.evaluate("report.ready") is True
+        sides = {place: page.locator(f".side.{place}").inner_text() for place in ("left", "top", "right", "bottom")}
+    top = {0: "A", 30: "AS", -30: "AI"}[tilt]
+    assert sides == {"left": "R", "right": "L", "top": top, "bottom": top.translate(str.maketrans("ASI", "PIS"))}
+
+
+def test_all_is_within_reach_on_narrow_screens_and_on_paper(browser: Any, record: dict[str, Any], tmp_path: Path) -> None:
+    made = phantom(1, 40, 48).T.astype(np.float32)
+    arrays = {"result": made, "plain": 0.5 * made, "reference": 0.9 * made, "std": 0.1 * made}
+    write_report(tmp_path / "a.html", record, arrays, np.eye(4), sides_known=False)
+    with opened(browser, tmp_path / "a.html") as (page, trouble):
+        assert page.evaluate("report.ready") is True
+        for width in (1400, 1024, 700, 500, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            boxes = [one.bounding_box() for one in page.locator(".large > h2 button").all()]
+            view = page.locator(".large > h2").bounding_box()
+            assert len(boxes) == 4
+            assert all(box["width"] > 20 and box["x"] + box["width"] <= view["x"] + view["width"] for box in boxes), width
+            apart = [page.locator(name).bounding_box() for name in (".sides", "#window")]
+            assert apart[0]["y"] + apart[0]["height"] <= apart[1]["y"] + 2 or apart[0]["x"] + apart[0]["width"] <= apart[1]["x"]
+        page.get_by_role("button", name="flicker").click()
+        assert page.locator(".tag").inner_text() == "Zero-filled · no AI"
+        page.pdf()
+        page.emulate_media(media="print")
+        said = page.locator("body").inner_text()
+        assert "shows no views" not in said and "crosshair" not in said and "Keys and mouse" not in said
+        row = page.locator("#paper tr").nth(1).inner_text().split()
+        lane = page.evaluate("report.facts.lanes[0].values[0]")
+        assert float(row[1]) == pytest.approx(lane, rel=0.01)
+        assert page.locator("#pictures img").first.is_visible()
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == "rgb(255, 255, 255)" and not trouble
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_pictures_stand_in_where_there_is_no_webgl2_or_no_script(
     scripts: bool, browser: Any, record: dict[str, Any], tmp_path: Path
