@@ -11,7 +11,7 @@ from typing import Any
 
 from mri_d3gm.errors import InputError, memory_said
 from mri_d3gm.io.dicom.dicom_series import series_of
-from mri_d3gm.io.sidecar import without_results
+from mri_d3gm.io.sidecar import is_result, without_results
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.runs.names import Outputs, folders, names_a_file
 
@@ -51,6 +51,8 @@ def input_files(
             found = with_endings(path.iterdir(), endings)
             if not found and not folders_too:
                 raise InputError(f"{pattern}: no {' or '.join(endings)} files in this folder")
+            if found:
+                _say_left_out(path, found)
         elif glob.has_magic(pattern) and not path.exists():
             every = sorted(glob.glob(pattern, recursive=True))
             if not every:
@@ -61,6 +63,17 @@ def input_files(
         for file in others or [pattern]:
             files.setdefault(os.path.abspath(file), file)
     return list(files.values())
+
+
+def _say_left_out(folder: Path, found: Sequence[str]) -> None:
+    """How many visible files and folders of a folder are no inputs, in one line; what this software wrote is not counted."""
+    rest = [path for path in folder.iterdir() if not path.name.startswith(".") and str(path) not in set(found)]
+    within = sum(path.is_dir() for path in rest if not is_result(path))
+    others = sum(path.is_file() for path in rest if not is_result(path))
+    counts = [f"{count} {name}{'s' * (count > 1)}" for count, name in ((within, "sub-folder"), (others, "other file")) if count]
+    if counts:
+        glob_all = "; give the names, or a glob such as '**/*', for those" if within else ""
+        print(f"mri-d3gm: {folder}: {' and '.join(counts)} left out{glob_all}", file=sys.stderr)
 
 
 def once_a_series(files: Sequence[str]) -> list[str]:

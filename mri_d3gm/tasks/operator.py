@@ -22,6 +22,7 @@ from mri_d3gm.physics.truncation import doubting
 from mri_d3gm.settings import LEARNED, SAMPLED, SuperResolve
 
 LOOKED_AT, JUDGED = 9, 3  # slices whose spectrum is taken, and of these slices that are predicted
+LEVELS = 8  # of whole numbers, at most, are labels
 BELOW, RARE = 0.02, 0.01  # of the largest values: further below zero is no ringing; of the voxels, at least, to speak of
 
 
@@ -36,9 +37,20 @@ def signed(source: Image) -> bool:
     return is_signed(source.array) or pedestal(source.array) != 0
 
 
+def is_of_labels(array: np.ndarray) -> bool:
+    """Whether a volume has from two to LEVELS values, whole numbers from 0 on."""
+    some = np.unique(array.reshape(-1)[:: max(1, array.size // 10**4)])
+    if len(some) > LEVELS:
+        return False
+    levels = np.unique(array)
+    return 1 < len(levels) <= LEVELS and bool((levels == np.rint(levels)).all() and levels[0] >= 0)
+
+
 def warnings(source: Image, settings: SuperResolve) -> list[str]:
     """What to say of values that no magnitudes have, where a network sees them."""
     ground, array = pedestal(source.array), source.array
+    if settings.method != "nearest" and is_of_labels(array):
+        return ["it looks like a label map, a few whole numbers, which this mixes: labels want --method nearest"]
     if settings.method not in LEARNED:
         return []
     if ground:

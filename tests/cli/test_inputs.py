@@ -196,3 +196,22 @@ def test_the_name_of_a_file_is_no_new_folder(task: str, count: int, name: str, m
         pytest.skip("a picture's name")
     code, _, error = mri(task, *paths, "-o", tmp_path / name, *options)
     assert code == 2 and "folder" in error and not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], ""),
+        ([".hidden", "a_restored.json"], ""),
+        (["b.gif"], "1 other file left out"),
+        (["b.gif", "c.bmp", "d/e.png"], "1 sub-folder and 2 other files left out; give the names"),
+        (["d/e.png", "f/g.txt"], "2 sub-folders left out; give the names"),
+    ],
+)
+def test_what_a_folder_leaves_out_is_said(more: list[str], said: str, tmp_path: Path, capsys) -> None:
+    for name in ("a.png", *more):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"Software": {"mri-d3gm": "1"}, "Options": {}}' if name.endswith(".json") else "")
+    assert input_files([str(tmp_path)], [".png"]) == [str(tmp_path / "a.png")]
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == bool(said)

@@ -1,4 +1,4 @@
-"""A volume whose background is not 0 is super-resolved as the same with one of 0; real signs stay, with a word."""
+"""Volumes that are no magnitudes: a background other than 0 makes no difference; real signs and labels are told."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from mri_d3gm.physics.normalise import pedestal
 
 AFFINE = np.diag([1, 1, 5, 1.0])
 RANDOM = np.random.default_rng(0)
-HEAD = (300 * phantom(3, 40, 44).transpose(1, 2, 0)).astype(np.float32)
+HEAD = (301.7 * phantom(3, 40, 44).transpose(1, 2, 0)).astype(np.float32)
 NOISY = np.hypot(HEAD + RANDOM.normal(0, 5, HEAD.shape), RANDOM.normal(0, 5, HEAD.shape)).astype(np.float32)
 superresolve = partial(mri_d3gm.superresolve, affine=AFFINE, samples=1, device="cpu", threads=1)
 SIGNED = {
@@ -82,3 +82,16 @@ def test_real_signs_stay_with_a_word(name: str) -> None:
     assert (
         superresolve(HEAD, scale=2).record["Warnings"] == [] == superresolve(image, method="sinc", scale=2).record["Warnings"]
     )
+
+
+@pytest.mark.parametrize("options", [{"scale": 2}, {"isotropic": True, "method": "cubic"}], ids=str)
+@pytest.mark.parametrize("values", [(0, 1), (0, 1, 4), (0, 2, 3, 7, 9)])
+def test_label_maps_are_doubted(values: tuple[int, ...], options: dict) -> None:
+    labels = np.take(values, (np.arange(24)[:, None, None] + np.arange(24)[:, None] // 6 + np.arange(4)) // 7 % len(values))
+    said = superresolve(labels.astype(np.float32), **options).record["Warnings"]
+    assert len([text for text in said if "label map" in text]) == 1
+    nearest = superresolve(labels.astype(np.float32), **options | {"method": "nearest"})
+    assert not any("label" in text for text in nearest.record["Warnings"])
+    assert np.allclose(nearest.volume, np.rint(nearest.volume), atol=1e-4)
+    fractions = superresolve((labels + 0.25 * (labels > 0)).astype(np.float32), **options).record["Warnings"]
+    assert not any("label" in text for text in fractions)
