@@ -24,8 +24,13 @@ def end_of_grid(path: Dynamics, usual: float) -> float:
     The jump returns the x0 estimate: of an x0 of variance v it keeps v / (1 + (s / A)^2 / v), however many steps came before.
     """
     noise = torch.tensor(path.last_noise**2, dtype=torch.float64)
-    quiet = float(time_at(lambda t: path.relative_variance(t) / path.A(t), noise, path.end))
-    return min(usual, max(quiet, 0.0001))
+
+    def left(t: Tensor) -> Tensor:
+        return path.relative_variance(t) / path.A(t)
+
+    if usual <= path.T and bool(left(torch.tensor(usual, dtype=torch.float64)) <= noise):
+        return usual
+    return min(usual, max(float(time_at(left, noise, path.end)), 0.0001))
 
 
 def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:

@@ -42,6 +42,18 @@ def test_a_grid_ends_early_enough_that_little_noise_is_left(path: Dynamics, usua
     assert left < 0.0551
 
 
+def test_a_path_that_is_quiet_enough_is_not_searched(monkeypatch) -> None:
+    def searched(*_: object) -> None:
+        raise AssertionError("11 ms for nothing")
+
+    class Own(type(make_path("d3gm"))):  # type: ignore[misc]
+        __hash__ = None  # type: ignore[assignment]
+
+    monkeypatch.setattr("mri_d3gm.samplers.grids.time_at", searched)
+    assert all(end_of_grid(make_path(name), 0.1) == 0.1 for name in DYNAMICS if name != "sgm-vp")
+    assert end_of_grid(Own(), 0.1) == 0.1 and len(log_odds(Own(), 5)) == 6
+
+
 def test_grids_of_most_members_end_where_they_did() -> None:
     ends = {name: (end_of_grid(make_path(name), 0.05), end_of_grid(make_path(name), 0.1)) for name in DYNAMICS}
     assert [name for name, end in ends.items() if end != (0.05, 0.1)] == ["sgm-vp"]
