@@ -1,8 +1,11 @@
 """The one exception that a user sees."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
 
 LONGEST = 200  # letters of another program's message
 
@@ -35,6 +38,16 @@ def in_a_line(error: BaseException) -> str:
     if any(line.startswith("Traceback") for line in lines):
         return lines[-1][:LONGEST]
     return f"{type(error).__name__}: {lines[0][:LONGEST]}"
+
+
+def place(error: BaseException) -> str:
+    """File and line that raised the exception beneath all wrapping, or called the PyTorch that did."""
+    while error.__cause__ is not None and error.__cause__.__traceback__ is not None:
+        error = error.__cause__
+    frames = [(frame.filename, str(frame.lineno)) for frame in extract_tb(error.__traceback__)]
+    frames += re.findall(r'File "([^"\n]+)", line (\d+)', str(error))  # of another process
+    own = [frame for frame in frames if "torch" not in Path(frame[0]).parts]
+    return ", line ".join((own or frames)[-1])
 
 
 def unknown(name: str, known: Iterable[str], prefix: str = "", elsewhere: Iterable[str] = ()) -> InputError:

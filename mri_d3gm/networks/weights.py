@@ -20,7 +20,8 @@ MOST = 4096  # of any number in a network's options
 
 
 def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -> None:
-    """Write the denoiser's state, floats as float16, with its config and `record` (steps, data, command) as metadata.
+    """Write the denoiser's state with its config and `record` (steps, data, command) as metadata: floats as float16, but for
+    tensors that it cannot hold.
 
     InputError where the disk is full.
     """
@@ -29,7 +30,7 @@ def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -
 
     from mri_d3gm.io.atomic import atomic_path
 
-    state = {name: _in(torch.float16, tensor.detach().cpu()).contiguous() for name, tensor in denoiser.state_dict().items()}
+    state = {name: _small(tensor.detach().cpu()).contiguous() for name, tensor in denoiser.state_dict().items()}
     with atomic_path(Path(path)) as temporary:
         try:
             save_file(state, temporary, {"config": json.dumps(denoiser.config), "record": json.dumps(record)})
@@ -40,6 +41,12 @@ def save_weights(path: str | Path, denoiser: Denoiser, record: dict[str, Any]) -
 def _in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of floats in other ones; counters and flags stay as they are."""
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _small(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats as float16, but where finite ones would overflow."""
+    half = _in(torch.float16, tensor)
+    return half if torch.equal(half.isinf(), tensor.isinf()) else tensor
 
 
 @contextmanager
@@ -88,7 +95,8 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     except Exception as error:  # a configuration may hold anything
         first = (str(error).strip().splitlines() or ["its configuration is damaged"])[0][:200]
         raise InputError(f"{path}: weights do not fit the network that they name ({first})") from error
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    finite = all(parameter.isfinite().all() for parameter in denoiser.parameters())
+    if not finite or any(tensor.isnan().any() for tensor in state.values()):  # buffers may be masks of -inf
         raise InputError(f"{path}: weights hold NaN or Inf; the training that made them diverged")
     return denoiser.to(device).eval().requires_grad_(False), record
 

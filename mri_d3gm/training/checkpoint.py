@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -51,6 +51,13 @@ def resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
                 f"{folder}: holds another training, which differs in {said}; give another -o, or remove the folder"
             )
     return state
+
+
+def diverged(folder: Path, step: int, fault: str) -> NoReturn:
+    """Raise the InputError of a training in `folder` that cannot go on."""
+    kept = (folder / "checkpoint.pt").exists()
+    other = " and another -o (the checkpoint from before is kept)" if kept else ""
+    raise InputError(f"{folder}: the training diverged by step {step}, {fault}; give a smaller train#trainer#lr{other}")
 
 
 def check_folder(folder: Path) -> None:

@@ -22,14 +22,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mri_d3gm import __version__
-from mri_d3gm.errors import InputError, beneath, in_a_line, memory_said
+from mri_d3gm.errors import InputError, beneath, in_a_line, memory_said, place
 from mri_d3gm.networks.channels import for_each
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import check_channels, load_network, save_weights
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.runs.record import files_hash
 from mri_d3gm.training import processes
-from mri_d3gm.training.checkpoint import claimed, resumed, save_checkpoint
+from mri_d3gm.training.checkpoint import claimed, diverged, resumed, save_checkpoint
 from mri_d3gm.training.interrupt import caught, leave_to_parent
 from mri_d3gm.training.limits import OWN, TRAINER, check_numbers, check_simulated
 from mri_d3gm.training.log import Log
@@ -278,8 +278,9 @@ class Trainer:
                 log.flush()
                 state["seconds"] = before + time.monotonic() - started
                 if leads():
-                    if optimisation.diverged():
-                        self._refuse(folder, state["step"])
+                    fault = optimisation.fault()
+                    if fault is not None:
+                        diverged(folder, state["step"], fault)
                     self._save(folder, optimisation, state)
 
             end = GO_ON
@@ -294,7 +295,7 @@ class Trainer:
                     if not self._on_gpu:
                         log.flush()
                     if not log.finite:
-                        together(partial(self._refuse, folder, state["step"]))
+                        together(partial(diverged, folder, state["step"], "its loss is not finite"))
                     if progress is not None and leads():
                         progress(state["step"], self.steps, log.loss)
                     if time.monotonic() - saved > self.checkpoint_seconds:
@@ -318,15 +319,11 @@ class Trainer:
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             if state["step"] > first:
                 raise
-            said = f"the first step fails, {in_a_line(error)}; see network_def and train#simulate in the configuration"
-            raise beneath(error) or InputError(said) from error
-
-    @staticmethod
-    def _refuse(folder: Path, step: int) -> None:
-        raise InputError(
-            f"{folder}: the training diverged by step {step}, its loss or weights are not finite; give a smaller "
-            "train#trainer#lr and another -o (a checkpoint from before is kept)"
-        )
+            said = beneath(error)
+            if said is not None:
+                raise said from None
+            problem = f"the first step fails, {in_a_line(error)} ({place(error)})"
+            raise InputError(f"{problem}; see there, or network_def and train#simulate in the configuration") from error
 
     def _optimisation(self, state: dict[str, Any]) -> Optimisation:
         self.denoiser.to(self.device).train()

@@ -39,7 +39,7 @@ TRAINER = {
     "early": SHARE,
     "ema": SHARE,
     "validate_every": Limits(1, whole=True),
-    "checkpoint_seconds": Limits(0),
+    "checkpoint_seconds": Limits(0, math.inf),
     "parts": Limits(1, 2**10, whole=True),
 }
 OWN = {"seed": Limits(0, 2**32 - 1, whole=True), "max_minutes": Limits(0, math.inf)}

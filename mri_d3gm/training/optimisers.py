@@ -88,10 +88,15 @@ class Optimisation:
             self.ema[name].copy_(state[name])
         return self.lr * scale
 
-    def diverged(self) -> bool:
-        """Whether a weight is not finite, or its average not in the float16 that it is saved as."""
-        averages = (value.half() for value in self.ema.values() if value.is_floating_point())
-        return not all(bool(value.isfinite().all()) for value in (*self.denoiser.parameters(), *averages))
+    def fault(self) -> str | None:
+        """What is wrong with the weights, if anything; buffers aside, which may be infinite masks and large constants."""
+        weights = dict(self.denoiser.named_parameters(remove_duplicate=False))
+        averages = [self.ema[name] for name in weights]
+        if not all(bool(value.isfinite().all()) for value in (*weights.values(), *averages)):
+            return "its weights are not finite"
+        if all(bool(value.half().isfinite().all()) for value in averages if value.is_floating_point()):
+            return None
+        return "its weights are above 65504, the most that the float16 they are saved as can hold"
 
     def averaged(self) -> Denoiser:
         """A denoiser with the averaged weights, on the CPU."""
