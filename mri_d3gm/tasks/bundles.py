@@ -1,22 +1,22 @@
 """MONAI configurations: overlays on a bundle, and a workflow whose errors name the cause."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from pathlib import Path
-from pydoc import locate
+from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 from mri_d3gm.errors import InputError, beneath, in_a_line, unknown
 from mri_d3gm.shipped import shipped
 from mri_d3gm.training.limits import NUMBERS
 
-# keys of overlays that train.json lacks: what is measured, how, and next to which figures
 FAILED = "Failed to instantiate component"  # MONAI's words
+# keys of overlays that train.json lacks: what is measured, how, next to which figures; and those of MONAI itself
 OWN = (
     *("extends", "pipeline", "task", "domains", "protocol", "sampling", "methods", "variants", "starts"),
     *("dynamics", "seeds", "evaluations", "paper", "notes"),
+    *("imports", "initialize", "run", "finalize"),
 )
 
 
@@ -52,42 +52,72 @@ def overlay_keys(config: str) -> dict[str, Any]:
     """What an overlay, JSON or YAML, says, over what the ones that it extends say; InputError for a key that nothing knows."""
     keys = {name: value for path in overlay_files(config) for name, value in _keys(path).items()}
     base = _keys(shipped("pipelines", keys.get("pipeline", "reconstruction")) / "configs" / "train.json")
-    check_names([name.lstrip("+") for name in keys if not {"#", ":"} & set(name)], (*base, *OWN), keys)
+    names = [name.lstrip("+") for name in map(str, keys) if not {"#", ":"} & set(name)]
+    check_names(names, (*base, *OWN), set(_referred(keys)))
     return keys
 
 
-def check_names(names: Iterable[str], known: Iterable[str], config: Any, prefix: str = "") -> None:
-    """InputError for one of the names below `prefix` that is neither known, nor hidden, nor an id that `config` refers to."""
-    known, text = list(known), json.dumps(config, default=str)
-    for name in names:
-        if name not in known and not name.startswith("_") and not any(f"{mark}{prefix}{name}" in text for mark in "@%"):
+def _referred(config: Any, name: str = "") -> Iterator[str]:
+    """The ids that what is below the id `name` refers to, as MONAI reads them, and the groups they are in; joined by `#`."""
+    from monai.bundle import ConfigParser, ReferenceResolver
+
+    if isinstance(config, dict | list):
+        for key, part in config.items() if isinstance(config, dict) else enumerate(config):
+            below = ReferenceResolver.normalize_id(key).lstrip("+")
+            yield from _referred(part, f"{name}{ReferenceResolver.sep}{below}" if name else below)
+    elif isinstance(config, str):
+        try:
+            text = ConfigParser.resolve_relative_ids(name, config)
+        except ValueError as error:
+            raise InputError(f"{'#'.join(ReferenceResolver.split_id(name))}: {error}") from error
+        for one in (text[1:],) if text.startswith("%") else ReferenceResolver.match_refs_pattern(text):
+            parts = ReferenceResolver.split_id(one)
+            yield from ("#".join(parts[: end + 1]) for end in range(len(parts)))
+
+
+def check_names(names: Iterable[Any], known: Iterable[Any], referred: set[str], prefix: str = "") -> None:
+    """InputError for one of the names below `prefix` that is neither known, nor hidden, nor an id that is referred to."""
+    known = list(map(str, known))
+    for name in map(str, names):
+        if name not in known and not name.startswith("_") and prefix + name not in referred:
             raise unknown(name, known, prefix, () if prefix else NUMBERS)
 
 
 def check_ids(config: dict[str, Any], base: dict[str, Any]) -> None:
     """InputError for an id in `config` that `base` lacks and no component's signature has; MONAI would take any."""
-    check_names(config, (*base, *OWN), config)
+    referred = set(_referred(config))
+    check_names(config, (*base, *OWN), referred)
     for name, value in config.items():
-        _check_within(value, base.get(name), f"{name}#", config)
+        _check_within(value, base.get(name), f"{name}#", referred)
 
 
-def _check_within(part: Any, base: Any, prefix: str, config: dict[str, Any]) -> None:
+def _keywords(component: Callable[..., Any]) -> list[str] | None:
+    """Names that a component can be given; None where it takes any, or does not say."""
+    try:
+        keywords = signature(component).parameters
+    except (TypeError, ValueError):
+        return None
+    return None if any(each.kind is Parameter.VAR_KEYWORD for each in keywords.values()) else list(keywords)
+
+
+def _check_within(part: Any, base: Any, prefix: str, referred: set[str]) -> None:
     """The same below the id `prefix`: keywords of a component, or entries of a group of them."""
     if not isinstance(part, dict):
         return
     known: Iterable[str] = base if isinstance(base, dict) else part
     if "_target_" in part:
-        component = locate(str(part["_target_"]))
-        if not callable(component):
-            return
-        keywords = signature(component).parameters
-        if any(each.kind is Parameter.VAR_KEYWORD for each in keywords.values()):
+        try:
+            component = locate(str(part["_target_"]))
+        except ErrorDuringImport as error:
+            raise InputError(f"{prefix}_target_: {error}; see that file") from error
+        keywords = _keywords(component) if callable(component) else None
+        if keywords is None:
             return
         known = keywords
-    check_names(part, known, config, prefix)
+    check_names(part, known, referred, prefix)
     for name, value in part.items():
         if "_target_" not in part or (isinstance(value, dict) and "_target_" in value):
-            _check_within(value, base.get(name) if isinstance(base, dict) else None, f"{prefix}{name}#", config)
+            _check_within(value, base.get(name) if isinstance(base, dict) else None, f"{prefix}{name}#", referred)
 
 
 @contextmanager
