@@ -45,6 +45,8 @@ def overlay_files(config: str, before: tuple[Path, ...] = ()) -> list[Path]:
     if path.resolve() in before:
         raise InputError(f"{path}: extends itself{' by way of others' if before[-1] != path.resolve() else ''}; name another")
     base = _keys(path).get("extends")
+    if not isinstance(base, str | None):
+        raise InputError(f"{path}: extends must be the name or the file of one overlay, not {base!r}")
     return [*(overlay_files(base, (*before, path.resolve())) if base else []), path]
 
 

@@ -300,6 +300,8 @@ def test_overlays_that_extend_each_other_name_the_loop(tmp_path: Path) -> None:
     for name in "ab":
         said = refusal(lambda name=name: train(str(tmp_path / f"{name}.json"), str(tmp_path)))
         assert f"{name}.json: extends itself" in said
+    (tmp_path / "d.json").write_text(json.dumps({"extends": ["a", "b"]}))
+    assert "d.json: extends must be" in refusal(lambda: train(str(tmp_path / "d.json"), str(tmp_path)))
 
 
 @pytest.mark.parametrize(
