@@ -154,10 +154,13 @@ def test_declared_sizes_are_checked_before_arrays_are_made(old: bytes, new: byte
     error_of(open_scan, edited(write_ismrmrd(tmp_path / "a.h5", OBJECT, replace(FLAT, without=["encodingLimits"])), old, new))
 
 
-def test_slices_of_several_orientations_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("degrees", [0.3, 4.0, 90.0])
+def test_slices_that_are_not_parallel_are_refused(degrees: float, tmp_path: Path) -> None:
     path = write_ismrmrd(tmp_path / "a.h5", OBJECT, FLAT)
-    append_ismrmrd(path, OBJECT, replace(FLAT, numbers=(1,), orientation=AXIAL[[1, 2, 0]]))
-    assert "slices of 2 orientations" in error_of(open_scan, path)
+    across, along = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    turned = np.array([[along, across, 0], [-across, along, 0], [0, 0, 1]])
+    append_ismrmrd(path, OBJECT, replace(FLAT, numbers=(1,), slices=(6.0,), orientation=turned))
+    assert f"slices are turned by up to {degrees} degrees" in error_of(open_scan, path)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ismrmrd
 import numpy as np
 import pytest
-from raw_files import AXIAL, Protocol, full, write_ismrmrd
-from raw_objects import FLAT, OBJECT, SOLID, assert_near, exact, readouts_of, scan_of
+from raw_files import AXIAL, Protocol, full, header_of, write_ismrmrd
+from raw_objects import FLAT, OBJECT, SOLID, assert_near, exact, readouts_of, scan_of, set_header
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
@@ -114,6 +115,63 @@ def test_motion_that_was_followed_within_an_image_is_said(made: Protocol, mm: fl
 
     scan = moved(made, change, tmp_path)
     assert f"positions of a slice differ by up to {mm:.1f} mm" in " ".join(scan.warnings) and scan.position_known
+
+
+@pytest.mark.parametrize("normal", [2, 0])
+@pytest.mark.parametrize(
+    ("voxel", "across", "along", "refused"),
+    [
+        ((0.5, 0.5, 4.0), 0.0, 0.6, False),
+        ((0.5, 0.5, 4.0), 0.0, 8.0, False),
+        ((0.5, 0.5, 4.0), 0.0, 12.0, True),
+        ((0.5, 0.5, 4.0), 3.0, 0.6, False),
+        ((0.5, 0.5, 4.0), 3.7, 0.0, True),
+        ((1.5, 1.5, 8.0), 4.0, 0.0, False),
+        ((1.5, 1.5, 8.0), 7.5, 0.0, True),
+    ],
+)
+@pytest.mark.parametrize("averages", [1, 2])
+def test_only_a_shift_as_far_as_slices_lie_makes_other_images(
+    voxel: Any, across: float, along: float, refused: bool, normal: int, averages: int, tmp_path: Path
+) -> None:
+    """Motion is followed in small steps, or from average to average, and the edges of voxels say nothing of it."""
+    turned = np.roll(AXIAL, 2 - normal, 0)
+
+    def change(head: np.ndarray) -> None:
+        share = np.linspace(0, 1, len(head)) if averages == 1 else head["idx"]["average"]
+        head["position"] += np.outer(share, across * turned[2] + along * turned[0]).astype(np.float32)
+
+    made = replace(FLAT, voxel=voxel, orientation=turned, counts={"average": averages}, coils=FLAT.coils[:1])
+    if refused:
+        with pytest.raises(InputError, match="no counter tells them apart"):
+            moved(made, change, tmp_path)
+        return
+    said = " ".join(moved(made, change, tmp_path).warnings)
+    assert f"positions of a slice differ by up to {np.hypot(across, along):.1f} mm" in said
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_slices_of_a_header_with_one_thick_slice_are_no_motion(count: int, tmp_path: Path) -> None:
+    made = replace(FLAT, slices=tuple(4.0 * np.arange(count)), numbers=(0,) * count, coils=FLAT.coils[:1])
+    path = write_ismrmrd(tmp_path / "a.h5", OBJECT, made)
+    set_header(path, header_of(replace(made, voxel=(3.0, 3.5, 4.0 * count))))
+    with pytest.raises(InputError, match="no counter tells them apart"):
+        open_scan(path)
+
+
+@pytest.mark.parametrize("made", [FLAT, SOLID, replace(FLAT, slices=(0.0, 6.0))], ids=["2-D", "3-D", "slices"])
+@pytest.mark.parametrize("lacking", [slice(1, None, 2), slice(None, None, 2), slice(0, 1)])
+def test_readouts_that_say_no_place_lie_where_the_others_do(lacking: slice, made: Protocol, tmp_path: Path) -> None:
+    made = replace(made, centre=(0.0, 0.0, 20.0), counts={"repetition": 2})
+    wanted = scan_of(made, tmp_path)
+
+    def change(head: np.ndarray) -> None:
+        for name in ("position", "read_dir", "phase_dir", "slice_dir"):
+            head[name][lacking] = 0
+
+    found = moved(made, change, tmp_path)
+    assert found.frames == 2 and found.position_known and np.allclose(found.affine, wanted.affine)
+    assert found.warnings == wanted.warnings
 
 
 def test_calibration_lines_of_another_orientation_are_not_used(tmp_path: Path) -> None:

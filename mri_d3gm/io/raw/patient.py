@@ -9,6 +9,15 @@ from mri_d3gm.io.raw.readouts import Readouts
 
 TO_RAS = np.array([-1.0, -1.0, 1.0])  # raw data count towards left, posterior and head
 UNEVEN = 0.05  # mm by which slices may be off even spacing before it is said
+PARALLEL = 1e-3  # by which directions of slices may differ
+
+
+class Away(NamedTuple):
+    """How far readouts lie from another one: mm in all and across its plane, all of them where that is unknown, and degrees."""
+
+    mm: np.ndarray
+    across: np.ndarray
+    degrees: np.ndarray
 
 
 class Place(NamedTuple):
@@ -29,20 +38,21 @@ class Place(NamedTuple):
 def place(name: str, readouts: Readouts, data: np.ndarray, thickness: float) -> Place:
     """Where the readouts `data`, (n,) bool, are; thickness: mm of a slice, their distance where there is one or no position.
 
-    InputError for slices of several orientations.
+    InputError for slices that are not parallel.
     """
     numbers = np.flatnonzero(data)
+    numbers = numbers[np.argsort(~told(readouts, numbers), kind="stable")]
     counters, first_of_each = np.unique(readouts.slice[numbers], return_index=True)
     firsts = numbers[first_of_each]
-    read, phase, normal = (_unit(vectors[firsts]) for vectors in (readouts.read, readouts.phase, readouts.normal))
-    normal = np.where(np.isnan(normal), np.cross(read, phase), normal)
+    read, phase, normal = directions = _directions(readouts, firsts)
     position = readouts.position[firsts] * TO_RAS
     flat = np.eye(3)
     usable = np.isfinite([read, phase, normal, position]).all() and not _skewed(read[0], phase[0], normal[0])
-    frames = np.stack([read, phase, normal], 1)
-    if usable and np.abs(frames - frames[0]).max() > 1e-3:
-        count = len(np.unique(np.round(normal, 2), axis=0))
-        raise InputError(f"{name}: slices of {count} orientations; only parallel slices make a volume")
+    if usable and np.abs(directions - directions[:, :1]).max() > PARALLEL:
+        raise InputError(
+            f"{name}: slices are turned by up to {_angles(directions, directions[:, :1]).max():.1f} degrees against each other; only "
+            "parallel slices make a volume"
+        )
     together = len(counters) > 1 and not np.ptp(position, axis=0).any()
     if together or not usable:
         found = "all slices have one position" if usable else "no usable position and directions"
@@ -63,20 +73,40 @@ def place(name: str, readouts: Readouts, data: np.ndarray, thickness: float) -> 
     return Place(slices, True, read[0], phase[0], normal[0], position[0], step, tuple(said))
 
 
-def away(readouts: Readouts, numbers: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far readouts lie from the first of their group in mm, and by how many degrees they are turned against it, (n,) each.
+def told(readouts: Readouts, numbers: np.ndarray) -> np.ndarray:
+    """Which readouts say where they lie, (n,) bool; a position of zeros without any direction says nothing."""
+    position = readouts.position[numbers]
+    vectors = (position, *(of[numbers] for of in (readouts.read, readouts.phase, readouts.normal)))
+    return np.isfinite(position).all(1) & np.logical_or.reduce([vector.any(1) for vector in vectors])
 
-    numbers: which readouts; groups: of each. What is unknown counts as 0.
+
+def away(readouts: Readouts, numbers: np.ndarray, groups: np.ndarray) -> Away:
+    """How far readouts lie from the first of their group that says where it lies; what is unknown counts as 0.
+
+    numbers: which readouts; groups: of each.
     """
-    _, first, which = np.unique(groups, return_index=True, return_inverse=True)
-    position = readouts.position[numbers].astype(np.float64)
-    mm = np.linalg.norm(position - position[first[which]], axis=1)
-    turned = np.zeros(len(numbers))
-    for vectors in (readouts.read, readouts.phase, readouts.normal):
-        unit = _unit(vectors[numbers])
-        chord = np.linalg.norm(unit - unit[first[which]], axis=1)
-        turned = np.fmax(turned, np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))))
-    return np.nan_to_num(mm, posinf=0.0), turned
+    known = told(readouts, numbers)
+    order = np.argsort(~known, kind="stable")
+    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
+    against = np.empty(len(numbers), int)
+    against[order] = order[first[which]]
+    position = np.where(known[:, None], readouts.position[numbers] * TO_RAS, 0.0)
+    moved = np.where(known[:, None], position - position[against], 0.0)
+    directions = _directions(readouts, numbers)
+    mm, across = np.linalg.norm(moved, axis=1), np.abs((moved * directions[2][against]).sum(1))
+    degrees = np.nan_to_num(_angles(directions, directions[:, against])).max(0)
+    return Away(mm, np.where(np.isnan(across), mm, across), degrees)
+
+
+def _directions(readouts: Readouts, numbers: np.ndarray) -> np.ndarray:
+    """Unit vectors (3, n, 3) of readout, phase encode and across in RAS; NaN where unknown."""
+    read, phase, normal = (_unit(vectors[numbers]) for vectors in (readouts.read, readouts.phase, readouts.normal))
+    return np.stack([read, phase, np.where(np.isnan(normal), np.cross(read, phase), normal)])
+
+
+def _angles(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Degrees between unit vectors (..., 3)."""
+    return np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(some - others, axis=-1) / 2, 1)))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

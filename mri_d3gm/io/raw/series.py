@@ -7,16 +7,22 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.raw.lines import split
-from mri_d3gm.io.raw.patient import away
+from mri_d3gm.io.raw.patient import away, told
 from mri_d3gm.io.raw.readouts import COUNTERS, Readouts
 
 INCOMPLETE = 0.5  # a frame with fewer than that of the others' lines is named, the last one left out
 NAMED = 5  # frames with few lines, or images, that are named
 TURNED = 5.0  # degrees from which on images are of another orientation
-MOVED = 0.9  # of the shortest edge of a voxel: slices are not nearer to each other than that
+MOVED = 0.9  # of a slice's thickness: slices are not nearer to each other than that
+ALIKE = 0.4  # of it, where counters are all alike: a header may take all slices, two or more, for one thick one
+IN_PLANE = 10.0  # mm by which motion correction may move a slice in its plane
 SLAB = 0.25  # of a slab, by which head motion may move it while it is measured
 SEEN = 0.05, 0.1  # mm and degrees from which on a change of place is said
 DAY = 86400.0  # seconds, after which scanners' clocks begin anew
+MIXED = (
+    "readouts whose counters are all alike, that of averages too, are averaged; where they are different images, as user "
+    "counters may say, the result mixes them"
+)
 
 
 class Series(NamedTuple):
@@ -73,10 +79,11 @@ def series_of(name: str, readouts: Readouts, data: np.ndarray, voxel: Sequence[f
     keys, part = every.keys(others)
     if len(keys) * len(values) * len(slices) > len(numbers):
         raise InputError(f"{name}: its counters make more images than it has readouts; the file is damaged")
-    _check_together(name, readouts, every, several, (min(voxel), slab))
+    alike = _alike(readouts, every)
+    _check_together(name, readouts, every, several, (voxel[2] * (ALIKE if alike else MOVED), min(voxel), slab))
     if moving:
         said.append(f"images differ in place or orientation by {' and '.join(moving)}: each is a file of its own")
-    said += [*_moved(readouts, every, moving), *_repeated(readouts, every)]
+    said += [*_moved(readouts, every, moving), *([MIXED] if alike else [])]
     parts, beside = {}, {}
     for key, chosen in zip(keys.tolist(), split(numbers, part, len(keys)), strict=True):
         if (frame[chosen] >= 0).any():
@@ -91,10 +98,11 @@ def _axis(readouts: Readouts, every: _Counted, several: Sequence[str], limit: fl
 
     def apart(counters: Sequence[str], first: Sequence[str]) -> bool:
         """Whether the first readouts of the images of some counters lie apart from those that others have."""
-        at = np.unique(every.groups(counters), return_index=True)[1]
-        mm, degrees = away(readouts, every.numbers[at], every.groups(first)[at])
-        return bool(mm.max() > limit or degrees.max() > TURNED)
+        at = known[np.unique(every.groups(counters)[known], return_index=True)[1]]
+        found = away(readouts, every.numbers[at], every.groups(first)[at])
+        return bool(found.mm.max(initial=0) > limit or found.degrees.max(initial=0) > TURNED)
 
+    known = np.flatnonzero(told(readouts, every.numbers))
     moving = [counter for counter in several if apart([counter], [])]
     if several and apart(several, moving):
         moving = list(several)
@@ -122,22 +130,30 @@ def _frames(
 
 
 def _check_together(
-    name: str, readouts: Readouts, every: _Counted, several: Sequence[str], limits: tuple[float, float | None]
+    name: str, readouts: Readouts, every: _Counted, several: Sequence[str], limits: tuple[float, float, float | None]
 ) -> None:
-    """InputError where readouts of one image lie apart; limits: the shortest edge of a voxel, and of 3-D scans the slab."""
-    edge, slab = limits
-    mm, degrees = away(readouts, every.numbers, every.groups(several))
-    if mm.max() >= (MOVED * edge if slab is None else max(edge, SLAB * slab)) or degrees.max() > TURNED:
-        worst = every.numbers[int((mm / edge + degrees / TURNED).argmax())]
+    """InputError where readouts of one image lie apart; limits, mm: across a 2-D slice, the shortest edge of a voxel, and of
+    3-D scans the slab.
+    """
+    across, edge, slab = limits
+    found = away(readouts, every.numbers, every.groups(several))
+    if slab is None:
+        in_plane = np.sqrt(np.maximum(found.mm**2 - found.across**2, 0))
+        moved = np.maximum(found.across / across, in_plane / IN_PLANE)
+    else:
+        moved = found.mm / max(edge, SLAB * slab)
+    if moved.max() >= 1 or found.degrees.max() > TURNED:
+        worst = every.numbers[int((moved + found.degrees / TURNED).argmax())]
         raise InputError(
-            f"{name}: readouts of slice {readouts.slice[worst]} lie up to {mm.max():.1f} mm and {degrees.max():.0f} degrees "
-            "apart, and no counter tells them apart: they are different images; give each its own slice or repetition counter"
+            f"{name}: readouts of slice {readouts.slice[worst]} lie up to {found.mm.max():.1f} mm and "
+            f"{found.degrees.max():.0f} degrees apart, and no counter tells them apart: they are different images; give each "
+            "its own slice or repetition counter"
         )
 
 
 def _moved(readouts: Readouts, every: _Counted, moving: Sequence[str]) -> list[str]:
     """What to say of images that share a place and do not quite lie there."""
-    mm, degrees = away(readouts, every.numbers, every.groups(moving))
+    mm, _, degrees = away(readouts, every.numbers, every.groups(moving))
     if mm.max() <= SEEN[0] and degrees.max() <= SEEN[1]:
         return []
     return [
@@ -146,19 +162,14 @@ def _moved(readouts: Readouts, every: _Counted, moving: Sequence[str]) -> list[s
     ]
 
 
-def _repeated(readouts: Readouts, every: _Counted) -> list[str]:
-    """What to say of readouts that have all counters alike, that of averages too."""
+def _alike(readouts: Readouts, every: _Counted) -> bool:
+    """Whether readouts have all counters alike, that of averages too."""
     alone = readouts.imaging[every.numbers] & ~readouts.calibration[every.numbers]
     chosen = every.numbers[alone]
     counters = (readouts.line, readouts.partition, readouts.average)
     stacked = np.stack([every.groups(COUNTERS)[alone], *(counter[chosen].astype(np.int64) for counter in counters)])
     order = np.lexsort(stacked)
-    if not (np.diff(stacked[:, order], axis=1) == 0).all(0).any():
-        return []
-    return [
-        "readouts whose counters are all alike, that of averages too, are averaged; where they are different images, as user "
-        "counters may say, the result mixes them"
-    ]
+    return bool((np.diff(stacked[:, order], axis=1) == 0).all(0).any())
 
 
 def _entities(numbers: Mapping[str, int]) -> str:
