@@ -75,6 +75,9 @@ EVEN = {
     "both ways": lambda line, samples: np.stack([samples * (-1) ** line, 0 * samples + line], 1),
     "tilted": lambda line, samples: np.stack([0.6 * samples - 0.8 * line, 0.8 * samples + 0.6 * line, 0 * samples], 1),
     "zeros": lambda line, samples: np.zeros((24, 2)),
+    "weights": lambda line, samples: np.stack([samples, 0 * samples + line, np.random.default_rng(20 + line).random(24)], 1),
+    "small places": lambda line, samples: np.stack([samples / 500, 0 * samples, abs(samples) % 7], 1),
+    "more axes and fewer": lambda line, samples: np.stack([samples, *[0 * samples + line] * (1 + line % 2)], 1),
 }
 
 
@@ -89,6 +92,29 @@ def test_trajectories_that_are_not_cartesian_are_refused(kind: str, header: str,
 def test_cartesian_trajectories_change_nothing(kind: str, tmp_path: Path) -> None:
     found, wanted = open_scan(with_places(tmp_path, EVEN[kind])), scan_of(FLAT, tmp_path)
     assert np.array_equal(found.read(0), wanted.read(0)) and found.warnings == wanted.warnings
+
+
+@pytest.mark.parametrize("discard", [(4, 4), (3, 0), (0, 5)])
+def test_ramps_in_samples_that_are_discarded_say_nothing(discard: tuple[int, int], tmp_path: Path) -> None:
+    def place_of(line: int, samples: np.ndarray) -> np.ndarray:
+        even = (samples >= discard[0] - 12) & (samples < 12 - discard[1])
+        return np.stack([np.cumsum(np.where(even, 1, 0.5)), 0 * samples + line], 1)
+
+    path = with_places(tmp_path, place_of)
+    with pytest.raises(InputError, match="trajectories that are not Cartesian"):
+        open_scan(path)
+    with readouts_of(path) as data:
+        data["head"]["discard_pre"], data["head"]["discard_post"] = discard
+    assert open_scan(path).slices == 1
+
+
+def test_a_readout_with_places_and_no_samples_is_damaged(tmp_path: Path) -> None:
+    path = with_places(tmp_path, EVEN["lines"])
+    with readouts_of(path) as data:
+        data["head"]["number_of_samples"][0] = 0
+        data["traj"][0] = np.empty(0, np.float32)
+    with pytest.raises(InputError, match="a readout has no samples"):
+        open_scan(path)
 
 
 # ---- the header

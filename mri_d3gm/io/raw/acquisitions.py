@@ -21,7 +21,8 @@ NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE, CORRECTION = (1 << bit for
 NO_DATA = sum(1 << bit for bit in (22, 25, 26, 27, 28, 29, 30))
 TICK = 0.0025  # seconds of a time stamp of Siemens' scanners; ISMRMRD does not say in which unit those of others are
 LARGEST = 1e15  # of samples; squares of larger ones are beyond float32
-COUNTS = ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post", "encoding_space_ref", "flags")
+DISCARDED = ("discard_pre", "discard_post")
+COUNTS = ("number_of_samples", "active_channels", "center_sample", *DISCARDED, "encoding_space_ref", "flags")
 VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
 STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "slice", "average", *COUNTERS)
 LOOKED_AT = 32  # readouts whose places in k-space are looked at
@@ -86,9 +87,13 @@ def _check_places(name: str, data: Acquisitions, imaging: np.ndarray) -> None:
     if not len(numbers):
         return
     few = np.unique(numbers[np.linspace(0, len(numbers) - 1, LOOKED_AT).astype(int)])
-    axes, samples = (data.heads[key][few].astype(int) for key in ("trajectory_dimensions", "number_of_samples"))
-    found = zip(data.places(few), samples, axes, strict=True)
-    if not is_cartesian([path.reshape(count, -1) for path, count, size in found if len(path) == count * size]):
+    heads = data.heads[few]
+    counts, axes, before, after = (heads[key].astype(int) for key in ("number_of_samples", "trajectory_dimensions", *DISCARDED))
+    found = zip(data.places(few), counts, axes, before, counts - after, strict=True)
+    whole = (
+        one.reshape(count, size)[first : max(0, end)] for one, count, size, first, end in found if len(one) == count * size
+    )
+    if not is_cartesian([*whole]):
         raise InputError(
             f"{name}: its readouts bring trajectories that are not Cartesian, or not in even steps; only even Cartesian "
             "scans can be reconstructed"
