@@ -11,7 +11,7 @@ import ismrmrd
 import numpy as np
 import pytest
 from io_files import error_of, to_image
-from raw_files import AXIAL, Protocol, append_ismrmrd, header_of, write_ismrmrd
+from raw_files import Protocol, append_ismrmrd, header_of, write_ismrmrd
 from raw_objects import COILS, FLAT, OBJECT, SOLID, assert_near, edited, exact, readouts_of, scan_of, set_header
 
 from mri_d3gm.io.open_scan import open_scan

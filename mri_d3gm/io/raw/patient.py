@@ -49,10 +49,8 @@ def place(name: str, readouts: Readouts, data: np.ndarray, thickness: float) -> 
     flat = np.eye(3)
     usable = np.isfinite([read, phase, normal, position]).all() and not _skewed(read[0], phase[0], normal[0])
     if usable and np.abs(directions - directions[:, :1]).max() > PARALLEL:
-        raise InputError(
-            f"{name}: slices are turned by up to {_angles(directions, directions[:, :1]).max():.1f} degrees against each other; only "
-            "parallel slices make a volume"
-        )
+        turned = _angles(directions, directions[:, :1]).max()
+        raise InputError(f"{name}: slices are turned by up to {turned:.1f} degrees; only parallel slices make a volume")
     together = len(counters) > 1 and not np.ptp(position, axis=0).any()
     if together or not usable:
         found = "all slices have one position" if usable else "no usable position and directions"
