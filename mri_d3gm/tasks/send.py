@@ -1,6 +1,7 @@
 """DICOM of this software to a PACS: C-ECHO, C-STORE, and storage commitment where the peer offers it."""
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ OURS = "MRI-D3GM"
 TRIES, PAUSE, PATIENCE, ANSWER = 3, 1.0, 10.0, 60.0  # seconds: between tries, to connect, for an answer
 BUSY = range(0xA700, 0xA800)  # of status: out of resources
 PIXELS = "PixelData", "FloatPixelData", "DoubleFloatPixelData"
+CUT = "is cut off: its images are not whole; write the series anew, or leave the file out"
 CONTEXTS = 128  # that an association may have
 
 
@@ -47,11 +49,12 @@ class Sent(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A file of this software: its SOP class and instance."""
+    """A file of this software: its SOP class and instance, and its transfer syntax where that compresses, else ''."""
 
     path: Path
     kind: str
     uid: str
+    packed: str = ""
 
 
 def peer_of(text: str) -> Peer:
@@ -78,17 +81,32 @@ def made_here(folder: str | Path) -> list[Made]:
     paths = sorted(path for path in target.rglob("*") if path.is_file()) if target.is_dir() else [target]
     found = []
     for path in paths:
-        with reading(path, "is not a DICOM file"):
+        with reading(path, "is not a DICOM file"), silent("pydicom"):
             item = dcmread(path)
+        if not item:  # what is left of an object whose compressed images do not end
+            raise InputError(f"{path}: {CUT}")
         makers = {one.get("Manufacturer") for one in item.get("ContributingEquipmentSequence", [])}
         if item.get("Manufacturer") != MAKER or MAKER not in makers:
             raise InputError(f"{path}: was not made by {MAKER}, which sends only its own series; give a folder of those")
-        if _pixels(item) != _declared(item):
-            raise InputError(f"{path}: is cut off: its images are not whole; write the series anew, or leave the file out")
-        found.append(Made(path, item.SOPClassUID, item.SOPInstanceUID))
+        syntax = item.file_meta.TransferSyntaxUID
+        if not (_unpacks(item) if syntax.is_encapsulated else _pixels(item) == _declared(item)):
+            raise InputError(f"{path}: {CUT}")
+        found.append(Made(path, item.SOPClassUID, item.SOPInstanceUID, syntax if syntax.is_encapsulated else ""))
     if not found:
         raise InputError(f"{folder}: holds no files to send")
     return found
+
+
+def _unpacks(item: "Dataset") -> bool:
+    """Whether compressed images of an object are as many as it says, and none is empty."""
+    from pydicom.encaps import generate_frames
+
+    count = int(item.get("NumberOfFrames", 1) or 1)
+    try:
+        frames = [*generate_frames(item.get("PixelData") or b"", number_of_frames=count)]
+    except (ValueError, EOFError, struct.error):
+        return False
+    return len(frames) == count and all(frames)
 
 
 def _pixels(item: "Dataset") -> int:
@@ -165,8 +183,10 @@ def _entity(title: str, files: Sequence[Made], listen: int | None, keep: Callabl
     entity = AE(ae_title=title)
     entity.acse_timeout = entity.connection_timeout = PATIENCE
     entity.dimse_timeout = entity.network_timeout = ANSWER
-    for kind in (Verification, StorageCommitmentPushModel, *sorted({file.kind for file in files})[: CONTEXTS - 2]):
+    for kind in (Verification, StorageCommitmentPushModel):
         entity.add_requested_context(kind)
+    for kind, packed in sorted({(file.kind, file.packed) for file in files})[: CONTEXTS - 2]:
+        entity.add_requested_context(kind, packed or None)
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, keep)]
     server = None
     if listen is not None:

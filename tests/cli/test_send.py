@@ -17,7 +17,9 @@ import pytest
 from dicom_checks import needs
 from dicom_files import write_series
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role, evt
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, build_role, evt
 from pynetdicom.sop_class import (
     EnhancedMRImageStorage,
     MRImageStorage,
@@ -57,12 +59,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def pacs(handlers: list[Any], kinds: tuple[Any, ...] = KINDS, commits: bool = False, title: str = "PACS") -> Iterator[int]:
-    """A PACS of pynetdicom at a free port, which takes its own title alone."""
+def pacs(
+    handlers: list[Any], kinds: tuple[Any, ...] = KINDS, commits: bool = False, title: str = "PACS", packed: bool = False
+) -> Iterator[int]:
+    """A PACS of pynetdicom at a free port, which takes its own title alone; packed: RLE too."""
     entity = AE(ae_title=title)
     entity.require_called_aet = True
     for kind in (Verification, *kinds):
-        entity.add_supported_context(kind)
+        entity.add_supported_context(kind, [*DEFAULT_TRANSFER_SYNTAXES, *([RLELossless] if packed else [])])
     if commits:
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
@@ -281,6 +285,36 @@ def test_an_object_that_is_cut_off_is_refused_before_anything_is_sent(
     with pacs(keep) as port, pytest.raises(InputError, match=f"{kind}: is cut off"):
         send.send(folder, send.peer_of(to(port)))
     assert not got
+
+
+@pytest.mark.parametrize("left", [1.0, 0.99, 0.95])
+@pytest.mark.parametrize("taken", [True, False])
+def test_compressed_copies_are_sent_as_they_are(left: float, taken: bool, ours: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(ours, tmp_path / "copy")
+    item = pydicom.dcmread(folder / "recon/0002.dcm")
+    item.compress(RLELossless)
+    item.save_as(folder / "recon/0002.dcm")
+    packed = (folder / "recon/0002.dcm").read_bytes()
+    (folder / "recon/0002.dcm").write_bytes(packed[: int(len(packed) * left)])
+    got: list[Dataset] = []
+    keep = [(evt.EVT_C_STORE, lambda event: got.append(event.dataset) or 0)]
+    with pacs(keep, packed=taken) as port:
+        if left < 1:
+            with pytest.raises(InputError, match=r"recon/0002.dcm: is cut off"):
+                send.send(folder, send.peer_of(to(port)))
+            return
+        sent = send.send(folder, send.peer_of(to(port)))
+    assert (sent.stored, len(sent.refused)) == ((4, 0) if taken else (3, 1))
+    assert sum(one.get("PixelData") == item.PixelData for one in got) == taken
+
+
+def test_compressed_objects_without_images_are_refused(ours: Path, tmp_path: Path) -> None:
+    item = pydicom.dcmread(ours / "recon/0002.dcm")
+    item.compress(RLELossless)
+    item.PixelData = encapsulate([b"\0\0"])[:16]
+    item.save_as(tmp_path / "empty.dcm")
+    with pytest.raises(InputError, match="is cut off"):
+        send.made_here(tmp_path)
 
 
 def test_without_the_extra(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
