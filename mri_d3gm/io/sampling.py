@@ -1,6 +1,7 @@
 """What was measured of k-space: of a file without a mask, from the samples that are exactly zero; and what a mask says."""
 
 from collections.abc import Iterable, Sequence
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -212,10 +213,15 @@ def mean_accel(masks: Iterable[np.ndarray], limits: Limits = None) -> float:
 
 
 def misses_centre(mask: np.ndarray) -> bool:
-    """Whether a mask (rows | 1, cols | 1) measures nothing at the centre of an axis, nor as near to it as its lines lie."""
-    for axis in (0, 1):
-        size, lines = mask.shape[axis], np.flatnonzero(mask.any(1 - axis))
-        gap = np.median(np.diff(lines)) if len(lines) > 1 else 1
-        if size > 1 and (not len(lines) or np.abs(lines - size // 2).min() > gap):
-            return True
-    return False
+    """Whether a mask (rows | 1, cols | 1) measures nothing at the centre, nor as near to it as its lines and samples lie."""
+    axes = [np.flatnonzero(mask.any(1 - axis)) for axis in (0, 1)]
+    if not len(axes[0]):
+        return True
+    gaps = [float(np.median(np.diff(lines))) if len(lines) > 1 else 1.0 for lines in axes]
+    middles = [size // 2 for size in mask.shape]
+    if any(np.abs(lines - middle).min() > gap for lines, middle, gap in zip(axes, middles, gaps, strict=True)):
+        return True
+    spread = ceil((prod(int(np.ptp(lines)) + 1 for lines in axes) / mask.sum()) ** 0.5)  # between samples that lie evenly
+    reach = [max(spread, int(gap)) for gap in gaps]
+    block = [slice(max(0, middle - far), middle + far + 1) for middle, far in zip(middles, reach, strict=True)]
+    return 1 not in mask.shape and not mask[tuple(block)].any()

@@ -211,3 +211,34 @@ def test_the_centre_is_there_where_a_line_is_as_near_as_lines_are(gap: int) -> N
             assert misses_centre(one & (np.arange(40) < 20 - gap)) or one.shape[1] == 1
             assert misses_centre(one & (np.arange(40) > 20 + gap)[:, None]) or one.shape[0] == 1
     assert misses_centre(np.zeros((1, 40), bool)) and not misses_centre(np.ones((1, 1), bool))
+
+
+SIZES = [(64, 48), (33, 40), (24, 96)]
+
+
+def radius(shape: tuple[int, int]) -> np.ndarray:
+    """Distance from the centre, 1 at the edge of each axis."""
+    down, across = ((np.arange(size) - size // 2) / (size // 2) for size in shape)
+    return np.hypot(down[:, None], across)
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("accel", [1, 2, 4])
+def test_a_hole_around_the_centre_of_a_plane_is_missed(shape: tuple[int, int], accel: int) -> None:
+    """All rows and all columns hold samples."""
+    random, distance = np.random.default_rng(0), radius(shape)
+    for hole in (0.4, 0.6):
+        mask = (distance < 1) & (distance > hole) & (random.random(shape) < 1 / accel)
+        assert misses_centre(mask) and not misses_centre(mask | (distance < 0.1))
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_plane_sampled_evenly_has_a_centre(shape: tuple[int, int], seed: int) -> None:
+    random, (down, across) = np.random.default_rng(seed), np.indices(shape)
+    for step in (1, 2, 3):
+        assert not misses_centre((down % step == seed % step) & (across % step == 0))
+        assert not misses_centre((down + across * step) % (step * step) == seed % (step * step))
+        assert not misses_centre(random.random(shape) < 1 / step**2)
+        assert not misses_centre((radius(shape) < 1) & (across % step == seed % step))
+    assert not misses_centre((radius(shape) < 1) & (down > shape[0] // 2 - 3))
