@@ -63,6 +63,21 @@ def test_further_counters_make_parts(tmp_path: Path) -> None:
     assert list(scan_of(replace(FLAT, counts={"phase": 2, "contrast": 2}), tmp_path).parts) == ["echo-1", "echo-2"]
 
 
+def test_many_parts_cost_no_more_than_as_many_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readouts are looked up once, not for each part."""
+    looked: list[int] = []
+    unique, searchsorted = np.unique, np.searchsorted
+    monkeypatch.setattr(np, "unique", lambda array, **kwargs: looked.append(np.size(array)) or unique(array, **kwargs))
+    monkeypatch.setattr(np, "searchsorted", lambda held, found: looked.append(np.size(found)) or searchsorted(held, found))
+    work = []
+    for counts, parts in (({"repetition": 64}, 0), ({"repetition": 4, "set": 4, "phase": 4}, 16)):
+        path = write_ismrmrd(tmp_path / "a.h5", [], replace(FLAT, counts=counts, slices=(0.0, 6.0), coils=FLAT.coils[:1]))
+        looked.clear()
+        assert len(open_scan(path).parts) == parts
+        work.append(sum(looked))
+    assert work[1] < 1.5 * work[0]
+
+
 def test_parts_are_written_under_their_entities(tmp_path: Path) -> None:
     path = write_ismrmrd(tmp_path / "a.h5", OBJECT, replace(FLAT, counts={"repetition": 2, "contrast": 2}))
     names = volume_names(path, tmp_path / "out", "recon")

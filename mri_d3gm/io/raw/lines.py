@@ -58,14 +58,18 @@ class Sorted(NamedTuple):
         return self.partitions.size > 1
 
     @property
-    def groups(self) -> np.ndarray:
-        """Which slice, in the order of positions, each readout is of, (n,) int, -1 for none; 0 where the scan is 3-D."""
+    def slices(self) -> int:
+        """How many there are, 1 where the scan is 3-D."""
+        return 1 if self.solid else len(self.place.slices)
+
+    def groups(self, numbers: np.ndarray) -> np.ndarray:
+        """Which slice, in the order of positions, readouts are of, -1 for none; 0 where the scan is 3-D."""
         if self.solid:
-            return np.zeros(len(self.readouts.slice), int)
-        order = np.argsort(self.place.slices)
+            return np.zeros(len(numbers), int)
+        order, slices = np.argsort(self.place.slices), self.readouts.slice[numbers]
         held = np.array(self.place.slices)[order]
-        at = np.searchsorted(held, self.readouts.slice).clip(max=len(held) - 1)
-        return np.where(held[at] == self.readouts.slice, order[at], -1)
+        at = np.searchsorted(held, slices).clip(max=len(held) - 1)
+        return np.where(held[at] == slices, order[at], -1)
 
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of an image's k-space."""
@@ -110,10 +114,17 @@ def split(numbers: np.ndarray, keys: np.ndarray, count: int) -> list[np.ndarray]
 
 
 class Lines:
-    """Reads images of a sorted scan; of a 3-D scan the frame that was read last stays transformed along the readout."""
+    """Reads images of a sorted scan; of a 3-D scan the frame that was read last stays transformed along the readout.
 
-    def __init__(self, every: Sorted) -> None:
+    beside: which readouts lie where the images do, (n,) bool. calibrating: of those for calibration the numbers for each slice
+    or slab; apart: whether some are no data.
+    """
+
+    def __init__(self, every: Sorted, beside: np.ndarray) -> None:
         self.every, self.lock = every, Lock()
+        numbers = np.flatnonzero(every.readouts.calibration & beside)
+        self.calibrating = split(numbers, every.groups(numbers), every.slices)
+        self.apart = not every.data[numbers].all()
         self.held: tuple[np.ndarray, np.ndarray] | None = None
 
     def image(self, numbers: np.ndarray, place: int) -> np.ndarray:

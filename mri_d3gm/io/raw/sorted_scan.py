@@ -58,13 +58,16 @@ def scan_of_readouts(
         said.append("the echo is asymmetric: a 3-D scan is zero-filled along the readout")
     readers: dict[bytes, Lines] = {}
     scans = {}
+    echoes = np.unique(readouts.counters["contrast"][np.concatenate([*series.parts.values()])])
     for entities, beside in series.beside.items():
         if (key := beside.tobytes()) not in readers:
             placed = place(name, readouts, data & beside, thickness)
-            readers[key] = Lines(Sorted(readouts, data, rows, kept, lines, partitions, found, placed, kind, covers))
+            every = Sorted(readouts, data, rows, kept, lines, partitions, found, placed, kind, covers)
+            readers[key] = Lines(every, beside)
         scan = _scan(path, readers[key], series, entities, how, spacing)
         scan = replace(scan, contrasts=_contrasts(series, encoding.echo_times))
-        own = dict(facts or {}) | _echo_time(readouts, series, entities, encoding) | _thickness(encoding, scan, solid=solid)
+        times = _echo_time(readouts, series, entities, encoding) if len(echoes) > 1 else {}
+        own = dict(facts or {}) | times | _thickness(encoding, scan, solid=solid)
         scans[entities] = replace(scan, facts={name: fact for name, fact in own.items() if fact != ""}, study=dict(study or {}))
     said += [word for reader in readers.values() for word in reader.every.place.warnings]
     said += [*found.warnings, *series.warnings, *(word for scan in scans.values() for word in scan.warnings)]
@@ -81,9 +84,7 @@ def _contrasts(series: Series, times: Sequence[float]) -> tuple[Mapping[str, flo
 
 
 def _echo_time(readouts: Readouts, series: Series, entities: str, encoding: Encoding) -> dict[str, object]:
-    """The echo times of a part, where there are several in the file; '' where they are not known."""
-    if len(np.unique(readouts.counters["contrast"][np.concatenate([*series.parts.values()])])) < 2:
-        return {}
+    """The echo times of a part; '' where they are not known."""
     echoes = series.values if series.frame_axis == "contrast" else readouts.counters["contrast"][series.parts[entities]][:1]
     known = [encoding.echo_times[echo] for echo in echoes if echo < len(encoding.echo_times)]
     return {"TE (ms)": ", ".join(f"{time:g}" for time in known) if len(known) == len(echoes) else ""}
@@ -173,20 +174,19 @@ def _from_the_centre(readouts: Readouts, data: np.ndarray, lines: Axis, partitio
 
 class Part(NamedTuple):
     """The images of a part: numbers of the readouts of each slice or, in 3-D, slab of each frame, what each of these measured,
-    what all did, and numbers of the calibration readouts of each slice or slab.
+    and what all did.
     """
 
     lines: Lines
     numbers: list[np.ndarray]
     measured: list[np.ndarray]
     union: np.ndarray
-    calibrating: list[np.ndarray]
 
     @property
     def slices(self) -> int:
         """Images of a frame."""
         every = self.lines.every
-        return every.kept if every.solid else len(every.place.slices)
+        return every.kept if every.solid else every.slices
 
     def group(self, image: int) -> int:
         """Which of `numbers` an image is of."""
@@ -203,7 +203,8 @@ class Part(NamedTuple):
 
     def calibration(self, image: int) -> np.ndarray:
         """K-space of the calibration lines of an image."""
-        return self.lines.image(self.calibrating[self.group(image) % len(self.calibrating)], image % self.slices)
+        calibrating = self.lines.calibrating
+        return self.lines.image(calibrating[self.group(image) % len(calibrating)], image % self.slices)
 
     def number(self, image: int) -> int:
         """The image's number by the scanner's counters."""
@@ -215,17 +216,16 @@ class Part(NamedTuple):
 
 def _scan(path: Path, lines: Lines, series: Series, entities: str, how: Reading, spacing: float) -> Scan:
     """The scan of a part, of whose volumes nothing else is told; spacing: mm between rows of the readout."""
-    every, groups, readouts = lines.every, lines.every.groups, lines.every.readouts
-    chosen, calibration = series.parts[entities], readouts.calibration & series.beside[entities]
-    count = 1 if every.solid else len(every.place.slices)
-    numbers = split(chosen, np.where(series.frame < 0, -1, series.frame * count + groups)[chosen], series.frames * count)
+    every, readouts, count = lines.every, lines.every.readouts, lines.every.slices
+    chosen = series.parts[entities]
+    frame = series.frame[chosen]
+    numbers = split(chosen, np.where(frame < 0, -1, frame * count + every.groups(chosen)), series.frames * count)
     measured, repeats = _sampled(every, numbers)
     different = list({id(one): one for one in measured if one.any()}.values())
     if not different:
         raise InputError(f"{path}: no readout measures anything of the matrix that its header declares; it is damaged")
     union = np.logical_or.reduce([np.broadcast_to(one, every.shape()) for one in different])
-    calibrating = split(np.flatnonzero(calibration), groups[calibration], count)
-    part = Part(lines, numbers, measured, union, calibrating)
+    part = Part(lines, numbers, measured, union)
     row_axis, col_axis = (every.lines, every.partitions) if every.solid else (None, every.lines)
     limits, row_limits = col_axis.limits(), None if row_axis is None else row_axis.limits()
     inside = union[slice(*(row_limits or (None,))), slice(*(limits or (None,)))]
@@ -254,7 +254,7 @@ def _scan(path: Path, lines: Lines, series: Series, entities: str, how: Reading,
         time_step=time_step(readouts.time, series.frame, chosen) if series.frame_axis == "repetition" else None,
         blank=frozenset(image for image in range(series.frames * part.slices) if not measured[part.group(image)].any()),
         masks=None if len(different) == 1 else part.mask,
-        calibration=part.calibration if (calibration & ~every.data).any() else None,
+        calibration=part.calibration if lines.apart else None,
         coil_matrix=every.receivers.matrix if every.receivers.changed else None,
         number=part.number,
     )
