@@ -223,18 +223,6 @@ def test_mixed_series(tmp_path: Path, change: dict, text: str) -> None:
     assert text in error_of(write_series(tmp_path, items))
 
 
-@pytest.mark.parametrize("name", ["PatientID", "PatientName"])
-def test_a_series_of_two_patients_is_refused_and_names_none(tmp_path: Path, name: str) -> None:
-    items = slices(**{name: "Zaphod^B"})
-    setattr(items[2], name, "ZAPHOD^B^")
-    read_dicom(write_series(tmp_path / "one", items))
-    setattr(items[2], name, "Marvin")
-    said = error_of(write_series(tmp_path / "two", items))
-    assert "images of 2 patients" in said and "aphod" not in said and "Marvin" not in said
-    setattr(items[2], name, "")
-    read_dicom(write_series(tmp_path / "unnamed", items))
-
-
 @pytest.mark.parametrize(
     "values, text",
     [

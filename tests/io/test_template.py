@@ -22,6 +22,9 @@ def test_a_template(tmp_path: Path) -> None:
     assert other.digest != study.digest
     check_same("a", study, {"PatientID": "7", "PatientPosition": "HFS"})
     check_same("a", study, {"PatientID": "xxxxx"})
+    write_series(tmp_path / "a" / "named", **IDENTITY | {"PatientID": "7\0", "PatientName": "ZZMARKED^NAME^^DR"})
+    assert read_template(tmp_path / "a").attributes["PatientID"] == "7"
+    check_same("a", Study({"PatientID": "ab 1"}), {"PatientID": "AB  1"})
     for own, text in (
         ({"PatientID": "8"}, "another patient"),
         ({"PatientPosition": "FFS"}, "lies HFS in the template and FFS"),

@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, MutableSequence, Sequence
@@ -44,6 +45,7 @@ TIMING = (
     "TemporalResolution", "TriggerTime", "AcquisitionTime", "NumberOfAverages", "EchoPlanarPulseSequence", "DiffusionBValue",
     "DiffusionGradientOrientation",
 )  # fmt: skip
+IDENTITY = ("PatientID", "PatientName")
 PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imaginary", "IMAGINARY": "imaginary"}
 PARTS |= {"B0 MAP": "field map", "B0": "field map"}
 PARTS_OF_GE = {1: "phase", 2: "real", 3: "imaginary"}
@@ -248,10 +250,10 @@ def _problem(source: Source) -> str | None:
 
 
 def text_of(header: "Mapping[str, Any] | Dataset", name: str) -> str:
-    """An attribute as text with single blanks, several values joined by backslashes; '' where it is missing."""
+    """An attribute as text with single blanks and without NUL, several values joined by backslashes; '' where it is missing."""
     value = header.get(name)
     several = value if isinstance(value, MutableSequence) else [value]
-    return " ".join("\\".join("" if item is None else str(item) for item in several).split())
+    return " ".join("\\".join("" if item is None else str(item) for item in several).replace("\0", " ").split())
 
 
 def part_of(values: "Mapping[str, Any] | Dataset", header: "Dataset") -> str:
@@ -266,8 +268,20 @@ def part_of(values: "Mapping[str, Any] | Dataset", header: "Dataset") -> str:
 
 def repeated(sources: Sequence[Source]) -> dict[str, str]:
     """The attributes of REPEATED that have one value in all sources, as text by keyword; those identify the patient too."""
-    found = {name: {text_of(source.header, name) for source in sources} for name in REPEATED}
-    return {name: texts.pop() for name, texts in found.items() if len(texts) == 1 and texts != {""}}
+    texts = {name: [text_of(source.header, name) for source in sources] for name in REPEATED}
+    alike = {name: {identity(name, text) if name in IDENTITY else text for text in each} for name, each in texts.items()}
+    return {name: each[0] for name, each in texts.items() if len(alike[name]) == 1 and alike[name] != {""}}
+
+
+def identity(name: str, text: str) -> str:
+    """PatientID or PatientName, whichever `name` says, in the one form that all ways of writing it have.
+
+    They differ in case, blanks, composed accents and empty parts at the end. Of a name in several scripts the first counts.
+    """
+    if name == "PatientName":
+        text = next((group for group in text.split("=") if group), "")
+    parts = unicodedata.normalize("NFC", text).casefold().split("^")
+    return "^".join(" ".join(part.split()) for part in parts).rstrip("^")
 
 
 # choice of a series
@@ -294,8 +308,9 @@ def choose_series(path: Path, sources: list[Source], series: str | None) -> list
 
 def _of_one(path: Path, sources: list[Source]) -> list[Source]:
     """The sources of a series; InputError where they are of several patients, which are not named."""
-    for name in ("PatientID", "PatientName"):
-        count = len({text.upper().rstrip("^ ") for text in (text_of(source.header, name) for source in sources) if text})
+    ids, names = ([identity(name, text_of(source.header, name)) for source in sources] for name in IDENTITY)
+    for name, found in zip(IDENTITY, (ids, [] if all(ids) else names), strict=True):  # one ID may have several names
+        count = len({*found} - {""})
         if count > 1:
             number = text_of(sources[0].header, "SeriesNumber")
             raise InputError(f"{path}: series {number} holds images of {count} patients ({name} differs); give those of one")

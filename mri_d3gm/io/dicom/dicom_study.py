@@ -12,7 +12,7 @@ import numpy as np
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.dicom.dicom_frames import frames_of
-from mri_d3gm.io.dicom.dicom_series import Source, find_images, open_files, repeated, text_of
+from mri_d3gm.io.dicom.dicom_series import IDENTITY, Source, find_images, identity, open_files, repeated, text_of
 from mri_d3gm.io.image import reading
 from mri_d3gm.io.stamps import stamps
 
@@ -92,7 +92,8 @@ def _read(path: Path, _: Any) -> Study:
 def _study(path: Path, every: list[Source]) -> Study:
     """The study of all images that were found."""
     sources = [source for source in every if text_of(source.header, "Manufacturer") != MAKER] or every
-    patients = {tuple(text_of(source.header, name) for name in ("PatientID", "PatientName")) for source in sources}
+    pairs = [[identity(name, text_of(source.header, name)) for name in IDENTITY] for source in sources]
+    patients = {(number, "" if number else name) for number, name in pairs}
     if len(patients) > 1:
         raise InputError(f"{path}: holds images of {len(patients)} patients; give a series of one as the template")
     studies = {text_of(source.header, "StudyInstanceUID") for source in sources}
@@ -163,7 +164,7 @@ def check_same(template: str, study: Study, own: Mapping[str, str]) -> None:
 def _somebody(name: str) -> str:
     """An identifier that names someone, '' for what anonymisers write."""
     once = "".join(letter for place, letter in enumerate(name.upper()) if not place or letter != name.upper()[place - 1])
-    return "" if once in NOBODY else name
+    return "" if once in NOBODY else identity("PatientID", name)
 
 
 def shared_space(study: Study, corners: np.ndarray) -> str:
