@@ -11,9 +11,11 @@ from typing import Any
 
 from mri_d3gm.errors import InputError, memory_said
 from mri_d3gm.io.dicom.dicom_series import series_of
-from mri_d3gm.io.sidecar import is_result, without_results
+from mri_d3gm.io.sidecar import VOLUME, is_result, without_results
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.runs.names import Outputs, folders, names_a_file
+
+BESIDE = (".json", ".bval", ".bvec", ".hdr")  # what describes the file of the same name
 
 
 def named(patterns: Sequence[str]) -> Sequence[str]:
@@ -66,10 +68,15 @@ def input_files(
 
 
 def _say_left_out(folder: Path, found: Sequence[str]) -> None:
-    """How many visible files and folders of a folder are no inputs, in one line; what this software wrote is not counted."""
-    rest = [path for path in folder.iterdir() if not path.name.startswith(".") and str(path) not in set(found)]
-    within = sum(path.is_dir() for path in rest if not is_result(path))
-    others = sum(path.is_file() for path in rest if not is_result(path))
+    """How many visible files and folders of a folder are no inputs, in one line.
+
+    What this software wrote and what describes an input is not counted.
+    """
+    files, names = set(found), {Path(file).name for file in found}
+    stems = names | {VOLUME.sub("", name) for name in names} | {Path(name).stem for name in names}
+    rest = [path for path in folder.iterdir() if not path.name.startswith(".") and str(path) not in files]
+    rest = [path for path in rest if not (path.suffix.lower() in BESIDE and path.stem in stems) and not is_result(path)]
+    within, others = sum(path.is_dir() for path in rest), sum(path.is_file() for path in rest)
     counts = [f"{count} {name}{'s' * (count > 1)}" for count, name in ((within, "sub-folder"), (others, "other file")) if count]
     if counts:
         glob_all = "; give the names, or a glob such as '**/*', for those" if within else ""

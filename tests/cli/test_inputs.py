@@ -203,6 +203,8 @@ def test_the_name_of_a_file_is_no_new_folder(task: str, count: int, name: str, m
     [
         ([], ""),
         ([".hidden", "a_restored.json"], ""),
+        (["a.json", "a.bval", "a.png.json"], ""),
+        (["a.b.txt", "a.json"], "1 other file left out"),
         (["b.gif"], "1 other file left out"),
         (["b.gif", "c.bmp", "d/e.png"], "1 sub-folder and 2 other files left out; give the names"),
         (["d/e.png", "f/g.txt"], "2 sub-folders left out; give the names"),
@@ -211,7 +213,27 @@ def test_the_name_of_a_file_is_no_new_folder(task: str, count: int, name: str, m
 def test_what_a_folder_leaves_out_is_said(more: list[str], said: str, tmp_path: Path, capsys) -> None:
     for name in ("a.png", *more):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text('{"Software": {"mri-d3gm": "1"}, "Options": {}}' if name.endswith(".json") else "")
+        (tmp_path / name).write_text(
+            '{"Software": {"mri-d3gm": "1"}, "Options": {}}' if name.endswith("_restored.json") else ""
+        )
     assert input_files([str(tmp_path)], [".png"]) == [str(tmp_path / "a.png")]
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == bool(said)
+
+
+def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch, capsys) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr("mri_d3gm.cli.many.is_result", lambda path: bool(asked.append(path)))
+    hashed: list[str] = []
+
+    class Name(str):
+        def __hash__(self) -> int:
+            hashed.append(self)
+            return super().__hash__()
+
+    names = [Name(tmp_path / f"{number}.png") for number in range(20)]
+    monkeypatch.setattr("mri_d3gm.cli.many.with_endings", lambda *_: names)
+    for name in (*names, tmp_path / "a.gif", tmp_path / "b.gif"):
+        Path(name).touch()
+    input_files([str(tmp_path)], [".png"], results_too=True)
+    assert "2 other files" in capsys.readouterr().err and len(asked) == 2 and len(hashed) <= 3 * len(names)
