@@ -196,6 +196,23 @@ def test_a_reference_that_lies_right_is_not_doubted(mask: str) -> None:
     assert turned(0 * image, kspace) is None and turned(image, 0 * kspace) is None
 
 
+@pytest.mark.parametrize("shape", ["disc", "square", "gauss", "checks", "stripes"])
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+def test_no_way_is_made_up_for_symmetric_images(shape: str, kind: type) -> None:
+    y, x = np.mgrid[:128, :128] - 63.5
+    image = {
+        "disc": y**2 + x**2 < 50**2,
+        "square": np.maximum(abs(y), abs(x)) < 30,
+        "gauss": np.exp(-(y**2 + x**2) / 1000),
+        "checks": np.sin(y * np.pi / 8) * np.sin(x * np.pi / 8) > 0,
+        "stripes": np.sin(y * np.pi / 8) > 0,
+    }[shape]
+    kspace = fft2c(image[None].astype(kind))
+    for rows, cols in ((0, 0), (1, 0), (0, -1), (3, 0)):
+        said = f"moved by {rows} rows" if rows > 1 else None
+        assert turned(np.roll(image, (rows, cols), (0, 1)).astype(np.float32), kspace) == said
+
+
 @pytest.mark.parametrize("mask", ["full", "fourfold"])
 def test_arrays_in_files_and_in_memory_are_mended(mask: str, tmp_path: Path) -> None:
     kspace = np.stack([right(seed) for seed in (0, 2)]) * MASKS[mask]

@@ -16,6 +16,7 @@ from mri_d3gm.io.scan import centre, fft1c, fft2c, ifft2c
 COILS = 4  # the strongest ones, which are looked at
 SIDE = 64  # of the central block in which coils are compared
 ALIKE, APART = 0.94, 0.8
+EQUAL = 1e-6  # of correlations that differ by rounding
 GHOST = "every other line seems to be mirrored: correct the ghost of EPI first"
 Pair = tuple[bool, bool]
 NEITHER: Pair = (False, False)
@@ -151,8 +152,9 @@ def like_coils(kspace: np.ndarray) -> bool:
 
 def turned(reference: np.ndarray, kspace: np.ndarray) -> str | None:
     """How a reference magnitude (rows, cols), the central part of the image of k-space (coils, rows, cols), lies to that image:
-    None for as it is, or where none of the ways tried fits far better. Compared at the resolution of 64 x 64, but on the
-    reference's own grid: mirrors of coarser ones would be off by part of their pixel.
+    None for as it is, or where none of the ways tried fits far better. Of ways that fit a symmetric image alike it is the
+    first. Compared at the resolution of 64 x 64, but on the reference's own grid: mirrors of coarser ones would be off by part
+    of their pixel.
     """
     sizes = [min(SIDE, size) for size in reference.shape]
     blocks = [round(size * all_ / part) for size, all_, part in zip(sizes, kspace.shape[1:], reference.shape, strict=True)]
@@ -164,8 +166,11 @@ def turned(reference: np.ndarray, kspace: np.ndarray) -> str | None:
     if not image.std() or not reference.std():
         return None
     backwards, fit = reference.sum() < 0, _fit(image, reference)
+    if 1 - fit < EQUAL:
+        return None
     found = {way: _moved(image, one) for way, one in _ways(-reference if backwards else reference).items()}
-    best = max(found, key=lambda way: found[way][0])
+    least = 1 - max(each for each, _ in found.values())
+    best = next(way for way, (each, _) in found.items() if 1 - each <= 1.1 * least + EQUAL)
     if found[best][0] < 0.95 or 1 - found[best][0] > 0.3 * (1 - fit):
         return None
     said = [best] if best else []
@@ -216,12 +221,15 @@ def _fit(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _moved(image: np.ndarray, other: np.ndarray) -> tuple[float, tuple[int, int]]:
-    """The best correlation of two images, opposite edges joined, and the rows and columns by which the other is moved then."""
+    """The best correlation of two images, opposite edges joined, and the rows and columns by which the other is moved then,
+    the fewest of those that fit alike.
+    """
     spectra = [np.fft.fft2((each - each.mean()) / (each.std() * each.size**0.5)) for each in (image, other)]
     fits = np.fft.ifft2(spectra[0].conj() * spectra[1]).real
-    place = np.unravel_index(int(fits.argmax()), fits.shape)
-    rows, cols = ((int(at) + size // 2) % size - size // 2 for at, size in zip(place, fits.shape, strict=True))
-    return float(fits.max()), (rows, cols)
+    places = np.argwhere(fits >= fits.max() - EQUAL)
+    steps = (places + np.array(fits.shape) // 2) % fits.shape - np.array(fits.shape) // 2
+    rows, cols = steps[abs(steps).sum(1).argmin()]
+    return float(fits.max()), (int(rows), int(cols))
 
 
 def _move(by: tuple[int, int], shape: tuple[int, ...]) -> str:
