@@ -23,7 +23,7 @@ def demo(output: Path, accel: float) -> None:
     print(f"picture  {names.preview}")
     print(f"report   {names.report}")
     achieved = record["Sampling"]["AccelerationAchieved"]
-    print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+.2f} dB over zero-filled")
+    print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+z.2f} dB over zero-filled")
 
 
 COMMAND = command(

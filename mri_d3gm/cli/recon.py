@@ -34,8 +34,9 @@ def summary(name: str, record: dict[str, Any]) -> str:
 def gained(record: dict[str, Any]) -> str:
     """PSNR and what it is above that of zero-filling; SSIM too where that is below."""
     own, plain = (record[key]["fastmri-volume"] for key in ("Metrics", "MetricsZeroFilled"))
-    text = f"PSNR {own['psnr']:.2f} dB ({own['psnr'] - plain['psnr']:+.2f} over zero-filled)"
-    return text + (f"  SSIM {own['ssim']:.3f}, below zero-filled {plain['ssim']:.3f}" if own["ssim"] < plain["ssim"] else "")
+    text = f"PSNR {own['psnr']:.2f} dB ({own['psnr'] - plain['psnr']:+z.2f} over zero-filled)"
+    ssims = [f"{score['ssim']:.3f}" for score in (own, plain)]
+    return text + (f"  SSIM {ssims[0]}, below zero-filled {ssims[1]}" if float(ssims[0]) < float(ssims[1]) else "")
 
 
 def withheld(error: float) -> str:

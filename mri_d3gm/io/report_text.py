@@ -141,11 +141,13 @@ def _bounded(bound: Record) -> str:
 
 def _scored(record: Record) -> str:
     score, plain = (record.get(name, {}).get("fastmri-volume", {}) for name in ("Metrics", "MetricsZeroFilled"))
-    text = f"Against the reference: PSNR {score['psnr']:.1f} dB, SSIM {score['ssim']:.3f}"
+    digits = {"psnr": ".1f", "ssim": ".3f"}
+    own, zeros = ({name: format(each[name], form) for name, form in digits.items() if each} for each in (score, plain))
+    text = f"Against the reference: PSNR {own['psnr']} dB, SSIM {own['ssim']}"
     if not plain:
         return text + "."
-    text += f" (zero-filled {plain['psnr']:.1f} dB, {plain['ssim']:.3f})."
-    worse = [name.upper() for name in ("psnr", "ssim") if score[name] < plain[name]]
+    text += f" (zero-filled {zeros['psnr']} dB, {zeros['ssim']})."
+    worse = [name.upper() for name in digits if float(own[name]) < float(zeros[name])]
     return text + (f" {' and '.join(worse)} {'is' if len(worse) == 1 else 'are'} below zero-filled." if worse else "")
 
 

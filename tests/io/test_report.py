@@ -155,6 +155,10 @@ def test_what_is_below_zero_filled_is_said(worse: tuple[str, ...], made) -> None
     said = next(text for text in sentences(record, True)[0] if "Against the reference" in text)
     assert ("below zero-filled" in said) == bool(worse) and all(name.upper() in said.split(".")[-2] for name in worse)
     assert ("below zero-filled" in summary("a", record)) == ("ssim" in worse)
+    even = {"psnr": plain["psnr"] - 1e-4, "ssim": plain["ssim"] - 1e-4}
+    record["Metrics"] = {"fastmri-volume": even}
+    said = " ".join([*sentences(record, True)[0], summary("a", record)])
+    assert "below" not in said and "(+0.00 over" in said
 
 
 def test_signed_values_and_constant_arrays_are_kept() -> None:
