@@ -11,6 +11,7 @@ from mri_d3gm.physics.resolution import embed
 PERCENTILE = 99.0
 ROUNDING = 1e-3  # of the percentile: what is no further below zero is no sign that values are signed
 NEAR, MANY = 0.05, 0.1  # of the range lies the background above the lowest value, and of the voxels are there
+MOST, EVEN = 0.3, 0.02  # of the voxels of a background without negative values, and its deviation over its mean, at most
 LOOKED_AT = 10**6  # voxels
 
 
@@ -43,14 +44,16 @@ def pedestal(image: np.ndarray) -> float:
     """The value of the background of images, where it is clearly another than 0, as in z-scores; 0 where that cannot be told.
 
     A background is where many voxels are near the lowest value: the value that most of these have, else the lowest. Where many
-    are exactly 0, that is it.
+    are exactly 0, that is it. Without negative values it has more voxels, and is more even than the noise of magnitudes is.
     """
-    values = image.reshape(-1)[:: max(1, image.size // LOOKED_AT)].astype(np.float64)
+    values = image.ravel("K")[:: max(1, image.size // LOOKED_AT)].astype(np.float64)
     low, high = (float(value) for value in np.quantile(values, (0.001, PERCENTILE / 100)))
     near = values[values <= low + NEAR * (high - low)]
     if not low < high or len(near) < MANY * len(values) or np.mean(values == 0) >= MANY:
         return 0.0
     flat, least = float(np.median(near)), float(image.min())
+    if not is_signed(image) and (len(near) < MOST * len(values) or near.std() > EVEN * near.mean()):
+        return 0.0
     lowest = least if least > low - NEAR * (high - low) else low
     ground = flat if np.mean(near == flat) >= 0.5 else lowest
     return ground if abs(ground) > NEAR * (high - ground) else 0.0

@@ -48,17 +48,21 @@ def is_of_labels(array: np.ndarray) -> bool:
 
 def warnings(source: Image, settings: SuperResolve) -> list[str]:
     """What to say of values that no magnitudes have, where a network sees them."""
-    ground, array = pedestal(source.array), source.array
+    array, said = source.array, []
     if settings.method != "nearest" and is_of_labels(array):
-        return ["it looks like a label map, a few whole numbers, which this mixes: labels want --method nearest"]
+        said += ["it looks like a label map, a few whole numbers, which this mixes: labels want --method nearest"]
     if settings.method not in LEARNED:
-        return []
-    if ground:
-        return [f"its background is {ground:.4g}, not 0: that is taken off for the network and added again"]
+        return said
+    if ground := pedestal(array):
+        background = f"its background is {ground:.4g}, not 0: that is taken off for the network and added again"
+        return [*said, f"{background}; preview and report show the volume without it"]
     low = -BELOW * float(np.percentile(np.abs(array), PERCENTILE))
     if np.mean(array < low) < RARE:
-        return []
-    return ["it has values below 0 around no plain background; the network knows magnitudes: --method sinc may be better"]
+        return said
+    return [
+        *said,
+        "it has values below 0 around no plain background; the network knows magnitudes: --method sinc may be better",
+    ]
 
 
 def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tuple[torch.Tensor, np.ndarray | None]:

@@ -26,7 +26,7 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import detail_std
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.normalise import pedestal
+from mri_d3gm.physics.normalise import is_signed, pedestal
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -133,9 +133,12 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
     assert volume is not None
     affine = grid(slices_of(source.affine, chosen, axis), axis, 1 if settings.degrade else settings.scale)
     record = describe(source, settings, slices, volume, affine, choice) | {"Seconds": round(seconds, 2)}
-    if reference is not None and reference.any():
-        record["Metrics"] = scores(reference, volume, axis)
-    return grounded(SuperResolution(volume, std, reference, affine, record), source)
+    if settings.method == "nearest" and operator.is_of_labels(source.array):
+        volume = np.rint(volume)
+    result = grounded(SuperResolution(volume, std, reference, affine, record), source)
+    if reference is not None and result.reference is not None and reference.any():
+        record["Metrics"] = scores(result.reference, result.volume, axis)
+    return result
 
 
 def grounded(result: SuperResolution, source: Image) -> SuperResolution:
@@ -146,8 +149,8 @@ def grounded(result: SuperResolution, source: Image) -> SuperResolution:
     ground = np.float32(pedestal(source.array))
     if not ground:
         return result
-    reference = None if result.reference is None else result.reference + ground
-    return result._replace(volume=result.volume + ground, reference=reference)
+    reference, volume = None if result.reference is None else result.reference + ground, result.volume + ground
+    return result._replace(volume=volume if is_signed(source.array) else np.abs(volume), reference=reference)
 
 
 def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
@@ -333,34 +336,36 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
         write_preview(names.preview, shown, f"{record['Input']['File']}  {description}", spacing, "not for diagnosis")
     if names.report is not None and settings.report:
         plain = superresolve(source, replace(settings, method="cubic" if settings.isotropic else "sinc")).volume
-        arrays = {"result": result.volume, "plain": plain, "reference": result.reference, "std": result.std}
-        known = {role: array for role, array in arrays.items() if array is not None}
+        arrays = {"result": result.volume, "plain": plain, "reference": result.reference}
+        ground = np.float32(pedestal(source.array))
+        known = {role: array - ground for role, array in arrays.items() if array is not None}
+        known |= {} if result.std is None else {"std": result.std}
         write_report(names.report, record, known, result.affine, axis=axis, sides_known=position_known(source))
     write_sidecar(names.sidecar, record)
     return record
 
 
 def panels_of(result: SuperResolution, source: Image, settings: SuperResolve) -> tuple[dict[str, np.ndarray], int]:
-    """Panels of the preview by their label, and the axis that they are planes across: that of the slices, or where there are
-    more slices than before the first other one.
+    """Panels of the preview by their label, without the background (`pedestal`), and the axis that they are planes across: that
+    of the slices, or where there are more slices than before the first other one.
     """
-    axis, method = result.record["SliceAxis"], result.record["Method"]
+    axis, method, ground = result.record["SliceAxis"], result.record["Method"], np.float32(pedestal(source.array))
     across = (0 if axis else 1) if settings.isotropic else axis
     middle = result.volume.shape[across] // 2
 
     def plane(array: np.ndarray, index: int = middle) -> np.ndarray:
         return np.take(first_frame(array), index, axis=across)
 
-    panels = {method: plane(result.volume)}
+    panels = {method: plane(result.volume) - ground}
     if settings.isotropic:
-        panels = {"input": plane(superresolve(source, replace(settings, method="nearest")).volume)} | panels
+        panels = {"input": plane(superresolve(source, replace(settings, method="nearest")).volume) - ground} | panels
     elif result.reference is None:
-        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle])
+        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle]) - ground
         panels = {"input": low.repeat(settings.scale, 0).repeat(settings.scale, 1)} | panels
     if result.std is not None:
         panels["std"] = plane(result.std)
     if result.reference is not None:
-        panels["reference"] = plane(result.reference)
+        panels["reference"] = plane(result.reference) - ground
         panels["error"] = np.abs(panels["reference"] - panels[method])
     return panels, across
 

@@ -100,8 +100,8 @@ def simulate_restoration(
     derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L, a part `misty` of them with mist;
     many are mosaics or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then noise or
     compression in some; more of the pictures are dark.
-    A tenth of the pictures is left as it is, of those for dehaze a third, so that clean ones are not changed. Brightness and
-    colours vary, and a tenth has a frame or a bar. Pictures that come with a degraded counterpart are only cropped.
+    A tenth of the pictures is left as it is, of those for dehaze two in five, so that clean ones are not changed. Brightness
+    and colours vary, and a tenth has a frame or a bar. Pictures that come with a degraded counterpart are only cropped.
     """
     generator = torch.Generator().manual_seed(seed)
     clean, degraded = [], []
@@ -116,7 +116,7 @@ def simulate_restoration(
         image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
         if task == "derain" and chance(0.15, generator):
             image = lattice(image, generator)
-        clear = task == "dehaze" and chance(0.25, generator)
+        clear = task == "dehaze" and chance(0.32, generator)
         if task == "dehaze" and not clear and chance(0.8, generator):
             image = with_blacks(image)
         image = image ** math.exp(uniform(-0.3, 0.3 if task == "derain" else 0.8, generator))
