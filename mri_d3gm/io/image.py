@@ -26,8 +26,8 @@ class Image:
     files: what was read, in order, for hashing; description: the file's own text, or ''; time_step: seconds between
     neighbours along t, None without such an axis or where it is unknown; contrasts: of each volume along t what its contrast
     depends on (echo time, b value), by DICOM's names, empty where nothing but time is known to differ; source: what the file's
-    header said, by its own names. source may identify the patient: it stays in memory, out of logs, messages and sidecars, and
-    out of repr.
+    header said, by its own names; ground: what was taken off the values of array for a background of 0. source may identify
+    the patient: it stays in memory, out of logs, messages and sidecars, and out of repr.
     """
 
     array: np.ndarray
@@ -37,6 +37,7 @@ class Image:
     time_step: float | None = None
     contrasts: tuple[Mapping[str, Any], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ground: float = 0.0
 
 
 @contextmanager

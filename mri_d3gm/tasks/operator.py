@@ -27,14 +27,16 @@ BELOW, RARE = 0.02, 0.01  # of the largest values: further below zero is no ring
 
 
 def grounded(source: Image) -> Image:
-    """An image whose background is 0, as that of the magnitudes that the network knows (`pedestal`)."""
-    ground = pedestal(source.array)
-    return replace(source, array=source.array - np.float32(ground)) if ground else source
+    """An image with a background of 0, as the magnitudes that the network knows have; `ground` is what it was (`pedestal`)."""
+    ground = 0.0 if source.ground else float(np.float32(pedestal(source.array)))
+    return replace(source, array=source.array - np.float32(ground), ground=ground) if ground else source
 
 
-def signed(source: Image) -> bool:
-    """Whether values below 0 are kept: those of a volume that has some, and ringing below a background that is not 0."""
-    return is_signed(source.array) or pedestal(source.array) != 0
+def signed(source: Image, settings: SuperResolve) -> bool:
+    """Whether values of a `grounded` image below 0 are kept: those of the image, and what interpolation leaves below a
+    background that was not 0. The network's images are magnitudes above theirs.
+    """
+    return is_signed(source.array) or (source.ground != 0 and settings.method not in LEARNED)
 
 
 def is_of_labels(array: np.ndarray) -> bool:
@@ -47,14 +49,14 @@ def is_of_labels(array: np.ndarray) -> bool:
 
 
 def warnings(source: Image, settings: SuperResolve) -> list[str]:
-    """What to say of values that no magnitudes have, where a network sees them."""
+    """What to say of values of a `grounded` image that no magnitudes have, where a network sees them."""
     array, said = source.array, []
     if settings.method != "nearest" and is_of_labels(array):
         said += ["it looks like a label map, a few whole numbers, which this mixes: labels want --method nearest"]
     if settings.method not in LEARNED:
         return said
-    if ground := pedestal(array):
-        background = f"its background is {ground:.4g}, not 0: that is taken off for the network and added again"
+    if source.ground:
+        background = f"its background is {source.ground:.4g}, not 0: that is taken off for the network and added again"
         return [*said, f"{background}; preview and report show the volume without it"]
     low = -BELOW * float(np.percentile(np.abs(array), PERCENTILE))
     if np.mean(array < low) < RARE:
@@ -78,12 +80,11 @@ def low_resolution(plane: np.ndarray, settings: SuperResolve, place: int) -> tup
 def choose(source: Image, settings: SuperResolve, network: Denoiser | None, run: Map = map) -> Choice:
     """What is taken for known of a whole volume: what settings.operator says, and for auto what slices around the middle of
     its first frame show, whichever slices were asked for. Truncation where too little is there to tell, and where values are
-    negative, which no magnitudes are. run: maps over a slice's two predictions.
+    negative, which no magnitudes are. source: `grounded`; run: maps over a slice's two predictions.
     """
     if settings.operator != "auto" or network is None:
         return Choice("truncation" if settings.operator == "auto" else settings.operator)
     with one_thread():
-        source = grounded(source)
         images, own, matrix = looked_at(source, settings)
         if not images:
             return Choice("truncation")

@@ -26,7 +26,6 @@ from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.operator_rule import Choice
 from mri_d3gm.metrics.calibration import detail_std
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.normalise import is_signed, pedestal
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
@@ -74,15 +73,15 @@ def superresolve(
     network = load(settings) if network is None and settings.method in LEARNED else network
     if settings.isotropic:
         return through_slices(source, settings, network, progress)
+    source = operator.grounded(source)
     axis, chosen, count = jobs_of(source, settings)
-    ground = operator.grounded(source)
-    frames = with_frames(ground.array)
+    frames = with_frames(source.array)
     jobs = [(frame, index) for frame in range(count) for index in chosen]
     grown = 1 if settings.degrade else settings.scale
     memory = frames[..., 0].size / frames.shape[axis] * grown**2 * PIXEL_BYTES + TILE_BYTES
     threads = at_once(settings.threads, resolve_device(settings.device), memory)
     run = partial(in_parallel, threads=threads)
-    signed, choice = operator.signed(source), operator.choose(source, settings, network, run)
+    signed, choice = operator.signed(source, settings), operator.choose(source, settings, network, run)
 
     def one(job: tuple[int, int], **parallel: Any) -> Slice:
         plane = np.take(frames[..., job[0]], job[1], axis=axis)
@@ -96,9 +95,9 @@ def through_slices(
     source: Image, settings: SuperResolve, network: Denoiser | None, progress: Progress | None
 ) -> SuperResolution:
     """An image super-resolved through the slices, and its record."""
-    started, stack = time.monotonic(), isotropic.stack_of(source, settings)
-    ground = operator.grounded(source)
-    made = isotropic.isotropic(ground, settings, network if settings.method in LEARNED else None, progress)
+    started, source = time.monotonic(), operator.grounded(source)
+    stack = isotropic.stack_of(source, settings)
+    made = isotropic.isotropic(source, settings, network if settings.method in LEARNED else None, progress)
     frames = frames_of_slices(made.volume, stack.axis)
     flags = [[[] if plane.any() else ["empty"] for plane in frame] for frame in frames]
     numbered = [(frame, index) for frame in range(len(frames)) for index in range(frames.shape[1])]
@@ -113,7 +112,7 @@ def through_slices(
         "Warnings": [*operator.warnings(source, settings), *isotropic.warnings(stack)],
         "Seconds": round(time.monotonic() - started, 2),
     }
-    return grounded(SuperResolution(made.volume, made.std, None, made.affine, record), source)
+    return raised(SuperResolution(made.volume, made.std, None, made.affine, record), source)
 
 
 def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], seconds: float, choice: Choice) -> SuperResolution:
@@ -135,22 +134,23 @@ def assemble(source: Image, settings: SuperResolve, slices: Sequence[Slice], sec
     record = describe(source, settings, slices, volume, affine, choice) | {"Seconds": round(seconds, 2)}
     if settings.method == "nearest" and operator.is_of_labels(source.array):
         volume = np.rint(volume)
-    result = grounded(SuperResolution(volume, std, reference, affine, record), source)
+    result = raised(SuperResolution(volume, std, reference, affine, record), source)
     if reference is not None and result.reference is not None and reference.any():
         record["Metrics"] = scores(result.reference, result.volume, axis)
     return result
 
 
-def grounded(result: SuperResolution, source: Image) -> SuperResolution:
-    """A result, made without the background of its source (`pedestal`), with it; InputError where it is not finite."""
+def raised(result: SuperResolution, source: Image) -> SuperResolution:
+    """A result with the background that was taken off its source (`operator.grounded`); InputError where it is not finite."""
     if not all(np.isfinite(array).all() for array in (result.volume, result.std) if array is not None):
         name = source.files[0] if source.files else "volume"
         raise InputError(f"{name}: its result is NaN, Inf or too large for float32; multiply its voxels by a smaller constant")
-    ground = np.float32(pedestal(source.array))
+    ground = np.float32(source.ground)
     if not ground:
         return result
-    reference, volume = None if result.reference is None else result.reference + ground, result.volume + ground
-    return result._replace(volume=volume if is_signed(source.array) else np.abs(volume), reference=reference)
+    return result._replace(
+        volume=result.volume + ground, reference=None if result.reference is None else result.reference + ground
+    )
 
 
 def jobs_of(source: Image, settings: SuperResolve) -> tuple[int, range, int]:
@@ -179,7 +179,7 @@ def superresolve_slice(
     """One slice (rows, cols), its draws `threads` at a time; an empty one stays empty.
 
     place: its index, which a degradation depends on; number: among all slices of all frames, which the draws depend on;
-    choice: that of its volume (`operator.choose`); signed: values below 0 are kept (`operator.signed`).
+    choice: that of its volume (`operator.choose`); signed: values below 0 are kept.
     """
     image, reference = operator.low_resolution(plane, settings, place)
     if not image.any():
@@ -299,7 +299,7 @@ def superresolve_file(
 
     InputError for input that cannot be used, for names that cannot be written, and for files of another run.
     """
-    source = open_image(path, settings.series)
+    source = operator.grounded(open_image(path, settings.series))
     check_dicom(settings, study_of_source(source.source), (str(path), source.affine, jobs_of(source, settings)[0]))
 
     def work() -> SuperResolution:
@@ -337,8 +337,7 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
     if names.report is not None and settings.report:
         plain = superresolve(source, replace(settings, method="cubic" if settings.isotropic else "sinc")).volume
         arrays = {"result": result.volume, "plain": plain, "reference": result.reference}
-        ground = np.float32(pedestal(source.array))
-        known = {role: array - ground for role, array in arrays.items() if array is not None}
+        known = {role: array - np.float32(source.ground) for role, array in arrays.items() if array is not None}
         known |= {} if result.std is None else {"std": result.std}
         write_report(names.report, record, known, result.affine, axis=axis, sides_known=position_known(source))
     write_sidecar(names.sidecar, record)
@@ -346,10 +345,10 @@ def write(result: SuperResolution, source: Image, names: Outputs, settings: Supe
 
 
 def panels_of(result: SuperResolution, source: Image, settings: SuperResolve) -> tuple[dict[str, np.ndarray], int]:
-    """Panels of the preview by their label, without the background (`pedestal`), and the axis that they are planes across: that
-    of the slices, or where there are more slices than before the first other one.
+    """Panels of the preview by their label, without the background of a `grounded` source, and the axis that they are planes
+    across: that of the slices, or where there are more slices than before the first other one.
     """
-    axis, method, ground = result.record["SliceAxis"], result.record["Method"], np.float32(pedestal(source.array))
+    axis, method, ground = result.record["SliceAxis"], result.record["Method"], np.float32(source.ground)
     across = (0 if axis else 1) if settings.isotropic else axis
     middle = result.volume.shape[across] // 2
 
@@ -360,7 +359,7 @@ def panels_of(result: SuperResolution, source: Image, settings: SuperResolve) ->
     if settings.isotropic:
         panels = {"input": plane(superresolve(source, replace(settings, method="nearest")).volume) - ground} | panels
     elif result.reference is None:
-        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle]) - ground
+        low = plane(source.array, chosen_slices("", source.array.shape[axis], settings.slices)[middle])
         panels = {"input": low.repeat(settings.scale, 0).repeat(settings.scale, 1)} | panels
     if result.std is not None:
         panels["std"] = plane(result.std)

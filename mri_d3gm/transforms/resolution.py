@@ -34,7 +34,7 @@ from mri_d3gm.transforms.keys import Data, each_key
 
 @lru_cache(maxsize=2)
 def _read(path: str, series: str | None) -> tuple[Image, tuple[Stamp, ...]]:
-    image = open_image(path, series)
+    image = grounded(open_image(path, series))
     return image, stamps(_watched(path, image))
 
 
@@ -45,22 +45,12 @@ def _watched(path: str, image: Image) -> list[Path]:
 
 
 def cached_volume(path: str, series: str | None = None) -> Image:
-    """The volume of a path, so that its slices share one reading; read again once one of its files has changed."""
+    """The volume of a path, `grounded`, so that its slices share one reading; read again once one of its files has changed."""
     image, before = _read(path, series)
     if stamps(_watched(path, image)) != before:
         _read.cache_clear()
         image, _ = _read(path, series)
     return image
-
-
-@lru_cache(maxsize=2)
-def _grounded(path: str, series: str | None, _: Any) -> Image:
-    return grounded(cached_volume(path, series))
-
-
-def cached_grounded(path: str, series: str | None = None) -> Image:
-    """The same with 0 for a background (`tasks.operator.grounded`), made once while its files stay as they are."""
-    return _grounded(path, series, stamps(_watched(path, cached_volume(path, series))))
 
 
 @lru_cache(maxsize=2)
@@ -74,13 +64,13 @@ def cached_choice(path: str, settings: SuperResolve) -> Choice:
 
 
 @lru_cache(maxsize=2)
-def _signed(path: str, series: str | None, _: Any) -> bool:
-    return signed(cached_volume(path, series))
+def _signed(path: str, settings: SuperResolve, _: Any) -> bool:
+    return signed(cached_volume(path, settings.series), settings)
 
 
 def cached_sign(path: str, settings: SuperResolve) -> bool:
     """Whether the volume of a path keeps values below 0, found once while its files stay as they are."""
-    return _signed(path, settings.series, stamps(_watched(path, cached_volume(path, settings.series))))
+    return _signed(path, settings, stamps(_watched(path, cached_volume(path, settings.series))))
 
 
 def volume_items(path: str, settings: SuperResolve) -> list[dict[str, Any]]:
@@ -100,7 +90,7 @@ class LoadSliced(Transform):
         self.series, self.axis, self.multiple = series, axis, multiple
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        volume = cached_grounded(str(data["path"]), self.series)
+        volume = cached_volume(str(data["path"]), self.series)
         axis = slice_axis(volume, self.axis)
         plane = np.take(with_frames(volume.array)[..., data.get("frame", 0)], data["slice"], axis=axis)
         rows, cols = (n - n % self.multiple for n in plane.shape)

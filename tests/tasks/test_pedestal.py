@@ -53,14 +53,16 @@ OPTIONS: list[dict] = [
 ]
 
 
+@pytest.mark.parametrize(("image", "near"), [(HEAD, 1e-4), (NOISY, 0.01)], ids=["quiet", "noisy"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_the_result_is_that_without_the_pedestal(options: dict) -> None:
-    slabs = np.concatenate([NOISY, NOISY], 2)
+def test_the_result_is_that_without_the_pedestal(options: dict, image: np.ndarray, near: float) -> None:
+    slabs = np.concatenate([image, image], 2)
     plain = superresolve(slabs, **options)
     for slope, ground in ((1, 1000), (1, -1000), (0.02, -1.4)):
         lifted = superresolve(np.float32(slope * slabs + ground), **options)
-        away = np.abs(np.abs(lifted.volume - np.float32(ground)) / slope - plain.volume)
-        assert away.max() < 0.01 * slabs.max()
+        found = (lifted.volume - np.float32(ground)) / slope
+        away = np.abs((np.abs(found) if options.get("method") == "sinc" else found) - plain.volume)
+        assert away.max() < near * slabs.max()
         if "Operator" in plain.record:
             assert lifted.record["Operator"]["Chosen"] == plain.record["Operator"]["Chosen"]
         assert ("background is" in " ".join(lifted.record["Warnings"])) == (options.get("method") != "sinc")
@@ -68,12 +70,9 @@ def test_the_result_is_that_without_the_pedestal(options: dict) -> None:
             np.testing.assert_allclose(lifted.reference, slope * slabs + ground, rtol=1e-4)
 
 
-def test_what_was_acquired_is_kept_exactly() -> None:
-    lifted = NOISY - 500
-    found = superresolve(lifted, operator="truncation", scale=2).volume
-    spectra = [np.fft.fftshift(np.fft.fft2(one, axes=(0, 1)), axes=(0, 1)) for one in (lifted, found)]
-    inner = spectra[1][20 + 1 : 60 - 1, 22 + 1 : 66 - 1] / 4
-    assert np.abs(inner - spectra[0][1:-1, 1:-1]).max() < 1e-3 * np.abs(spectra[0]).max()
+def test_ringing_of_an_aliased_head_is_no_darker_than_its_background() -> None:
+    found = superresolve(NOISY[::2, ::2] - 1024, operator="truncation", scale=2).volume
+    assert found.min() > -1024.5
 
 
 @pytest.mark.parametrize("name", SIGNED)

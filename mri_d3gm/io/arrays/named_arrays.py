@@ -82,9 +82,7 @@ def make_scan(
         raise InputError(f"{name}: kspace has shape {axes}; at least one image of 8 x 8 is needed")
     if math.prod(map(kspace.size, others)) > MOST_PARTS:
         raise InputError(f"{name}: kspace of shape {axes} makes more than {MOST_PARTS} scans; are its axes these?")
-    said = list(warnings)
-    if voxel_mm is None:
-        said.append("the file holds no voxel size: it is set to 1 mm; --voxel gives another")
+    unknown = ["the file holds no voxel size: it is set to 1 mm; --voxel gives another"] if voxel_mm is None else []
     voxel = voxel_mm or (1.0, 1.0, 1.0)
     scans = {}
     for places in product(*(range(kspace.size(axis)) for axis in others)):
@@ -105,7 +103,7 @@ def make_scan(
             voxel_mm=voxel,
             affine=affine_of((slices, rows, cols), voxel, ""),
             oversampled=False,
-            warnings=(*said, *doubts, *more),
+            warnings=(*warnings, *unknown, *doubts, *more),
             files=files,
             read=_reader(called, kspace, at, found),
             frames=frames,
