@@ -30,18 +30,20 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
 
 def lines(facts: dict[str, Any]) -> list[str]:
     """One line a fact, or one for each of several warnings; what is empty is left out."""
-    shown = []
+    shown, wide = [], max(22, *map(len, facts)) + 2
     for name, value in facts.items():
         if name == "affine":
-            shown += [f"  {'affine' if not row else '':<24}{'  '.join(f'{x:10.4f}' for x in value[row])}" for row in range(3)]
+            shown += [
+                f"  {'affine' if not row else '':<{wide}}{'  '.join(f'{x:10.4f}' for x in value[row])}" for row in range(3)
+            ]
         elif name == "warnings":
-            shown += [f"  {'warning':<24}{text}" for text in value]
+            shown += [f"  {'warning':<{wide}}{text}" for text in value]
         elif value is False and name == "position known":
-            shown.append(f"  {name:<24}no")
+            shown.append(f"  {name:<{wide}}no")
         elif value not in (None, False, [], ""):
             between = {"values": " to ", "parts": ", "}.get(name, " x ")
             text = between.join(map(str, value)) if isinstance(value, list) else "yes" if value is True else value
-            shown.append(f"  {name:<24}{text}")
+            shown.append(f"  {name:<{wide}}{text}")
     return shown
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from dicom_files import save, slices
 from photographs import photograph
 from scans import four_coils, header, phantom, write_scan
 
+from mri_d3gm.cli.info import lines
 from mri_d3gm.tasks.info import axis_codes
 
 LINES = (np.arange(64) % 4 == 0) | (abs(np.arange(64) - 32) < 5)
@@ -29,6 +31,14 @@ def test_a_scan_on_one_screen_and_for_programs(tmp_path, mri) -> None:
     facts = json.loads(text)
     assert code == 0 and facts["R"] == round(64 / LINES.sum(), 3) and facts["position known"] is False
     assert facts["voxel (mm)"] == [2.0, 1.5, 4.0]
+
+
+@pytest.mark.parametrize("name", ["coils", "reconstruction in the file", "a name longer than any that there is"])
+def test_names_and_values_stay_apart(name: str) -> None:
+    affine = np.eye(4).tolist()
+    shown = lines({name: True, "position known": False, "affine": affine, "warnings": ["one"]})
+    columns = {re.search(r"  (?=\S+$)", line).end() for line in (shown[0], shown[1], shown[-1])}
+    assert len(columns) == 1 and shown[0].split("  ")[1] == name
 
 
 def test_images_and_what_cannot_be_read(tmp_path, mri) -> None:
