@@ -23,7 +23,6 @@ ORDER = (
     "EffectiveEchoTime", "TemporalPositionIndex", "TemporalPositionTimeOffset", "FrameAcquisitionNumber",
     "EchoNumbers", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber", "InstanceNumber",
 )  # fmt: skip
-VOLUME = "EffectiveEchoTime", "EchoTime", "DiffusionBValue"
 CONTRAST = "EchoTime", "InversionTime", "FlipAngle", "RepetitionTime", "DiffusionBValue"
 ENHANCED = {"EchoTime": "EffectiveEchoTime", "InversionTime": "InversionTimes"}  # names of enhanced objects
 
@@ -35,9 +34,9 @@ class Frame:
     position, directions (of increasing column, of increasing row): LPS, mm; spacing: (between rows, between columns), mm;
     thickness: mm, 0 where unknown; distance: mm between slices as the header says it, else their thickness; slope, intercept:
     from stored values; part: see `part_of`; order: sorts frames of one position, and is equal where nothing tells them apart;
-    volume: equal in all frames of a volume; contrast: by DICOM's names, equal in all frames where volumes differ by time alone;
-    clocks: when it was taken, s, by several clocks, nan where unknown; step: s between volumes as the header says it, 0 where
-    it does not.
+    contrast: by DICOM's names, equal in all frames where volumes differ by time alone; clocks: when it was taken, s, by
+    the offset of its volume, behind the trigger, by its own date and time and by AcquisitionTime, nan where unknown; step: s
+    between volumes as the header says it, 0 where it does not.
     """
 
     source: Source
@@ -52,7 +51,6 @@ class Frame:
     intercept: float
     part: str
     order: tuple[float, ...]
-    volume: tuple[float, ...]
     contrast: dict[str, Any]
     clocks: tuple[float, ...]
     step: float
@@ -60,6 +58,12 @@ class Frame:
     @property
     def normal(self) -> np.ndarray:
         return np.cross(*self.directions)
+
+    @property
+    def name(self) -> str:
+        """Its file, and its number in that from 1 where the file has several frames."""
+        several = int(self.source.header.get("NumberOfFrames") or 1) > 1
+        return self.source.name + (f" (frame {self.number + 1})" if several else "")
 
 
 def frames_of(source: Source) -> list[Frame]:
@@ -112,7 +116,10 @@ def _frame(source: Source, number: int, values: dict[str, Any], private_places: 
     if not (abs(lengths - 1) < 0.01).all() or abs(directions[0] @ directions[1]) > 0.01:
         raise InputError(f"{source.name}: its ImageOrientationPatient is not two perpendicular unit vectors")
     slope, intercept = _scaling(values, private_places)
-    offset, trigger = _number(values, "TemporalPositionTimeOffset", nan), _number(values, "TriggerTime", nan) / 1000
+    if "DiffusionBValue" not in values:
+        values = values | {"DiffusionBValue": _private(private_places, "DiffusionBValue")}
+    offset = _number(values, "TemporalPositionTimeOffset", nan)
+    trigger = _number(values, "TriggerTime", _number(values, "NominalCardiacTriggerDelayTime", nan)) / 1000
     times = (_seconds(values.get(name)) for name in ("FrameAcquisitionDateTime", "AcquisitionTime"))
     indices = np.ravel(values.get("DimensionIndexValues", [])).tolist()
     return Frame(
@@ -128,7 +135,6 @@ def _frame(source: Source, number: int, values: dict[str, Any], private_places: 
         intercept=intercept,
         part=part_of(values, source.header),
         order=(*(_number(values, name) for name in ORDER), *indices, number),
-        volume=tuple(_number(values, name) for name in VOLUME),
         contrast={"ImageType": text_of(values, "FrameType") or text_of(values, "ImageType")} | _contrast(values),
         clocks=(offset, trigger, *times),
         step=_step(values),
@@ -162,9 +168,13 @@ def _scaling(values: dict[str, Any], private_places: "list[Dataset]") -> tuple[f
     Chenevert et al., Errors in quantitative image analysis due to platform-dependent image scaling, 2014.
     """
     slope, intercept = float(values.get("RescaleSlope", 0)) or 1.0, float(values.get("RescaleIntercept", 0))
-    found = next((value for place in private_places if (value := private(place, "ScaleSlope")) is not None), 0.0)
-    precise = _number({"ScaleSlope": found}, "ScaleSlope")
+    precise = _number({"ScaleSlope": _private(private_places, "ScaleSlope")}, "ScaleSlope")
     return (1 / precise, intercept / (slope * precise)) if precise > 0 else (slope, intercept)
+
+
+def _private(places: "list[Dataset]", name: str) -> Any:
+    """A private attribute in the first place that has it, None where there is none."""
+    return next((value for place in places if (value := private(place, name)) is not None), None)
 
 
 def _step(values: dict[str, Any]) -> float:

@@ -11,6 +11,7 @@ BLOCKS = range(0x10, 0x20)
 # by name: creator, group, element within the creator's block, and the numbers' type where a file does not say it
 PRIVATE = {
     "NumberOfImagesInMosaic": ("SIEMENS MR HEADER", 0x0019, 0x0A, "<u2"),
+    "DiffusionBValue": ("SIEMENS MR HEADER", 0x0019, 0x0C, None),
     "CSAImageHeaderInfo": ("SIEMENS CSA HEADER", 0x0029, 0x10, None),
     "ImagesInGrid": ("Image Private Header", 0x0065, 0x50, None),  # of United Imaging
     "ScaleSlope": ("Philips MR Imaging DD 001", 0x2005, 0x0E, "<f4"),

@@ -7,7 +7,6 @@ positions, never from SliceThickness. DICOM's axes are LPS; the affine is RAS.
 import math
 import warnings
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +25,13 @@ from mri_d3gm.io.dicom.dicom_series import (
     repeated,
     text_of,
 )
+from mri_d3gm.io.dicom.dicom_volumes import SAME_PLACE, arranged
 from mri_d3gm.io.image import Image, make_image, reading
 from mri_d3gm.io.images.codestreams import size_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SAME_PLACE = 0.01  # mm
 SAME_DIRECTION = 3e-5
 SAME_SPACING = 1e-5
 SAME_STEP = 0.05  # of times between volumes
@@ -43,10 +42,10 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
     series in its folder. series: number, UID or description, where there are several. source: see `_source`.
-    Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's. Volumes at the same positions are
-    sorted by echo, then in order of acquisition; their time step is known where they differ in time alone and clocks or the
-    header say it. Of a series with magnitude and phase the magnitude is read. InputError names what is missing, mixed,
-    irregular or damaged.
+    Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's.
+    Volumes at the same positions are sorted by echo, then in order of acquisition, see `arranged`; their time step is known
+    where they differ in time alone and clocks or the header say it. Of a series with magnitude and phase the magnitude is
+    read. InputError names what is missing, mixed, irregular or damaged.
     """
     target = Path(path)
     with warnings.catch_warnings(), reading(target, "its DICOM headers cannot be used"), open_files(target) as files:
@@ -84,7 +83,7 @@ def _check_alike(path: Path, frames: list[Frame]) -> None:
         if text_of(frame.source.header, "PhotometricInterpretation") == "MONOCHROME1":
             text = f"{path}: low values of its images are bright (MONOCHROME1), see {frame.source.name}"
             raise InputError(f"{text}; export them as MONOCHROME2")
-        what = f"the one in {frame.source.name} from the one in {first.source.name}"
+        what = f"the one in {frame.name} from the one in {first.name}"
         if frame.shape != first.shape:
             raise InputError(f"{path}: matrix sizes of its images differ, {what}; give one volume")
         if not np.allclose(frame.directions, first.directions, rtol=0, atol=SAME_DIRECTION):
@@ -115,26 +114,7 @@ def _grid(path: Path, frames: list[Frame]) -> list[list[Frame]]:
             f"{path}: holds {counts[-1]} images at some positions but {len(row)} at {where}; "
             "export it again, or give one volume"
         )
-    grid = [sorted(row, key=lambda frame: frame.order) for row in grid]
-    _check_volumes(path, grid)
-    return grid
-
-
-def _check_volumes(path: Path, grid: list[list[Frame]]) -> None:
-    """InputError where images of one position cannot be told apart or lie apart, or where a volume mixes echoes or b values."""
-    for row in grid:
-        for before, frame in pairwise(row):
-            if before.order == frame.order:
-                names = f"{before.source.name} and {frame.source.name}"
-                raise InputError(f"{path}: nothing tells the images of one position in {names} apart; take copies away")
-            if np.linalg.norm(frame.position - row[0].position) > SAME_PLACE:
-                names = f"{row[0].source.name} and {frame.source.name}"
-                raise InputError(f"{path}: volumes are shifted against each other, see {names}; give one volume")
-    for number, volume in enumerate(zip(*grid, strict=True)):
-        other = next((frame for frame in volume if frame.volume != volume[0].volume), None)
-        if other is not None:
-            names = f"{volume[0].source.name} and {other.source.name}"
-            raise InputError(f"{path}: volume {number + 1} would mix echoes or b values, see {names}; export it again")
+    return arranged(path, grid)
 
 
 def _affine(path: Path, grid: list[list[Frame]]) -> np.ndarray:
