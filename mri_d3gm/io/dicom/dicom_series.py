@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 MAX_ZIP_BYTES = 16 << 30  # of all members, unpacked
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType",
-    "ComplexImageComponent", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation",
-    "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness",
-    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "EchoNumbers", "EchoTime", "TemporalPositionIdentifier",
-    "AcquisitionNumber", "InstanceNumber", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "ComplexImageComponent", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence", "NumberOfFrames", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope",
+    "RescaleIntercept", "EchoNumbers", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber", "InstanceNumber",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 # what a series derived from this one repeats, where it is the same in all images
 REPEATED = (
@@ -45,6 +46,7 @@ TIMING = (
     "TemporalResolution", "TriggerTime", "AcquisitionTime", "NumberOfAverages", "EchoPlanarPulseSequence", "DiffusionBValue",
     "DiffusionGradientOrientation",
 )  # fmt: skip
+PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 IDENTITY = ("PatientID", "PatientName")
 PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imaginary", "IMAGINARY": "imaginary"}
 PARTS |= {"B0 MAP": "field map", "B0": "field map"}
@@ -211,7 +213,7 @@ def _optional() -> frozenset[int]:
     """Tags that are read, but are not needed to read an image: damage to them is no reason to refuse it."""
     from pydicom.datadict import tag_for_keyword
 
-    named = (tag_for_keyword(keyword) for keyword in {*REPEATED, *TIMING} - set(TAGS))
+    named = (tag_for_keyword(keyword) for keyword in {*REPEATED, *TIMING, *PADDING} - set(TAGS))
     return frozenset(private_tags()).union(tag for tag in named if tag is not None)
 
 

@@ -25,6 +25,7 @@ from mri_d3gm.io.dicom.dicom_series import (
     repeated,
     text_of,
 )
+from mri_d3gm.io.dicom.dicom_values import check_stored, padding
 from mri_d3gm.io.dicom.dicom_volumes import SAME_PLACE, arranged
 from mri_d3gm.io.image import Image, make_image, reading
 from mri_d3gm.io.images.codestreams import size_of
@@ -42,7 +43,7 @@ def read_dicom(path: str | Path, series: str | None = None) -> Image:
 
     path: a folder (searched with its subfolders), a .zip (never unpacked to disk) or one file, which stands for its
     series in its folder. series: number, UID or description, where there are several. source: see `_source`.
-    Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's.
+    Siemens mosaics are unpacked; values of Philips are the precise ones, not the display's; padding has no value of its own.
     Volumes at the same positions are sorted by echo, then in order of acquisition, see `arranged`; their time step is known
     where they differ in time alone and clocks or the header say it. Of a series with magnitude and phase the magnitude is
     read. InputError names what is missing, mixed, irregular or damaged.
@@ -77,12 +78,10 @@ def _source(grid: list[list[Frame]]) -> dict[str, str]:
 
 
 def _check_alike(path: Path, frames: list[Frame]) -> None:
-    """InputError where low values are bright, or orientation, matrix size or pixel spacing differ within the series."""
+    """InputError where orientation, matrix size or pixel spacing differ within the series, or as of `check_stored`."""
     first = frames[0]
     for frame in frames:
-        if text_of(frame.source.header, "PhotometricInterpretation") == "MONOCHROME1":
-            text = f"{path}: low values of its images are bright (MONOCHROME1), see {frame.source.name}"
-            raise InputError(f"{text}; export them as MONOCHROME2")
+        check_stored(path, frame.source)
         what = f"the one in {frame.name} from the one in {first.name}"
         if frame.shape != first.shape:
             raise InputError(f"{path}: matrix sizes of its images differ, {what}; give one volume")
@@ -186,7 +185,10 @@ def _time_step(grid: list[list[Frame]]) -> float | None:
 
 
 def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
-    """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go."""
+    """float32 (columns, rows, slices, t) of all frames; each file is opened once and then let go.
+
+    Padding becomes 0, or the lowest of the other values where that is below 0.
+    """
     rows, columns = grid[0][0].shape
     shape, header = (columns, rows, len(grid), len(grid[0])), grid[0][0].source.header
     stored = sum(path.stat().st_size for path in {frame.source.path for row in grid for frame in row})
@@ -197,12 +199,20 @@ def _voxels(grid: list[list[Frame]], files: Files) -> np.ndarray:
     for height, row in enumerate(grid):
         for time, frame in enumerate(row):
             places.setdefault(frame.source.name, []).append((height, time, frame))
+    holes: list[tuple[np.ndarray, np.ndarray]] = []
     for users in places.values():
         images = _pixels(files, users[0][2].source)
         if images.shape[1:] != (rows, columns):
             images = untiled(images[0], (rows, columns))
         for height, time, frame in users:
-            array[:, :, height, time] = (images[frame.number] * frame.slope + frame.intercept).T
+            values = images[frame.number] * frame.slope + frame.intercept
+            padded = padding(frame.source.header, images[frame.number]) & (values != 0)
+            array[:, :, height, time] = np.where(padded, np.inf, values).T
+            if padded.any():
+                holes.append((array[:, :, height, time], padded.T))
+    lowest = array.min(initial=0.0) if holes else 0.0
+    for image, padded in holes:
+        image[padded] = lowest
     return array
 
 
