@@ -25,7 +25,7 @@ from mri_d3gm.metrics.sfrc import CUTOFF, around, patch_cutoff, scan_patches
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.networks.weights import load_weights
 from mri_d3gm.runs.model import load
-from mri_d3gm.runs.names import make_folder
+from mri_d3gm.runs.names import make_folder, told_apart
 from mri_d3gm.settings import LEARNED, Recon, chosen_slices
 from mri_d3gm.tasks.recon import COIL_BYTES, PIXEL_BYTES, reconstruct_slice
 
@@ -126,9 +126,11 @@ def measure_hallucinations(
 
 
 def peers_of(files: Sequence[str]) -> list[Contender]:
-    """A contender for each weights file, named as its network, or as its file where two have one network."""
+    """A contender for each weights file, named as its network, or as its file where several have one network."""
+    files = list(dict.fromkeys(files))
     networks = [str(load_weights(file)[0].config["network"]) for file in files]
-    names = [name if networks.count(name) == 1 else Path(file).stem for name, file in zip(networks, files, strict=True)]
+    stems = told_apart([str(Path(file).with_suffix("")) for file in files])
+    names = [name if networks.count(name) == 1 else stem for name, stem in zip(networks, stems, strict=True)]
     return [Contender(name, {"method": "regression", "weights": file}) for name, file in zip(names, files, strict=True)]
 
 

@@ -31,7 +31,7 @@ from mri_d3gm.networks.weights import check_channels, load_weights
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.compression import compressed
 from mri_d3gm.physics.normalise import normalised_kspace
-from mri_d3gm.runs.names import make_folder
+from mri_d3gm.runs.names import make_folder, told_apart
 from mri_d3gm.runs.record import weights_file
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.sample import noise_source
@@ -61,7 +61,7 @@ class Probe(NamedTuple):
 
 
 class Instrument(NamedTuple):
-    """A trained network and the name of its file."""
+    """A trained network and what of its file's path tells it from the others."""
 
     name: str
     network: Denoiser
@@ -89,7 +89,8 @@ def measure_stability(
         raise InputError(f"--solver {','.join(unknown)}: unknown; one of {', '.join(SOLVERS)}")
     if not steps or min(steps) < 1:
         raise InputError(f"--steps {','.join(map(str, steps))}: each must be at least 1")
-    instruments = [load(file) for file in weights or [weights_file(Recon())]]
+    files = list(dict.fromkeys(map(str, weights))) or [weights_file(Recon())]
+    instruments = [load(file, name) for file, name in zip(files, told_apart(files), strict=True)]
     probe = open_probe(path, accel, index, seed)
     make_folder(output / "discrepancy.csv")
     total, done = len(DYNAMICS) + len(instruments) * len(solvers) * sum(steps), 0
@@ -122,11 +123,11 @@ def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
     write_chart(lines, output / "discrepancy.png", "KL", ("against",), "log")
 
 
-def load(file: str) -> Instrument:
-    """The network of a weights file; InputError where it is not one for complex images."""
+def load(file: str, name: str) -> Instrument:
+    """The network of a weights file, by a name; InputError where it is not one for complex images."""
     network, _ = load_weights(file)
     check_channels(file, network, 2)
-    return Instrument(Path(file).name, network)
+    return Instrument(name, network)
 
 
 def open_probe(path: str | Path, accel: float, index: int | None, seed: int = 0) -> Probe:

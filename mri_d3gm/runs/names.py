@@ -21,6 +21,14 @@ OTHERS = (".json", ".html", ".txt", ".gz", ".bmp", ".gif", ".heic", ".heif", ".a
 DESC = "_desc-"  # the entity of BIDS that tells derivatives of one input apart
 
 
+def told_apart(paths: Sequence[str | Path]) -> list[str]:
+    """The shortest ends of different paths, whole names of folders and files, that no other of them ends in."""
+    parts = [Path(path).parts for path in paths]
+    ends = [[Path(*own[-length:]).as_posix() for length in range(1, len(own) + 1)] for own in parts]
+    taken = Counter(end for own in ends for end in own)
+    return [next((end for end in own if taken[end] == 1), own[-1]) for own in ends]
+
+
 class Outputs(NamedTuple):
     """Names of one run's files, and of its DICOM folder; the first is the result, those None that the task does not write."""
 

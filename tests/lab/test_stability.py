@@ -11,10 +11,12 @@ from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.lab.charts import missing
+from mri_d3gm.lab.hallucinations import peers_of
 from mri_d3gm.lab.stability import PERTURBATION, discrepancy, growth, measure_stability, open_probe, perturbed
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.physics import Cartesian
+from mri_d3gm.runs.names import told_apart
 from mri_d3gm.samplers import SOLVERS
 from mri_d3gm.samplers.grids import GRIDS
 from mri_d3gm.settings import Recon
@@ -31,6 +33,21 @@ def network(dynamics: str = "d3gm") -> Denoiser:
     for parameter in denoiser.parameters():
         parameter += 0.02 * torch.randn_like(parameter)
     return denoiser
+
+
+def test_weights_of_one_name_are_told_apart(tmp_path) -> None:
+    files = [tmp_path / folder / "w.safetensors" for folder in ("a/ou-0", "b/ou-1")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        save_weights(file, network(), {"steps": 1})
+    path = write_scan(tmp_path / "a.h5", four_coils())
+    asked = {"accel": 4.0, "solvers": ["posterior"], "steps": [1], "weights": [*files, files[0]]}
+    rows = measure_stability(path, tmp_path / "out", **asked)["sensitivity"]
+    assert [row["weights"] for row in rows if row["step"] == 0] == ["ou-0/w.safetensors", "ou-1/w.safetensors"]
+    names = {("a/w", "b/w"): ["a/w", "b/w"], ("a/v", "b/w"): ["v", "w"], ("w", "a/w", "b/a/w"): ["w", "a/w", "b/a/w"]}
+    assert all(told_apart(paths) == ends for paths, ends in names.items())
+    assert [peer.name for peer in peers_of(files)] == ["ou-0/w", "ou-1/w"]
+    assert [peer.name for peer in peers_of(files[:1] * 2)] == ["consistent"]
 
 
 def four_coils(rows: int = 48, cols: int = 48) -> np.ndarray:
