@@ -51,8 +51,12 @@ def measurement_of(batch: Batch) -> Measurement:
 def prepare_batch(
     batch: Batch, device: Any, non_blocking: bool, **_: Any
 ) -> tuple[Tensor, Tensor | None, tuple[()], dict[str, Any]]:
-    """A batch to (zero_filled, reference, (), what the inferer takes) for MONAI's evaluator."""
-    indices = [int(index) for index in batch["index" if "index" in batch else "slice"]]
+    """A batch to (zero_filled, reference, (), what the inferer takes) for MONAI's evaluator.
+
+    Draws depend on its `index`, or else `slice`, or else the place in the batch.
+    """
+    name = next((name for name in ("index", "slice") if name in batch), None)
+    indices = [*range(len(batch["zero_filled"]))] if name is None else [int(index) for index in batch[name]]
     kwargs = {"measurement": measurement_of(batch).to(device), "indices": indices}
     return batch["zero_filled"].to(device, non_blocking=non_blocking), batch.get("reference"), (), kwargs
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.data import list_data_collate
 from monai.transforms import Compose
 from scans import four_coils, write_scan
 
@@ -62,6 +63,15 @@ def test_they_give_what_prepare_gives(coils: int) -> None:
     assert d["scale"] == prepared.scale[0]
     inputs, reference, _, kwargs = prepare_batch(batch, "cpu", False)
     assert torch.equal(inputs[0], d["zero_filled"]) and reference is None and kwargs["indices"] == [0]
+
+
+def test_collated_arrays_are_a_batch_for_monais_evaluator() -> None:
+    steps = chain(UndersampleKspaced(accel=4))
+    items = [steps({"kspace": torch.from_numpy(kspace[:1])}) for kspace in four_coils()]
+    for numbers, indices in (({}, [0, 1]), ({"slice": [5, 3]}, [5, 3]), ({"slice": [5, 3], "index": [8, 9]}, [8, 9])):
+        named = [item | {name: values[place] for name, values in numbers.items()} for place, item in enumerate(items)]
+        inputs, _, _, kwargs = prepare_batch(list_data_collate(named), "cpu", False)
+        assert kwargs["indices"] == indices and len(inputs) == len(kwargs["measurement"]) == 2
 
 
 def test_a_masks_options_are_checked_once_they_are_named() -> None:
