@@ -38,18 +38,18 @@ def show(table: list[Row], output: Path) -> None:
 
 
 def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    """Numbers separated by commas; InputError for anything else."""
+    """Numbers separated by commas, each once; InputError for anything else."""
     try:
-        return [kind(part) for part in text.split(",")]
+        return list(dict.fromkeys(kind(part) for part in text.split(",")))
     except ValueError as error:
         raise InputError(f"{option} {text}: write numbers separated by commas") from error
 
 
 def several(name: str, default: str | None, help: str, plural: str | None = None) -> click.Option:
-    """An option of values separated by commas, by its singular and plural name; given again it adds to them."""
+    """An option of values separated by commas, each once, by its singular and plural name; given again it adds to them."""
 
     def joined(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
-        return ",".join(values) if values else None
+        return ",".join(dict.fromkeys(",".join(values).split(","))) if values else None
 
     names = [f"--{name}", *([f"--{plural}"] if plural else []), name]
     said = "" if default is None else f" (default {default})"
@@ -101,14 +101,15 @@ def by_protocol(
     **options: Any,
 ) -> None:
     """Train by a protocol's own sources if asked, going on where OUTPUT/train was, measure, and say a restorer's size."""
-    from mri_d3gm.lab.benchmark import network_size, protocol_of
+    from mri_d3gm.lab.benchmark import jobs_of, network_size, protocol_of
 
+    keys = protocol_of(protocol)
+    jobs_of(pipeline, data, keys, method.split(","), options)  # whose faults come before a training
     if train:
         from mri_d3gm.tasks.train import train as run
 
         done = run(protocol, str(data), str(output / "train"), options["device"], max_minutes)
         options["weights"] = str(done.weights)
-    keys = protocol_of(protocol)
     measured(pipeline, keys, data, output, method, options)
     if pipeline == "restoration":
         parameters, operations = network_size(keys["task"], options["weights"])
@@ -158,11 +159,11 @@ def throughput(
 
 
 def counts(option: str, text: str, least: int = 1) -> list[int]:
-    """Whole numbers of `least` or more separated by commas, each once; InputError for anything else."""
+    """Whole numbers of `least` or more, as `numbers` takes them."""
     found = numbers(option, text, int)
     if min(found) < least:
         raise InputError(f"{option} {text}: must be {least} or more")
-    return list(dict.fromkeys(found))
+    return found
 
 
 def shared(settings: type[Settings], *more: str) -> list[click.Parameter]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, TextIO, cast
+from typing import Any, NamedTuple, TextIO, cast
 
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image, slice_axis
@@ -26,7 +26,7 @@ from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import Reconstruction, reconstruct
 from mri_d3gm.tasks.restore import restore
 from mri_d3gm.tasks.sr import superresolve
-from mri_d3gm.training.sources import select_files, target_of
+from mri_d3gm.training.sources import as_list, check_source, select_files, target_of
 
 
 class Job(NamedTuple):
@@ -44,8 +44,20 @@ class Job(NamedTuple):
 def protocol_of(config: str) -> Row:
     """What an overlay says; InputError where it has no domains to measure on, or names a pipeline that is not there."""
     keys = {"name": config, "pipeline": "reconstruction"} | overlay_keys(config)
-    if not keys.get("domains"):
+    domains, sampling = keys.get("domains"), keys.get("sampling", {})
+    if not domains:
         raise InputError(f"{config}: has no domains to measure on; see configs/ for overlays that have")
+    if not isinstance(domains, list):
+        raise InputError(f"{config}: domains must be a list of objects, each with a glob, not {domains!r}")
+    if not isinstance(sampling, dict):
+        raise InputError(f"{config}: sampling must be an object, such as {{'samples': 4}}, not {sampling!r}")
+    for entry in domains:
+        try:
+            check_source(entry)
+        except InputError as error:
+            raise InputError(f"{config}: domains: {error}") from error
+        if ("domain" in entry) != ("domain" in domains[0]) or not isinstance(entry.get("domain", ""), str):
+            raise InputError(f"{config}: domains: all or none must have a domain, which is text; see {entry}")
     shipped("pipelines", keys["pipeline"])
     return keys
 
@@ -71,7 +83,7 @@ def recon_jobs(data: Path, protocol: Row, methods: Sequence[str], options: Row) 
     A domain has {domain?, accel: 8 if absent, axes: both if absent}. options: keywords of `Recon`.
     """
     for entry, _, path, name in entries(data, protocol):
-        for axis, method in product(entry.get("axes", ("phase", "readout")), methods):
+        for axis, method in product(as_list(entry.get("axes", ("phase", "readout"))), methods):
             chosen = {"accel": entry.get("accel", 8), "axis": axis, "method": method}
             yield Job(path, name | chosen, Recon.of(options | chosen))
 
@@ -94,6 +106,8 @@ def sr_jobs(data: Path, protocol: Row, methods: Sequence[str], options: Row) -> 
     middle}. options: keywords of `SuperResolve`.
     """
     for entry, _, path, name in entries(data, protocol):
+        if "degrade" not in entry:
+            raise InputError(f"{protocol.get('name')}: {entry} has no degrade, truncation or kernel, to score against")
         operator = entry.get("operator", "truncation" if entry["degrade"] == "truncation" else "unknown")
         for method in methods:
             chosen = {"degrade": entry["degrade"], "scale": 4, "method": method}
@@ -125,9 +139,7 @@ def restoration_jobs(data: Path, protocol: Row, methods: Sequence[str], options:
         raise InputError(f"{protocol.get('name')}: has no task, derain or dehaze, so it restores nothing")
     for entry, index, path, name in entries(data, protocol):
         if not {"target", "degrade"} & entry.keys():
-            raise InputError(
-                f"{protocol.get('name')}: domain {entry.get('domain')} has neither target nor degrade to score against"
-            )
+            raise InputError(f"{protocol.get('name')}: {entry} has neither target nor degrade to score against")
         target = target_of(path, entry) if "target" in entry else None
         same = {"task": protocol["task"], "target": target, "degrade": entry.get("degrade"), "index": index}
         for method in methods:
@@ -166,8 +178,30 @@ def run_benchmark(
     pipeline: one of BENCHMARKS, which says what a domain has besides an entry of `training.sources.select_files`, and what
     options are keywords of. measure: in place of the pipeline's own.
     """
-    jobs_of, own = BENCHMARKS[pipeline]
-    return tabulate(list(jobs_of(Path(data), protocol, methods, options)), measure or own, Path(output), on_row)
+    jobs = jobs_of(pipeline, Path(data), protocol, methods, options)
+    return tabulate(jobs, measure or BENCHMARKS[pipeline][1], Path(output), on_row)
+
+
+def jobs_of(pipeline: str, data: Path, protocol: Row, methods: Sequence[str], options: Row) -> list[Job]:
+    """All that `run_benchmark` would measure; InputError for what it cannot, which no file is opened for."""
+    jobs = list(BENCHMARKS[pipeline][0](data, protocol, methods, options))
+    if not jobs:
+        raise InputError(f"{data}: nothing to measure: no domain has files here")
+    asked: dict[tuple[Any, ...], Row] = {}
+    for job in jobs:
+        if asked.setdefault((job.path, *asked_of(job)), decided(job)) != decided(job):
+            raise InputError(f"{job.path}: is measured in two ways under one name, {asked_of(job)}; name the domains apart")
+    return jobs
+
+
+def asked_of(job: Job) -> tuple[Any, ...]:
+    """What a table tells a job by, besides its file."""
+    return tuple(value for name, value in job.name.items() if name != "file")
+
+
+def decided(job: Job) -> Row:
+    """What is asked of a job's file: its settings, but for the number that its place in the list gives."""
+    return job.settings.fingerprint() | {"index": None, "central": job.central}
 
 
 def network_size(task: str, weights: str | None) -> tuple[int, int]:
@@ -202,11 +236,9 @@ def volume_figures(record: Row) -> Row:
 def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, on_row: Callable[[Row], None]) -> list[Row]:
     """Summary of the rows of all jobs, also as table.md, table.csv and table.png in `output`; rows.jsonl keeps the rows.
 
-    A row is measured once: see `key_of`; copies of a file count once, as they are one subject. rows.jsonl also keeps those of
-    other runs, which are not used.
+    A row is measured once: see `key_of`; a file and its copies count once, as they are one subject. rows.jsonl also keeps
+    those of other runs, which are not used.
     """
-    if not jobs:
-        raise InputError(f"{output}: nothing to measure: no domain has files here")
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     with open(output / "rows.jsonl", "a+") as file:
@@ -238,11 +270,12 @@ def files_of(job: Job) -> list[Path]:
 
 
 def distinct(jobs: Iterable[Job]) -> Iterator[Job]:
-    """Jobs without those on the bytes of another file that the same was asked of before."""
-    first: dict[str, Path] = {}
+    """Jobs without those that ask the same as one before of the same bytes, of whichever file."""
+    seen = set()
     for job in jobs:
-        asked = json.dumps({name: value for name, value in job.name.items() if name != "file"}, sort_keys=True)
-        if first.setdefault(f"{asked} {files_hash(files_of(job))}", job.path) == job.path:
+        asked = files_hash(files_of(job)), *asked_of(job)
+        if asked not in seen:
+            seen.add(asked)
             yield job
 
 

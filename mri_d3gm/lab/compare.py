@@ -1,5 +1,6 @@
 """Dynamics side by side: one overlay trained once for each of them and each seed, and evaluated alike, in one report."""
 
+import json
 import math
 import shlex
 import sys
@@ -8,6 +9,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -16,25 +18,37 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.atomic import atomic_path, write_text
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
-from mri_d3gm.lab.benchmark import protocol_of, run_benchmark
+from mri_d3gm.lab.benchmark import jobs_of, protocol_of, run_benchmark
 from mri_d3gm.metrics.table import Row, groups, to_markdown, write_table
+from mri_d3gm.runs.record import provenance
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
 from mri_d3gm.tasks.recon import reconstruct
 from mri_d3gm.tasks.train import train, training_record
-from mri_d3gm.training.sources import select_files
+from mri_d3gm.training.sources import as_list, select_files
 
 BASELINES = {"reconstruction": "zero-filled", "super_resolution": "sinc", "restoration": "identity"}
 KEY = ("domain", "dynamics", "evaluations")
 ORDER = ("d3gm", "ou", "sgm-vp", "decoupled")
 DEFAULTS: dict[str, Any] = {"dynamics": ["regression", "ou", "d3gm"], "seeds": [0], "evaluations": [1, 10]}
+FITS: dict[str, Callable[[Any], bool]] = {
+    "dynamics": lambda name: isinstance(name, str),
+    "seeds": lambda seed: type(seed) is int and seed >= 0,
+    "evaluations": lambda count: type(count) is int and count > 0,
+}
 
 
 def settings(config: str, **chosen: Any) -> Row:
     """What is compared: the keys of DEFAULTS as chosen, where None as the overlay says, and else those of DEFAULTS."""
     given = {name: value for name, value in chosen.items() if value is not None}
     said = {name: value for name, value in overlay_keys(config).items() if name in DEFAULTS}
-    return DEFAULTS | said | given
+    chosen = DEFAULTS | said | given
+    for name, value in chosen.items():
+        fits = isinstance(value, list) and value and all(map(FITS[name], value))
+        if not fits:
+            where = "" if name in given else f"{config}: "
+            raise InputError(f"{where}{name} must be a list such as {DEFAULTS[name]}, not {value!r}")
+    return chosen
 
 
 def compare_dynamics(
@@ -54,6 +68,8 @@ def compare_dynamics(
     means over files and seeds and, for more than one seed, standard deviations over them; report.md, table.md and table.csv in
     `output` grow with every training.
     """
+    dynamics = list(dict.fromkeys(dynamics))
+    seeds, evaluations = (list(dict.fromkeys(values)) for values in (seeds, evaluations))
     contenders = "regression", *DYNAMICS
     unknown = [name for name in dynamics if name not in contenders]
     if unknown:
@@ -62,6 +78,8 @@ def compare_dynamics(
     if not data.is_dir():
         raise InputError(f"{data}: no such folder for --data")
     pipeline, sampling = protocol["pipeline"], protocol.get("sampling", {})
+    for count in evaluations:
+        jobs_of(pipeline, data, protocol, ["d3gm"], sampling | {"steps": count})  # whose faults come before the work
 
     def measured(folder: Path, method: str, options: Row, names: Row) -> list[Row]:
         return [
@@ -88,20 +106,17 @@ def compare_dynamics(
 
 
 def train_contender(protocol: Row, data: Path, folder: Path, name: str, seed: int) -> str:
-    """The weights in `folder` of a contender, trained by the protocol's overlay where they are not complete."""
+    """The weights in `folder` of a contender, trained by the protocol's overlay, or found as the end of this training."""
     change = {"train#trainer#spread_after": 1.0} if name == "regression" else {"network_def#dynamics": name}
-    weights = folder / "weights.safetensors"
-    if training_record(weights)["steps"] < protocol.get("train#trainer#steps", math.inf):
-        train(protocol["name"], str(data), str(folder), seed=seed, **change)
-    return str(weights)
+    return str(train(protocol["name"], str(data), str(folder), seed=seed, **change).weights)
 
 
 def over_seeds(rows: list[Row]) -> list[Row]:
-    """One row for each of KEY: numbers are means; `psnr_std` and `ssim_std` are the standard deviations of the first PSNR
-    and SSIM over seeds, of the means over what KEY does not tell apart.
+    """One row for each of KEY, without `domain` where the rows have none: numbers are means; `psnr_std` and `ssim_std` are the
+    standard deviations of the first PSNR and SSIM over seeds, of the means over what KEY does not tell apart.
     """
     table = []
-    for key, members in groups(rows, KEY):
+    for key, members in groups(rows, [name for name in KEY if name in rows[0]]):
         seeds = sorted({row["seed"] for row in members})
         line = key | {"files": members[0]["files"], "seeds": len(seeds)}
         figures = [name for name in members[0] if ("psnr" in name and not name.endswith("_95")) or "ssim" in name]
@@ -117,7 +132,8 @@ def over_seeds(rows: list[Row]) -> list[Row]:
 
 def report(protocol: Row, output: Path, rows: list[Row]) -> str:
     """What was run, the table without `slice-max`, what it says of the paper's ordering, and the slices, as Markdown."""
-    records = [training_record(path) for path in output.glob("*/weights.safetensors")]
+    folders = dict.fromkeys(f"{row['dynamics']}-{row['seed']}" for row in rows if row["evaluations"])
+    records = [training_record(output / folder / "weights.safetensors") for folder in folders]
     steps = sorted({record["steps"] for record in records})
     minutes = sorted(round(record["seconds"] / 60) for record in records)
     run = f"`{shlex.join(['mri-d3gm', *sys.argv[1:]])}`"
@@ -173,18 +189,19 @@ def write_slices(data: Path, protocol: Row, output: Path, contenders: Sequence[s
     entry = protocol["domains"][0]
     path = select_files(data, entry)[0]
     scan = open_scan(path)
-    same = {"accel": entry.get("accel", 8), "axis": entry.get("axes", ["phase"])[0], "slices": str(scan.slices // 2)}
+    same = {"accel": entry.get("accel", 8), "axis": as_list(entry.get("axes", "phase"))[0], "slices": str(scan.slices // 2)}
     plain = reconstruct(scan, Recon.of(same | {"method": "zero-filled"}))
     assert plain.reference is not None
     panels = {"zero-filled": plain.volume[0]}
     for name in contenders:
         weights = output / f"{name}-{seed}" / "weights.safetensors"
         method, steps = ("regression", 1) if name == "regression" else ("d3gm", count)
-        kept = weights.parent / f"{steps}-evaluations" / "slice.npy"
-        if not kept.exists() or kept.stat().st_mtime < weights.stat().st_mtime:
-            options = protocol.get("sampling", {}) | {"steps": steps, "weights": weights, "method": method}
+        settings = Recon.of(protocol.get("sampling", {}) | same | {"steps": steps, "weights": weights, "method": method})
+        decided = json.dumps(provenance(settings, [path]), sort_keys=True)
+        kept = weights.parent / f"{steps}-evaluations" / f"slice-{crc32(decided.encode()):08x}.npy"
+        if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            image = reconstruct(scan, Recon.of(same | options)).volume[0]
+            image = reconstruct(scan, settings).volume[0]
             with atomic_path(kept) as temporary:
                 np.save(temporary, image)
         panels[name] = np.load(kept)

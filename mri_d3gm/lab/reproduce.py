@@ -109,7 +109,7 @@ def reproduce(
         folder = output / (variant.replace(" ", "-") or "d3gm")
         weights = folder / "weights.safetensors"
         left = math.inf if max_minutes is None else max(0.0, max_minutes - (time.monotonic() - started) / 60)
-        if training_record(weights)["steps"] < keys[STEPS] and left > 0:
+        if training_record(weights)["steps"] or left > 0:  # what is finished stays, if it is the same training
             train(config, str(data), str(folder), device, left, **change | changes)
         done = training_record(weights)["steps"]
         notes.append(f"{variant or 'network'}: trained {done} of {keys[STEPS]} steps")
@@ -150,7 +150,7 @@ def next_to_paper(rows: list[Row], keys: Row) -> list[Row]:
     table, used = [], set()
     for row in rows:
         figures = [name for name in row if name.startswith(f"{protocol} ")] or ["psnr", "ssim"]
-        names = [f"{row['domain']} {row['method']}", row["method"]]
+        names = [f"{row.get('domain')} {row['method']}", row["method"]]
         key = next((name for name in names if name in paper), None)
         used.add(key)
         ours = {name: row[name] for name in (*SHOWN, *figures) if name in row}

@@ -34,12 +34,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """The state in `folder`, empty for a new run; InputError where it is of a run with other options.
+    """The state in `folder`, empty for a new run; InputError where it is of a run with other options, or weights lack theirs.
 
     Options that only one of the two knows, as between versions, are not compared; older checkpoints hold none.
     """
     path = folder / "checkpoint.pt"
     if not path.exists():
+        if (folder / "weights.safetensors").exists():
+            raise InputError(f"{folder}: holds weights without checkpoint.pt, of which training is unknown; give another -o")
         return {}
     state = load_checkpoint(path)
     for name, was in state.get("options", {}).items():

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import sys
@@ -6,6 +7,7 @@ import pytest
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.cli.reproduce import NAMES
+from mri_d3gm.io.atomic import write_text
 from mri_d3gm.lab.reproduce import OVERLAYS
 
 
@@ -32,6 +34,27 @@ def test_compare_takes_its_settings_from_the_overlay_and_refuses_bad_ones(mri, t
     assert code == 2 and "nothing matches bench/kspace/brain_mprage" in error
     code, _, error = mri("compare", "compare-recon", "--data", tmp_path, "--seeds", "a")
     assert code == 2 and "--seed a: write numbers" in error
+    for bad, said in ((("--steps", "0"), "evaluations must be a list"), (("--seed", "-1"), "seeds must be a list")):
+        code, _, error = mri("compare", "compare-recon", "--data", tmp_path, *bad, "-o", tmp_path / "out")
+        assert code == 2 and error.startswith(f"mri-d3gm: {said}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_compare_writes_to_a_folder_of_the_configurations_name(mri, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mri_d3gm.lab.compare.compare_dynamics", lambda *asked, **_: write_text(asked[2] / "report.md", "x"))
+    for name, folder in (("compare-recon", "compare-recon"), ("compare-derain.json", "compare-derain")):
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        assert mri("compare", name, "--data", tmp_path)[:2] == (0, "x\n")
+
+
+def test_a_protocol_is_looked_at_before_its_training(mri, tmp_path) -> None:
+    overlay = {"sources": [{"glob": "*.nii"}], "domains": [{"glob": "*.nii"}], "pipeline": "super_resolution"}
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "bad.json").write_text(json.dumps(overlay))
+    asked = ["--data", tmp_path, "--protocol", tmp_path / "bad.json", "--train", "-o", tmp_path / "out"]
+    code, _, error = mri("benchmark", "sr", *asked)
+    assert code == 2 and "has no degrade" in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("asked", [("--workers", "0"), ("--files", "1"), ("--coils", "a"), ("--device", "tpu")])

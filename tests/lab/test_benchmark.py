@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
-from mri_d3gm.cli.benchmark import RECON
+from mri_d3gm.cli.benchmark import RECON, numbers
 from mri_d3gm.cli.compare import COMMAND as COMPARE
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import Image
@@ -89,11 +89,27 @@ def test_copies_of_a_file_are_one_subject_and_count_once(tmp_path) -> None:
     assert table[0]["files"] == 1 and "psnr_95" not in table[0]
 
 
+def test_a_file_that_is_asked_for_twice_counts_once(tmp_path) -> None:
+    data = scans(tmp_path / "data", "a.h5", "b.h5")
+    one = {"glob": "*.h5", "accel": 4, "axes": ["phase", "phase"]}
+    protocol = {"domains": [one, one | {"accel": 4.0}, one | {"glob": ["b.h5", "*.h5"], "axes": "phase"}]}
+    methods = ["zero-filled", "zero-filled"]
+    (line,) = run_benchmark("reconstruction", data, tmp_path / "out", protocol, methods, {})
+    assert line["files"] == 2 and len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == 2
+    volume = nibabel.Nifti1Image(phantom(3, 32, 32).transpose(1, 2, 0).astype(np.float32), np.eye(4))
+    nibabel.save(volume, data / "a.nii.gz")
+    ways = [{"domain": "brain", "glob": "*.nii.gz", "degrade": "truncation", "operator": way} for way in ("auto", "unknown")]
+    with pytest.raises(InputError, match=r"a\.nii\.gz: is measured in two ways under one name"):
+        run_benchmark("super_resolution", data, tmp_path / "sr", {"domains": ways}, ["linear"], {})
+    assert not (tmp_path / "sr").exists()
+
+
 def test_a_list_that_is_given_twice_is_one_list() -> None:
     def parsed(*arguments: str) -> dict:
         return RECON.make_context("recon", ["--data", "d", *arguments]).params
 
     assert parsed("--method", "a", "--methods", "b,c")["method"] == "a,b,c"
+    assert parsed("--accel", "4,8,4")["accel"] == "4,8" and numbers("--accel", "4,4.0", float) == [4]
     assert parsed()["method"].startswith("zero-filled,") and parsed()["accel"] == "8,16"
     assert COMPARE.make_context("compare", ["c", "--data", "d"]).params["seed"] is None
 

@@ -78,6 +78,107 @@ def test_reconstruction_is_compared_on_kspace_and_reported(tmp_path) -> None:
     assert not again and (output / "slices.png").read_bytes() == before
 
 
+OTHERS = {
+    "train#trainer#steps": {"train#trainer#steps": 2},
+    "sources": {"sources": [{"glob": "a.png"}, {"glob": "a.png"}]},
+    "network_def#options#features": {"network_def#options": TINY["network_def#options"] | {"features": 16}},
+}
+
+
+@pytest.mark.parametrize("differs", OTHERS)
+def test_a_finished_training_of_another_overlay_is_not_taken_for_ones_own(differs: str, tmp_path) -> None:
+    compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **ONE)
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").glob("*.md")}
+    with pytest.raises(InputError, match=rf"ou-0: holds another training, which differs in .*{differs[:5]}"):
+        compare_dynamics(overlay(tmp_path, **OTHERS[differs]), tmp_path, tmp_path / "out", **ONE)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_a_finished_training_on_other_data_or_of_which_nothing_is_known_is_not_taken(tmp_path) -> None:
+    config, other = overlay(tmp_path), tmp_path / "other"
+    compare_dynamics(config, tmp_path, tmp_path / "out", **ONE)
+    other.mkdir()
+    photograph(other / "a.png", seed=7)
+    with pytest.raises(InputError, match=r"differs in .*data"):
+        compare_dynamics(config, other, tmp_path / "out", **ONE)
+    (tmp_path / "out" / "ou-0" / "checkpoint.pt").unlink()
+    with pytest.raises(InputError, match=r"weights without checkpoint\.pt"):
+        compare_dynamics(config, tmp_path, tmp_path / "out", **ONE)
+
+
+def test_the_report_and_its_slices_are_of_what_is_compared_alone(tmp_path) -> None:
+    for seed, name in enumerate("ab"):
+        write_scan(tmp_path / f"{name}.h5", fft2c(phantom(2, 64, 64) * (1 + seed) + 0.01))
+    changes = {
+        "pipeline": "reconstruction",
+        "sources": [{"glob": "a.h5"}],
+        "network_def#options": {"blocks": 1, "features": 8},
+        "sampling": {"samples": 1, "trust": "off"},
+        "train#trainer#steps": 1,
+        "train#simulate#crop": 24,
+        "train#simulate#rows": 16,
+        "train#simulate#cols": 48,
+    }
+    out = tmp_path / "out"
+    config = overlay(tmp_path, **changes, domains=[{"glob": "b.h5", "accel": 2, "axes": "phase"}])
+    compare_dynamics(config, tmp_path, out, **ONE | {"dynamics": ["i2sb"]})
+    pictures = []
+    for number, accel in enumerate((4, 2)):
+        same = changes | {"train#trainer#steps": 2}
+        config = overlay(tmp_path, **same, domains=[{"glob": "b.h5", "accel": accel, "axes": "phase"}])
+        compare_dynamics(config, tmp_path, out, **ONE)
+        kept = list((out / "ou-0" / "1-evaluations").glob("slice*.npy"))
+        pictures.append({path.read_bytes() for path in kept})
+        assert len(pictures[number]) == number + 1, "an image of another acceleration is another image"
+    assert ": 2 steps" in (out / "report.md").read_text(), "not those of trainings that are not compared"
+
+
+def test_what_is_asked_for_twice_is_one_contender(tmp_path) -> None:
+    twice = {"dynamics": ["ou", "ou"], "seeds": [1, 1], "evaluations": [1, 1]}
+    rows = []
+    table = compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **twice, on_row=rows.append)
+    assert [(line["dynamics"], line["seeds"]) for line in table] == [("identity", 1), ("ou", 1)] and len(rows) == 2
+
+
+def test_domains_need_no_names(tmp_path) -> None:
+    config = overlay(tmp_path, domains=[{"degrade": "rain-light", "glob": "*.png"}])
+    table = compare_dynamics(config, tmp_path, tmp_path / "out", **ONE)
+    assert [line["dynamics"] for line in table] == ["identity", "ou"] and "domain" not in table[0]
+
+
+RAIN = TINY["domains"][0]
+BAD = {
+    "dynamics must be a list": {"dynamics": []},
+    "dynamics must be a list such": {"dynamics": "ou"},
+    "seeds must be a list": {"seeds": 0},
+    "seeds must be a list such": {"seeds": [-1]},
+    "evaluations must be a list": {"evaluations": [0]},
+    "evaluations must be a list such": {"evaluations": [1.5]},
+    "sampling must be an object": {"sampling": [1]},
+    "unknown option sample": {"sampling": {"sample": 1}},
+    "domains must be a list": {"domains": 3},
+    "domains must be a list of": {"domains": RAIN},
+    "a source needs a glob": {"domains": [3]},
+    "a source needs a glob, and": {"domains": [{"domain": "rain"}]},
+    "all or none must have a domain": {"domains": [RAIN, {"glob": "*.png", "degrade": "rain-light"}]},
+    "all or none must have a domain, which is text": {"domains": [RAIN | {"domain": 3}]},
+    "has no degrade": {"pipeline": "super_resolution", "domains": [{"domain": "a", "glob": "*.png"}]},
+    "has neither target nor degrade": {"domains": [{"domain": "a", "glob": "*.png"}]},
+    "is measured in two ways": {"domains": [RAIN, RAIN | {"degrade": "haze"}]},
+    "--axis 3": {"pipeline": "reconstruction", "domains": [{"glob": "*.png", "axes": 3}]},
+    "--accel x": {"pipeline": "reconstruction", "domains": [{"glob": "*.png", "accel": "x"}]},
+}
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_overlays_that_cannot_be_compared_by_are_refused_before_the_work(said: str, tmp_path) -> None:
+    config = overlay(tmp_path, **BAD[said])
+    with pytest.raises(InputError) as error:
+        compare_dynamics(config, tmp_path, tmp_path / "out", **settings(config))
+    assert said.replace("x", "'x'") in str(error.value) or said in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
 def row(dynamics: str, seed: int, psnr: float, domain: str = "brain") -> dict:
     return {"domain": domain, "dynamics": dynamics, "evaluations": 10, "seed": seed, "files": 1, "psnr": psnr, "ssim": 0.5}
 

@@ -72,6 +72,16 @@ def test_reconstruction_runs_from_the_folder_to_the_papers_figures_and_is_not_re
     assert reproduce("fastmri-8x", data, tmp_path / "out", again.append, **KNEE) == text and not again
 
 
+@pytest.mark.parametrize("minutes", [None, 0])
+def test_weights_of_another_training_are_refused_and_not_measured(minutes: float | None, tmp_path) -> None:
+    data, rows = knees(tmp_path), []
+    reproduce("fastmri-8x", data, tmp_path / "out", print, **KNEE | {"train#trainer#steps": 1}, methods=["zero-filled"])
+    for other in ({"train#trainer#steps": 0}, {"train#simulate#crop": 16}):
+        with pytest.raises(InputError, match="d3gm: holds another training"):
+            reproduce("fastmri-8x", data, tmp_path / "out", rows.append, max_minutes=minutes, **KNEE | other)
+    assert not rows
+
+
 def test_super_resolution_and_restoration_run_from_their_folders(tmp_path) -> None:
     for name, make, changes, methods in (
         ("ixi-sr", ixi, QUICK | FEW | {"train#simulate#crop": 32}, ("sinc", "regression", "d3gm")),
@@ -131,6 +141,9 @@ def test_figures_of_others_and_of_domains_stand_where_they_belong() -> None:
         {"domain": "A", "method": "d3gm", "rgb psnr": 20.0, PAPER: "1 / 2"},
         {"domain": "B", "method": "d3gm", "rgb psnr": 20.0, PAPER: "not known"},
         {"method": "IR-SDE (paper)", PAPER: "3 / 4"},
+    ]
+    assert next_to_paper([{"method": "d3gm", "rgb psnr": 20.0}], {"protocol": "rgb", "paper": {"d3gm": "1 / 2"}}) == [
+        {"method": "d3gm", "rgb psnr": 20.0, PAPER: "1 / 2"}
     ]
 
 
