@@ -99,12 +99,16 @@ def prepare(
 ) -> Prepared:
     """The Cartesian measurement of k-space (batch, coils, rows, cols) complex.
 
-    mask: bool, broadcastable to (rows, cols), what was measured; outside: likewise, where nothing was encoded. coil_maps
-    (batch, coils, rows, cols): estimated where there are several coils and none are given. noise: deviation of the noise in
-    each real and imaginary part in the data's units, or a noise scan (coils, samples) complex; estimated without. calibration:
-    k-space like kspace that coil maps are estimated from, zero where not measured.
+    mask: bool or numbers (cols,), (1, cols), (rows, 1) or (rows, cols), what was measured; InputError for other shapes.
+    outside: bool, (1, cols) and so on, where nothing was encoded. coil_maps (batch, coils, rows, cols): estimated where there
+    are several coils and none are given. noise: deviation of the noise in each real and imaginary part in the data's units, or
+    a noise scan (coils, samples) complex; estimated without. calibration: k-space like kspace that coil maps are estimated
+    from, zero where not measured.
     """
-    mask = measured(mask, outside)
+    shape = kspace.shape[-2:]
+    if not 1 <= mask.ndim <= 2 or any(size not in (1, full) for size, full in zip(mask.shape[::-1], shape[::-1], strict=False)):
+        raise InputError(f"mask: shape {tuple(mask.shape)}; (cols,), (1, cols), (rows, 1) or {tuple(shape)} is needed")
+    mask = measured(torch.atleast_2d(mask) != 0, outside)
     scales, found, mapped = [], [], []
     for index, one in enumerate(kspace):
         normalised, scale = normalised_kspace(one * mask)

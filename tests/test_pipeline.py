@@ -88,6 +88,33 @@ def prepared_recon(coils: int) -> tuple[pipeline.Prepared, pipeline.Prepared]:
     return pipeline.prepare(kspace, mask), pipeline.prepare(kspace[1:2], mask)
 
 
+SHAPES = {
+    "(cols,)": LINES,
+    "(1, cols)": LINES[None],
+    "(rows, 1)": (np.arange(72) % 2 == 0)[:, None] | (abs(np.arange(72) - 36) < 8)[:, None],
+    "(rows, cols)": (np.random.default_rng(0).random((72, 64)) < 0.4) | (LINES & (abs(np.arange(72) - 36) < 8)[:, None]),
+    "numbers": LINES * 3.0,
+}
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_masks_of_every_shape_are_prepared_as_reconstruct_has_them(shape: str, coils: int) -> None:
+    mask, kspace = SHAPES[shape], four_coils()[:1, :coils]
+    prepared = pipeline.prepare(torch.as_tensor(kspace), torch.as_tensor(mask))
+    settings = Recon(device="cpu", trust="off", **FAST)
+    draws = pipeline.solve(prepared.measurement, recon.load(settings), settings)
+    finished = pipeline.finish(draws, prepared.scale, prepared.noise)
+    whole = reconstruct(kspace * (mask != 0), mask, trust="off", **FAST)
+    np.testing.assert_allclose(finished.images, whole.volume, rtol=1e-3, atol=1e-4 * whole.volume.max())
+
+
+@pytest.mark.parametrize("shape", [(), (63,), (72,), (1, 1, 64), (2, 64)])
+def test_masks_of_other_shapes_are_one_line(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"mask: shape .*; \(cols,\), \(1, cols\), \(rows, 1\) or \(72, 64\) is needed"):
+        pipeline.prepare(torch.as_tensor(four_coils()), torch.ones(shape, dtype=torch.bool))
+
+
 def prepared_sr(operator: str) -> tuple[pipeline.Prepared, pipeline.Prepared]:
     settings = SuperResolve(scale=2, operator=operator)
     images = torch.from_numpy(300 * phantom(3, 20, 24)).float()

@@ -41,7 +41,13 @@ def scan_of(data: Data, how: Reading = PLAIN) -> Scan:
     if "path" in data:
         return _opened(str(data["path"]), how, stamps([data["path"]]))
     mask = data.get("mask")
-    return scan_of_array(np.asarray(data["kspace"])[None], None if mask is None else np.asarray(mask))
+    return scan_of_array(_array(data["kspace"])[None], None if mask is None else _array(mask))
+
+
+def _array(value: Any) -> np.ndarray:
+    """numpy's array of an array or tensor, wherever it lies; of halves, which numpy has none of where they are complex, too."""
+    tensor = torch.as_tensor(value)
+    return (tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor).numpy(force=True)
 
 
 def slice_items(path: str, settings: Recon) -> list[dict[str, Any]]:

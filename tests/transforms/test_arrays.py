@@ -46,6 +46,23 @@ def test_arrays_go_through_as_files_do(coils: int, own: bool, tmp_path: Path) ->
         assert np.array_equal(array[name], file[name]) if name != "noise" else array[name] == file[name]
 
 
+@pytest.mark.parametrize("kind", ["half", "double", "with gradient", "numpy"])
+def test_tensors_of_all_kinds_are_taken(kind: str) -> None:
+    plain = torch.from_numpy(four_coils()[0]).to(torch.complex32).to(torch.complex64)
+    changes = {
+        "half": lambda x: x.to(torch.complex32),
+        "double": lambda x: x.to(torch.complex128),
+        "numpy": lambda x: x.numpy(),
+    }
+    changed = changes.get(kind, lambda x: x.clone().requires_grad_())(plain)
+    masks = [torch.from_numpy(LINES), torch.from_numpy(LINES.astype(np.float32)).requires_grad_(kind == "with gradient")]
+    wanted, found = (
+        chain(UndersampleKspaced())({"kspace": kspace, "mask": mask})
+        for kspace, mask in zip((plain, changed), masks, strict=True)
+    )
+    assert torch.equal(found["zero_filled"], wanted["zero_filled"]) and not found["zero_filled"].requires_grad
+
+
 @pytest.mark.parametrize("coils", [1, 4])
 def test_they_give_what_prepare_gives(coils: int) -> None:
     kspace = four_coils()[:, :coils]
