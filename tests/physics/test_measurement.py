@@ -18,8 +18,13 @@ def normal(shape, seed: int) -> Tensor:
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}-{case[2][0]}")
-def measurement(request) -> Measurement:
-    name, seed, size = request.param
+def case(request) -> tuple[str, int, tuple[int, int]]:
+    return request.param
+
+
+@pytest.fixture
+def measurement(case) -> Measurement:
+    name, seed, size = case
     return MEASUREMENTS[name].simulate(normal((BATCH, *size), seed), torch.Generator().manual_seed(seed))
 
 
@@ -49,6 +54,34 @@ def test_agreement_is_idempotent_where_it_is_exact_and_a_contraction_where_it_is
     else:
         assert measurement.weight() is not None and residuals[0] is not None and residuals[1] is not None
         assert bool((residuals[1] < 0.7 * residuals[0]).all())
+
+
+def test_residual_is_the_root_mean_square_of_measured_real_and_imaginary_samples(measurement: Measurement) -> None:
+    x = near(measurement, 101)
+    there, back, nothing = (measurement.residual(factor * x) for factor in (1, -1, 0))
+    if there is None or back is None or nothing is None:
+        return
+    data, states = measurement.forward(x), measurement.sampled()
+    if bool((states == OUTSIDE).any()):
+        data = data * (states == MEASURED).unsqueeze(-3)
+    samples = torch.view_as_real(data).flatten(1)
+    expected = samples.square().sum(1) / (samples.abs() > 1e-5).sum(1)
+    torch.testing.assert_close((there.square() + back.square()) / 2 - nothing.square(), expected, atol=1e-4, rtol=0.03)
+
+
+def test_the_prior_mean_is_of_the_size_and_at_the_place_of_what_was_measured(measurement: Measurement, case) -> None:
+    _, seed, size = case
+    mean = measurement.prior_mean()
+    found, nothing = measurement.residual(mean), measurement.residual(0 * mean)
+    if found is None or nothing is None:
+        image = normal((BATCH, *size), seed)
+        assert float((mean - image).norm()) < 0.3 * float(image.norm())
+        return
+    assert bool((found < (1e-4 if measurement.exact else 0.9) * nothing).all())
+    for axis in (-2, -1):
+        for shift in (-1, 1):
+            moved = measurement.residual(mean.roll(shift, axis))
+            assert moved is not None and bool((found < 0.95 * moved).all())
 
 
 def test_mirrored_twice_and_turned_twice_is_itself(measurement: Measurement) -> None:
