@@ -6,6 +6,7 @@ from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.dynamics import DYNAMICS
 from mri_d3gm.errors import InputError
+from mri_d3gm.lab import compare
 from mri_d3gm.lab.compare import ORDER, compare_dynamics, ordering, over_seeds, settings
 from mri_d3gm.tasks.train import train
 
@@ -133,11 +134,13 @@ def test_the_report_and_its_slices_are_of_what_is_compared_alone(tmp_path) -> No
     assert ": 2 steps" in (out / "report.md").read_text(), "not those of trainings that are not compared"
 
 
-def test_what_is_asked_for_twice_is_one_contender(tmp_path) -> None:
-    twice = {"dynamics": ["ou", "ou"], "seeds": [1, 1], "evaluations": [1, 1]}
-    rows = []
-    table = compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **twice, on_row=rows.append)
-    assert [(line["dynamics"], line["seeds"]) for line in table] == [("identity", 1), ("ou", 1)] and len(rows) == 2
+def test_what_is_asked_for_twice_is_one_contender(tmp_path, monkeypatch) -> None:
+    asked, real = [], compare.train_contender
+    monkeypatch.setattr(compare, "train_contender", lambda *given: asked.append(given[-2:]) or real(*given))
+    twice = {"dynamics": ["ou", "ou"], "seeds": [1, 0, 1], "evaluations": [1, 1]}
+    table = compare_dynamics(overlay(tmp_path), tmp_path, tmp_path / "out", **twice)
+    assert [(line["dynamics"], line["seeds"]) for line in table] == [("identity", 1), ("ou", 2)]
+    assert asked == [("ou", 1), ("ou", 0)]
 
 
 def test_domains_need_no_names(tmp_path) -> None:
