@@ -52,6 +52,7 @@ def _flags(fact: dict[str, Any], missed: float | None, explained: float | None) 
     """What to doubt of a slice, of `io.report_text.FLAGS`."""
     found = {
         "without-centre": fact["centreless"],
+        "spikes": bool(fact["spikes"]),
         "poor-prediction": missed is not None and missed > POOR_FIT,
         "poor-maps": explained is not None and explained < POOR_MAPS,
         "replaced-maps": fact["coil_maps"].startswith("low-resolution in place of "),

@@ -25,6 +25,7 @@ from mri_d3gm.io.sampling import misses_centre
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
+from mri_d3gm.io.spikes import Spike, without_spikes
 from mri_d3gm.methods.draws import Draws, SecondLook
 from mri_d3gm.metrics.bound import Evidence
 from mri_d3gm.networks.denoiser import Denoiser
@@ -58,10 +59,11 @@ class Reconstruction(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A slice to be solved, as a batch of one, None where it is empty, and its reference (rows, cols) if it has one."""
+    """A slice to be solved, as a batch of one, None where it is empty, its reference (rows, cols) if it has one, its spikes."""
 
     prepared: pipeline.Prepared | None
     reference: np.ndarray | None
+    spikes: Sequence[Spike] = ()
 
 
 class Slice(NamedTuple):
@@ -177,14 +179,15 @@ def reconstruct_slice(
 
 
 def ready_slice(scan: Scan, index: int, mask: np.ndarray, coil_maps: np.ndarray | None = None) -> Ready:
-    """Read and prepare one slice under a mask (rows | 1, cols | 1)."""
-    data, reference = scan.read(index), read_reference(scan, index)
+    """Read and prepare one slice under a mask (rows | 1, cols | 1), without spikes."""
+    data, spikes = without_spikes(scan.read(index))
+    reference = read_reference(replace(scan, read=lambda _: data), index)
     if not (data * mask).any():
         if scan.mask is not None:
             check_marked(scan.name, index, data, data * mask)
         return Ready(None, reference)
     calibration = None if scan.calibration is None else scan.calibration(index)
-    return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference)
+    return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference, spikes)
 
 
 def solve_slices(
@@ -213,7 +216,7 @@ def solve_slices(
             measurement, network, settings, numbers, run=lambda f, items: in_parallel(f, items, threads), progress=progress
         )
         for number, (place, own) in enumerate(zip(places, prepared, strict=True)):
-            slices[place] = finished_slice(scan, own, draws.one(number), ready[place].reference)
+            slices[place] = finished_slice(scan, own, draws.one(number), ready[place].reference, ready[place].spikes)
     return slices
 
 
@@ -230,7 +233,9 @@ def empty_slice(scan: Scan, reference: np.ndarray | None) -> Slice:
     return Slice(empty, None, empty, empty, reference, None)
 
 
-def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, reference: np.ndarray | None) -> Slice:
+def finished_slice(
+    scan: Scan, prepared: pipeline.Prepared, draws: Draws, reference: np.ndarray | None, spikes: Sequence[Spike] = ()
+) -> Slice:
     """A solved batch of one, cropped, and what the sidecar tells of it; noise and residual in the data's units."""
     images, std, phases = pipeline.finish(draws, prepared.scale, prepared.noise)
     scale, measurement, maps = float(prepared.scale[0]), prepared.measurement, prepared.map_sources[0]
@@ -257,6 +262,7 @@ def finished_slice(scan: Scan, prepared: pipeline.Prepared, draws: Draws, refere
         "noise": prepared.noise[0],
         "sigma": prepared.noise[0].sigma * scale,
         "centreless": centreless(measurement),
+        "spikes": spikes,
         "evidence": None if std is None else evidence(images[0] / scale, std[0] / scale, prepared, draws),
     }
     image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))

@@ -9,6 +9,7 @@ import numpy as np
 from mri_d3gm import pipeline
 from mri_d3gm.io.sampling import center_lines, mean_accel
 from mri_d3gm.io.scan import Scan, slices_of
+from mri_d3gm.io.spikes import words
 from mri_d3gm.metrics.bound import RULE, Bound, light, together
 from mri_d3gm.physics.trust import EDGES, Support, total, weights_of_bands
 from mri_d3gm.runs.bounds import bounds_of
@@ -73,8 +74,24 @@ def describe(scan: Scan, settings: Recon, slices: Sequence[Facts | None]) -> dic
         "PositionKnown": scan.position_known,
         "ReadoutOversamplingRemoved": scan.oversampled,
         "IntendedUse": "research only, not for diagnosis",
-        "Warnings": [*warnings, *doubts(noise, maps, fit, trust, accel if facts else 1.0), *scan.warnings],
+        "Warnings": [
+            *warnings,
+            *spiky(places, slices),
+            *doubts(noise, maps, fit, trust, accel if facts else 1.0),
+            *scan.warnings,
+        ],
     }
+
+
+def spiky(places: Sequence[tuple[int, int]], slices: Sequence[Facts | None]) -> list[str]:
+    """What to say of the spikes of slices, each at its (frame, slice)."""
+    several = len({frame for frame, _ in places}) > 1
+    found = [
+        (f"slice {index} of frame {frame}" if several else f"slice {index}", spike)
+        for (frame, index), one in zip(places, slices, strict=True)
+        for spike in (() if one is None else one["spikes"])
+    ]
+    return [words(found)] if found else []
 
 
 def bound_record(facts: list[Facts], bounds: dict[str, Bound]) -> dict[str, Any] | None:

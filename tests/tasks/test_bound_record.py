@@ -89,6 +89,7 @@ def fact(foretold: float, std: float, rms: float = 1.0) -> dict:
         "sets": 0,
         "second_look": False,
         "centreless": False,
+        "spikes": (),
         "noise": noise,
     }
     evidence = Evidence(foretold, std, 0.02, 4.0)
