@@ -11,6 +11,7 @@ import click
 
 from mri_d3gm.cli.many import named, with_progress
 from mri_d3gm.cli.options import JSON, Command, options_of
+from mri_d3gm.cli.say import say
 from mri_d3gm.settings import TASKS
 
 
@@ -40,12 +41,12 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
     if how["check"]:
         gone = missing(jobs)
         there = f"{len(gone)} not there: {', '.join(gone)}" if gone else "all there"
-        print(json.dumps({"inputs": len(jobs), "missing": gone}) if as_json else f"{manifest}: {len(jobs)} inputs, {there}")
+        say(json.dumps({"inputs": len(jobs), "missing": gone}) if as_json else f"{manifest}: {len(jobs)} inputs, {there}")
         return 1 if gone else 0
     frozen(jobs, output, is_bids(manifest))
     part = jobs_of_shard(jobs, index, count)
     if count > 1:
-        print(f"{manifest}: shard {index} of {count}: {len(part)} of {len(jobs)} inputs", file=sys.stderr)
+        say(f"{manifest}: shard {index} of {count}: {len(part)} of {len(jobs)} inputs", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
 
     from mri_d3gm.tasks.batch import Outcome, run_batch
@@ -54,27 +55,27 @@ def batch(ctx: click.Context, manifest: str, output: str | None, status: bool, a
 
     def told(outcome: Outcome) -> None:
         counts[outcome.state] = counts.get(outcome.state, 0) + 1
-        say(outcome, as_json)
+        say_outcome(outcome, as_json)
 
     def show(name: str, work: Any) -> Any:
         return with_progress(Path(name).name, as_json, work)
 
     run_batch(part, told, retry=how["retry"] is not None, timeout=how["timeout"], with_progress=show)
     failed = counts.get("failed", 0)
-    print(f"{output}: {counts.get('done', 0)} done, {failed} failed, of {len(part)}", file=sys.stderr)
+    say(f"{output}: {counts.get('done', 0)} done, {failed} failed, of {len(part)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def say(outcome: Any, as_json: bool) -> None:
+def say_outcome(outcome: Any, as_json: bool) -> None:
     """What became of a job: its line, or that it was so before."""
     name = outcome.job.result
     if as_json:
-        print(json.dumps({"output": name, "state": outcome.state, "why": outcome.why, "before": outcome.before}), flush=True)
+        say(json.dumps({"output": name, "state": outcome.state, "why": outcome.why, "before": outcome.before}))
     elif outcome.state == "failed":
         again = "; failed before, --retry failed tries it again" if outcome.before else ""
-        print(f"mri-d3gm: {' '.join(outcome.why.split())}{again}", file=sys.stderr)
+        say(f"mri-d3gm: {' '.join(outcome.why.split())}{again}", file=sys.stderr)
     elif not outcome.before:
-        print(import_module(f"mri_d3gm.cli.{outcome.job.run}").summary(name, outcome.record), flush=True)
+        say(import_module(f"mri_d3gm.cli.{outcome.job.run}").summary(name, outcome.record))
 
 
 def say_status(output: str, as_json: bool) -> int:
@@ -85,16 +86,16 @@ def say_status(output: str, as_json: bool) -> int:
     every = states(read_frozen(output), output)
     for one in every:
         if as_json:
-            print(json.dumps({"input": one.job.input, "state": one.state, "why": one.why, **one.row}))
+            say(json.dumps({"input": one.job.input, "state": one.state, "why": one.why, **one.row}))
         elif one.state != DONE:
-            print(f"{one.state}  {one.job.input}{'  ' if one.why else ''}{one.why}")
+            say(f"{one.state}  {one.job.input}{'  ' if one.why else ''}{one.why}")
     total = merged(every)
     if as_json:
-        print(json.dumps(total))
+        say(json.dumps(total))
     else:
         lights = ", ".join(f"{number} {colour}" for colour, number in total["Lights"].items())
         counts = ", ".join(f"{total[name]} {name}" for name in ("done", "failed", "running", "missing"))
-        print(f"{output}: {counts}, of {total['Jobs']}; {total['Seconds']:.0f} s{'; slices: ' if lights else ''}{lights}")
+        say(f"{output}: {counts}, of {total['Jobs']}; {total['Seconds']:.0f} s{'; slices: ' if lights else ''}{lights}")
     return 0 if total["done"] == total["Jobs"] else 1
 
 

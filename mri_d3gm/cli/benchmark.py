@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mri_d3gm.cli.options import HELP, Group, command, option_of
+from mri_d3gm.cli.say import say
 from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.table import Row
 from mri_d3gm.settings import QUALITIES, Recon, Restore, Settings, SlicedSettings, SuperResolve
@@ -23,7 +24,7 @@ def report(row: Row) -> None:
     """A finished row on stderr."""
     setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
     name = next(name for name in row if "psnr" in name)
-    print(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
+    say(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
 
 
 def show(table: list[Row], output: Path) -> None:
@@ -32,7 +33,7 @@ def show(table: list[Row], output: Path) -> None:
     from mri_d3gm.metrics.table import to_text
 
     print(to_text(table, shutil.get_terminal_size().columns, HEADINGS))
-    print(f"all columns: {output / 'table.csv'}, {output / 'table.md'}")
+    say(f"all columns: {output / 'table.csv'}, {output / 'table.md'}")
     if hint := missing():
         print(hint, file=sys.stderr)
 
@@ -130,12 +131,12 @@ def hallucinations(
     def said(found: Found, done: int, total: int) -> None:
         row, seen = found.sfrc, sum(lesion["detected"] for lesion in found.lesions)
         name = f"{row['file']} slice {row['slice']} {row['accel']:g}x {row['method']}"
-        print(f"{done} of {total}  {name}: {seen} of {len(found.lesions)} lesions detected", file=sys.stderr)
+        say(f"{done} of {total}  {name}: {seen} of {len(found.lesions)} lesions detected", file=sys.stderr)
 
     more: dict[str, Any] = {"peers": peers, "radii": radii, "contrasts": contrasts}
     table = measure_hallucinations(data, output, accels, method.split(","), options, **more, on_row=said)
     print(to_text(table, shutil.get_terminal_size().columns))
-    print(f"all tables: {output / 'hallucinations.md'}; lesions: {output / 'hallucinations.csv'}")
+    say(f"all tables: {output / 'hallucinations.md'}; lesions: {output / 'hallucinations.csv'}")
     if hint := missing():
         print(hint, file=sys.stderr)
 
@@ -153,7 +154,7 @@ def throughput(
     many = counts("--files", files, 2)
 
     def said(row: Row) -> None:
-        print("  ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
+        say("  ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
 
     print(measure_throughput(output, cases, size=size, quality=quality, files=many, on_row=said), end="")
 

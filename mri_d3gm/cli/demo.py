@@ -7,6 +7,7 @@ import click
 from mri_d3gm.cli.benchmark import output_option
 from mri_d3gm.cli.many import with_progress
 from mri_d3gm.cli.options import command
+from mri_d3gm.cli.say import say
 from mri_d3gm.settings import Recon
 
 
@@ -17,13 +18,13 @@ def demo(output: Path, accel: float) -> None:
 
     source, names, record = with_progress("demo", False, lambda progress: run_demo(output, settings, progress))
     psnr, before = (record[key]["fastmri-volume"]["psnr"] for key in ("Metrics", "MetricsZeroFilled"))
-    print(f"k-space  {source}")
-    print(f"NIfTI    {names.result}")
-    print(f"std      {names.std}")
-    print(f"picture  {names.preview}")
-    print(f"report   {names.report}")
+    say(f"k-space  {source}")
+    say(f"NIfTI    {names.result}")
+    say(f"std      {names.std}")
+    say(f"picture  {names.preview}")
+    say(f"report   {names.report}")
     achieved = record["Sampling"]["AccelerationAchieved"]
-    print(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+z.2f} dB over zero-filled")
+    say(f"R = {achieved:g}: PSNR {psnr:.2f} dB, {psnr - before:+z.2f} dB over zero-filled")
 
 
 COMMAND = command(

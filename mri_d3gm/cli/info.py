@@ -7,6 +7,7 @@ import click
 
 from mri_d3gm.cli.many import each_of, input_files, once_a_series
 from mri_d3gm.cli.options import command
+from mri_d3gm.cli.say import say
 from mri_d3gm.io.scan import Reading
 
 
@@ -21,7 +22,7 @@ def info(inputs: tuple[str, ...], as_json: bool, key: str | None, axes: str | No
 
     def show(_: int, path: str) -> None:
         facts = facts_of_file(path, how)
-        print(json.dumps({"file": path, **facts}) if as_json else "\n".join([path, *lines(facts)]))
+        say(*([json.dumps({"file": path, **facts})] if as_json else [path, *lines(facts)]))
 
     endings = (*scan_endings(), *volume_endings(), *FORMATS)
     files = once_a_series(input_files(inputs, endings, folders_too=True, results_too=True))

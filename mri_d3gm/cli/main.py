@@ -9,6 +9,7 @@ import click
 
 from mri_d3gm import __version__
 from mri_d3gm.cli.options import HELP, Context
+from mri_d3gm.cli.say import say
 from mri_d3gm.errors import InputError, memory_said
 
 COMMANDS = {
@@ -61,7 +62,7 @@ app = click.version_option(__version__, message="mri-d3gm %(version)s")(
 
 def fail(message: str) -> NoReturn:
     """One line on stderr, however narrow the terminal; exit code 2."""
-    print(f"mri-d3gm: {' '.join(message.split())}", file=sys.stderr)
+    say(f"mri-d3gm: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mri_d3gm.errors import InputError, memory_said
+from mri_d3gm.cli.say import say
+from mri_d3gm.errors import InputError, memory_said, printable
 from mri_d3gm.io.dicom.dicom_series import series_of
 from mri_d3gm.io.sidecar import VOLUME, is_result, without_results
 from mri_d3gm.metrics.table import Row
@@ -80,7 +81,7 @@ def _say_left_out(folder: Path, found: Sequence[str]) -> None:
     counts = [f"{count} {name}{'s' * (count > 1)}" for count, name in ((within, "sub-folder"), (others, "other file")) if count]
     if counts:
         glob_all = "; give the names, or a glob such as '**/*', for those" if within else ""
-        print(f"mri-d3gm: {folder}: {' and '.join(counts)} left out{glob_all}", file=sys.stderr)
+        say(f"mri-d3gm: {folder}: {' and '.join(counts)} left out{glob_all}", file=sys.stderr)
 
 
 def once_a_series(files: Sequence[str]) -> list[str]:
@@ -95,7 +96,7 @@ def once_a_series(files: Sequence[str]) -> list[str]:
     more = len(files) - len(firsts)
     if more:
         said = f"{more} of {len(files)} files belong to a DICOM series that another one stands for"
-        print(f"mri-d3gm: each series is taken once: {said}", file=sys.stderr)
+        say(f"mri-d3gm: each series is taken once: {said}", file=sys.stderr)
     return list(firsts.values())
 
 
@@ -113,10 +114,10 @@ def each_of(files: Sequence[str], work: Callable[[int, str], None]) -> int:
             if len(files) == 1:
                 raise
             failed += 1
-            said = " ".join(str(error).split())
+            said = printable(" ".join(str(error).split()))
             if not isinstance(error, InputError | OSError):
                 said = f"a fault of the software, {type(error).__name__}: {said}; given alone it shows where"
-            print(f"mri-d3gm: {said if file in said else f'{file}: {said}'}", file=sys.stderr)
+            say(f"mri-d3gm: {said if printable(file) in said else f'{file}: {said}'}", file=sys.stderr)
     return failed
 
 
@@ -142,22 +143,22 @@ def result_of_each(
         name = str(names.result)
         record, before = with_progress(Path(file).name, as_json, partial(work, file, names=names))
         if before:
-            print(f"{file}: already done, {name} is up to date", file=sys.stderr)
+            say(f"{file}: already done, {name} is up to date", file=sys.stderr)
         elif record.get("PositionKnown") is False:
             said = "position and left/right are not in the file; orientation follows fastMRI's convention"
-            print(f"{file}: {said}", file=sys.stderr)
+            say(f"{file}: {said}", file=sys.stderr)
         if "Operator" in record and not before:
-            print(f"{file}: operator {record['Operator']['Asked']}: {record['Operator']['Said']}", file=sys.stderr)
+            say(f"{file}: operator {record['Operator']['Asked']}: {record['Operator']['Said']}", file=sys.stderr)
         for warning in record.get("Warnings") or []:
-            print(f"{file}: warning: {warning}", file=sys.stderr)
+            say(f"{file}: warning: {warning}", file=sys.stderr)
         if as_json:
             print(json.dumps({"output": name, **record}))
         elif not before:
-            print(summary(name, record))
+            say(summary(name, record))
 
     failed = each_of(files, one)
     if failed:
-        print(f"mri-d3gm: {failed} of {len(files)} inputs could not be used", file=sys.stderr)
+        say(f"mri-d3gm: {failed} of {len(files)} inputs could not be used", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -166,8 +167,9 @@ def with_progress(name: str, hidden: bool, work: Callable[..., Any]) -> Any:
     if hidden or not sys.stderr.isatty():
         return work(progress=lambda done, total: None)
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(name, total=None)
+        bar = progress.add_task(escape(printable(name)), total=None)
         return work(progress=lambda done, total: progress.update(bar, completed=done, total=total))

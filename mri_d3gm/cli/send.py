@@ -8,6 +8,7 @@ import click
 
 from mri_d3gm.cli.many import with_progress
 from mri_d3gm.cli.options import command
+from mri_d3gm.cli.say import say
 
 
 def send(folder: Path, to: str, title: str, listen: int | None) -> int:
@@ -17,9 +18,9 @@ def send(folder: Path, to: str, title: str, listen: int | None) -> int:
     peer = task.peer_of(to)
     done = with_progress(folder.name, False, partial(task.send, folder, peer, title=title, listen=listen))
     for name, reason in done.refused.items():
-        print(f"mri-d3gm: {name}: refused: {reason}", file=sys.stderr)
+        say(f"mri-d3gm: {name}: refused: {reason}", file=sys.stderr)
     said = f"; {done.word}" if done.word else ""
-    print(f"{folder}  {done.stored} of {done.stored + len(done.refused)} objects stored by {peer}{said}")
+    say(f"{folder}  {done.stored} of {done.stored + len(done.refused)} objects stored by {peer}{said}")
     return 1 if done.refused or done.committed is False else 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.cli.say import say as line
 from mri_d3gm.settings import Recon
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SHARED: list[click.Parameter] = [
 
 def say(text: str) -> None:
     """A line of the log."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    line(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr)
 
 
 def check_package() -> None:

@@ -9,6 +9,7 @@ import click
 from mri_d3gm.cli.benchmark import numbers, output_option, several
 from mri_d3gm.cli.many import with_progress
 from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.cli.say import say
 from mri_d3gm.settings import Recon
 
 
@@ -25,7 +26,7 @@ def stability(file: str, output: Path, index: int | None, solver: str, steps: st
     from mri_d3gm.lab.charts import missing
 
     for name in (*(f"{table}.md" for table in tables), *([] if missing() else ["discrepancy.png"]), "trajectories.png"):
-        print(output / name)
+        say(str(output / name))
     if hint := missing():
         print(hint, file=sys.stderr)
     for row in tables["sensitivity"]:

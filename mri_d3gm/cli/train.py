@@ -8,6 +8,7 @@ import click
 from mri_d3gm.cli.benchmark import MAX_MINUTES, data_option, output_option
 from mri_d3gm.cli.many import with_progress
 from mri_d3gm.cli.options import command, option_of
+from mri_d3gm.cli.say import say
 from mri_d3gm.settings import Recon
 
 
@@ -27,7 +28,7 @@ def train(config: str, data: Path, output: Path | None, device: str, max_minutes
     done = with_progress(Path(config).stem, not leads(), work)
     more = "; the same command goes on" if done.stopped_early else ""
     if leads():
-        print(f"{done.weights}: {done.steps} of {done.of} steps{more}")
+        say(f"{done.weights}: {done.steps} of {done.of} steps{more}")
 
 
 COMMAND = command(

@@ -5,14 +5,15 @@ from pathlib import Path
 import click
 
 from mri_d3gm.cli.options import HELP, Group, command
+from mri_d3gm.cli.say import say
 from mri_d3gm.tasks.workflow import init
 
 
 def write(folder: Path) -> None:
     """Write the workflow and say what to do next."""
     for path in init(folder):
-        print(path)
-    print(f"edit {folder / 'config.yaml'}, then in {folder}: snakemake --profile profiles/local, or profiles/slurm")
+        say(str(path))
+    say(f"edit {folder / 'config.yaml'}, then in {folder}: snakemake --profile profiles/local, or profiles/slurm")
 
 
 COMMAND = Group(

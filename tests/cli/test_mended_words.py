@@ -39,6 +39,27 @@ def test_quality_is_a_keyword(tmp_path: Path) -> None:
 
 # the command line
 
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_names_with_line_feeds_and_escapes_are_printed_in_one_line(count: int, mri: Any, tmp_path: Path) -> None:
+    paths = [scan(tmp_path / f"a\n\x1b[31m{number}.h5") for number in range(count)]
+    bad = tmp_path / "b\n\x1b[2J.h5"
+    bad.write_bytes(b"no scan")
+    inputs = [*paths, *([bad] if count > 1 else [])]
+    options = ["--method", "zero-filled", "--accel", 4, "--slices", 0]
+    for _ in range(2):  # the second time they are done already
+        _, out, err = mri("recon", *inputs, "-o", tmp_path / "out\n\x1b[0m", *options)
+        lines = [*out.splitlines(), *err.splitlines()]
+        assert (
+            lines
+            and "\x1b" not in out + err
+            and all(line.startswith((str(tmp_path), "mri-d3gm: ")) or "of 3" in line for line in lines)
+        )
+    code, out, _ = mri("info", *paths)
+    assert code == 0 and "\x1b" not in out
+    assert [line for line in out.splitlines() if not line.startswith("  ")] == [ascii(str(path))[1:-1] for path in paths]
+
+
 COMMON = {"--output", "--method", "--solver", "--steps", "--samples", "--tau", "--seed", "--device", "--weights", "--overwrite"}
 RECON = {"--accel", "--mask", "--axis", "--center-fraction", "--coil-maps", "--quality", "--trust", "--slices", "--json"}
 SR = {"--scale", "--operator", "--series", "--slice-axis", "--slices", "--json"}
