@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from io_files import error_of
 from scans import fft2c, phantom
 
@@ -35,6 +36,8 @@ def test_numbers_of_version_5_are_those_that_scipy_reads(compressed: bool, tmp_p
     variables |= {"text": "words", "cell": np.array(["a", 1], object), "record": {"a": 1}}
     scipy.io.savemat(tmp_path / "a.mat", variables, do_compression=compressed)
     found, expected = stored_variables(tmp_path / "a.mat"), scipy.io.loadmat(tmp_path / "a.mat")
+    assert {name: array.packed for name, array in found.items() if array.packed} == {"cell": "cell", "record": "struct"}
+    found = {name: array for name, array in found.items() if not array.packed}
     assert set(found) == set(variables) - {"text", "cell", "record"}
     for name, array in found.items():
         assert array.shape == expected[name].shape
@@ -103,6 +106,31 @@ def test_fields_of_a_struct_are_found_and_named(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         file["raw/kspace"], file["raw/weights"] = file["about"][()], np.ones(3)
     assert open_scan(path).facts["Array"] == "raw/kspace"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("name", ["kspace", "data", "x"])
+def test_what_is_packed_is_named_with_what_to_do(name: str, compressed: bool, tmp_path: Path) -> None:
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = MATLAB
+    sparse = scipy.sparse.csc_array(MATLAB[:, :, 0, 0])
+    for kind, packed in (("struct", {"field": MATLAB}), ("cell", cell), ("sparse matrix", sparse)):
+        path = tmp_path / f"{kind}.mat"
+        scipy.io.savemat(path, {name: packed}, do_compression=compressed)
+        for how in (Reading(), Reading(key=name), Reading(key="other")):
+            with pytest.raises(InputError, match=f"{name}( is|,) a {kind}.*variable of its own.*-v7.3"):
+                open_scan(path, how)
+        scipy.io.savemat(path, {name: packed, "ksp": MATLAB, "mask": packed}, do_compression=compressed)
+        assert np.array_equal(open_scan(path, Reading(key="ksp")).read(1), KSPACE[1])
+
+
+def test_a_cell_of_version_7_3_is_named_too(tmp_path: Path) -> None:
+    path = write_v73(tmp_path / "a.mat", MATLAB, "about")
+    with h5py.File(path, "a") as file:
+        del file["about"]
+        cell = file.create_dataset("kspace", (1, 1), h5py.ref_dtype)
+        cell[0, 0], cell.attrs["MATLAB_class"] = file["#refs#/kspace"].ref, np.bytes_("cell")
+    assert "kspace is a cell; save the array" in error_of(open_scan, path)
 
 
 def damaged(path: Path, where: int, value: int) -> str:

@@ -31,6 +31,7 @@ COIL_MAPS = r"(coil_?)?(maps?|sens.*)|s_?maps?|csms?|csm_?maps?"
 VOXEL = r"voxel(_?size)?(_?mm)?|resolution|spacing"
 MATLAB_AXES = ("rows", "cols", "coils", "slices", "frames", "other")
 FEW_COILS = 128
+UNPACK = "save the array in it as a variable of its own, kspace = s.field or full(s), or a struct with save -v7.3"
 
 
 class Chosen(NamedTuple):
@@ -59,7 +60,7 @@ def scan_of_arrays(
         axes = inferred_axes(array.shape, order)
         if len(axes) > 2:
             warnings.append(f"axes of {key} taken as {', '.join(axes)} of shape {array.shape}; --axes says otherwise")
-    others = {other: one for other, one in arrays.items() if other != key}
+    others = {other: one for other, one in arrays.items() if other != key and not one.packed}
     kspace = Named(array, tuple("run" if axis == "other" else axis for axis in axes))
     mask, coil_maps = _mask_of(name, others, kspace, order), None
     for other, one in others.items():
@@ -124,6 +125,8 @@ def _axes(array: Stored | None) -> bool:
 
 def _complex(name: str, key: str, array: Stored) -> Stored:
     found = as_complex(array, pairs=True)
+    if array.packed:
+        raise InputError(f"{name}: {key} is a {array.packed}; {UNPACK}")
     if found is None or not _axes(found):
         kind = "an array of objects" if array.dtype.kind == "O" else f"{array.dtype} of shape {array.shape}"
         wanted = "complex numbers, or pairs of floats along the last axis, of 2 to 6 axes"
@@ -132,10 +135,12 @@ def _complex(name: str, key: str, array: Stored) -> Stored:
 
 
 def _listed(arrays: Mapping[str, Stored]) -> str:
-    """Arrays with shape and type, the first dozen."""
+    """Arrays with shape and type, the first dozen, and what is packed."""
     every = [f"{one} {array.shape} {array.dtype}" for one, array in arrays.items() if array.dtype.kind in "biufcV"]
     more = f" and {len(every) - 12} more" if len(every) > 12 else ""
-    return (", ".join(every[:12]) or "no arrays of numbers") + more
+    packed = [f"{one}, a {array.packed}" for one, array in arrays.items() if array.packed]
+    also = f", but {'; '.join(packed[:12])}: {UNPACK}" if packed else ""
+    return (", ".join(every[:12]) or "no arrays of numbers") + more + also
 
 
 def named_axes(name: str, text: str, shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -53,5 +53,6 @@ def read_matlab(path: Path, how: Reading = PLAIN) -> Scan:
 
 
 def reversed_axes(array: Stored) -> Stored:
-    """An array with its axes the other way round."""
-    return Stored(array.shape[::-1], array.dtype, lambda index: array.read(index[::-1]).T)
+    """An array with its axes the other way round; one of references is a cell."""
+    packed = "cell" if array.dtype.kind == "O" else ""
+    return Stored(array.shape[::-1], array.dtype, lambda index: array.read(index[::-1]).T, packed)

@@ -21,6 +21,7 @@ from mri_d3gm.io.image import reading
 HEADER, HEAD = 128, 4096  # bytes of the file's header, and of a compressed variable that hold its name and shape
 SIZES, FLAGS, MATRIX, COMPRESSED, COMPLEX = 5, 6, 14, 15, 0x800
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+PACKED = {1: "cell", 2: "struct", 3: "object", 5: "sparse matrix"}
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 
 Buffer = bytes | np.ndarray
@@ -43,7 +44,9 @@ def is_v5(path: Path) -> bool:
 
 
 def stored_variables(path: Path) -> dict[str, Stored]:
-    """The arrays of numbers of a file, by name; axes in MATLAB's order. InputError where it is damaged."""
+    """The arrays of numbers of a file, by name, and what such are packed in; axes in MATLAB's order. InputError where it is
+    damaged.
+    """
     with path.open("rb") as file:
         order = "<" if file.read(HEADER)[126:128] == b"IM" else ">"
     found = {}
@@ -69,7 +72,7 @@ def _variables(path: Path, order: str) -> Iterator[Element]:
 
 
 def _variable(path: Path, order: str, element: Element) -> tuple[str, Stored | None]:
-    """Name and array of a variable, None where it holds no numbers; ValueError and the like where it is damaged."""
+    """Name and array of a variable, None where it is a text or the like; ValueError and the like where it is damaged."""
     start, length, unpacked = 0, element.length, _mapped(path, element)
     head: Buffer = b""
     if element.type == COMPRESSED:
@@ -85,12 +88,14 @@ def _variable(path: Path, order: str, element: Element) -> tuple[str, Stored | N
         head = unpacked()
     flags = _element(head, start, order)
     about = _words(head, flags.start, order)[0] if flags.type == FLAGS else 0
-    if about & 0xFF not in CLASSES:
+    if about & 0xFF not in CLASSES | PACKED:
         return "", None
     sizes = _element(head, flags.end, order)
     shape = tuple(np.frombuffer(head, order + "i4", sizes.length // 4, sizes.start).tolist())
     called = _element(head, sizes.end, order)
     name = bytes(head[called.start : called.start + called.length]).decode("ascii", "replace")
+    if packed := PACKED.get(about & 0xFF):
+        return name, Stored(shape, np.dtype(object), _unread, packed) if name else None
     real = _element(head, called.end, order)
     values = math.prod(shape) * _dtype(real, order).itemsize
     if sizes.type != SIZES or not 2 <= len(shape) <= 32 or min(shape) < 0 or values != real.length or real.end > length + 7:
@@ -110,6 +115,11 @@ def _variable(path: Path, order: str, element: Element) -> tuple[str, Stored | N
             return joined(part(real), part(_element(data, real.end, order))) if about & COMPLEX else part(real)
 
     return name, Stored(shape, dtype, read) if name else None
+
+
+def _unread(_: Index) -> np.ndarray:
+    """What is packed has no numbers that are read."""
+    return np.zeros(0)
 
 
 def _mapped(path: Path, element: Element) -> Callable[[], np.ndarray]:

@@ -22,11 +22,15 @@ MOST_PARTS = 1000
 
 
 class Stored(NamedTuple):
-    """An array that is not read yet. read(index) gives a part of it; index: a whole number or slice(None) for each axis."""
+    """An array that is not read yet. read(index) gives a part of it; index: a whole number or slice(None) for each axis.
+
+    packed: what its numbers lie in where they cannot be read, struct or cell.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[Index], np.ndarray]
+    packed: str = ""
 
 
 class Named(NamedTuple):
