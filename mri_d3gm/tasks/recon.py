@@ -21,23 +21,19 @@ from mri_d3gm.io.image import Image
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.io.report import write_report
-from mri_d3gm.io.sampling import misses_centre
 from mri_d3gm.io.save_image import save_image
 from mri_d3gm.io.scan import Scan, cropped, read_reference, slices_of
 from mri_d3gm.io.sidecar import write_sidecar
 from mri_d3gm.io.spikes import Spike, without_spikes
 from mri_d3gm.methods.draws import Draws, SecondLook
-from mri_d3gm.metrics.bound import Evidence
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.cartesian import Cartesian
-from mri_d3gm.physics.measurement import MEASURED, Measurement
-from mri_d3gm.physics.trust import foretold
 from mri_d3gm.runs.model import load
 from mri_d3gm.runs.names import Outputs, volume_names
 from mri_d3gm.runs.progress import each
 from mri_d3gm.runs.record import once
 from mri_d3gm.settings import LEARNED, Recon, chosen_images, chosen_slices
 from mri_d3gm.tasks.dicom import Volume, check_dicom, write_dicom
+from mri_d3gm.tasks.evidence import centreless, evidence
 from mri_d3gm.tasks.recon_record import describe, scores
 
 PIXEL_BYTES, COIL_BYTES = 1100, 160  # that a slice takes for each pixel, and for each of its coils: measured
@@ -268,24 +264,6 @@ def finished_slice(
     image, phase, zero_filled = (cropped(array[0], scan) for array in (images, phases, pipeline.zero_filled(prepared)))
     facts |= {"rms": float(np.sqrt(np.mean(image.astype(np.float64) ** 2))), "peak": float(image.max())}
     return Slice(image, None if std is None else cropped(std[0], scan), phase, zero_filled, reference, facts)
-
-
-def evidence(image: np.ndarray, std: np.ndarray, prepared: pipeline.Prepared, draws: Draws) -> Evidence | None:
-    """What speaks of the error of a batch of one, image and std (rows, cols) normalised; None without withheld samples, and
-    without the centre of k-space, where no bound was measured.
-    """
-    found = None if draws.support is None else draws.support[0]
-    rms = float(np.sqrt(np.mean(image.astype(np.float64) ** 2)))
-    if found is None or rms == 0 or not isinstance(prepared.measurement, Cartesian) or centreless(prepared.measurement):
-        return None
-    missed = np.sqrt(foretold(found, prepared.measurement) / image.size) / rms
-    spread = float(np.sqrt(np.mean(std.astype(np.float64) ** 2))) / rms
-    return Evidence(float(missed), spread, prepared.noise[0].sigma / rms, 1 / float(prepared.measurement.sampled_fraction()[0]))
-
-
-def centreless(measurement: Measurement) -> bool:
-    """Whether the images of a measurement, a batch of one, were not measured at the centre of k-space."""
-    return misses_centre(measurement.sampled()[0].cpu().numpy() == MEASURED)
 
 
 def prepare_slice(

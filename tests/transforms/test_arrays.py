@@ -12,7 +12,9 @@ from scans import four_coils, write_scan
 from mri_d3gm import pipeline
 from mri_d3gm.compute import one_thread
 from mri_d3gm.handlers import measurement_of, prepare_batch
+from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.settings import Recon
+from mri_d3gm.tasks.recon import ready_slice
 from mri_d3gm.transforms import (
     BlurSubsampled,
     CoilMapsd,
@@ -46,6 +48,19 @@ def test_arrays_go_through_as_files_do(coils: int, own: bool, tmp_path: Path) ->
         assert np.array_equal(array[name], file[name]) if name != "noise" else array[name] == file[name]
 
 
+@pytest.mark.parametrize("coils", [1, 4])
+def test_spikes_are_taken_out_as_recon_takes_them(coils: int, tmp_path: Path) -> None:
+    kspace = four_coils()[:, :coils].copy()
+    kspace[:, 0, 12, 50] = 3000 * np.median(np.abs(kspace))
+    path = write_scan(tmp_path / "a.h5", kspace)
+    undersample = UndersampleKspaced(accel=2)
+    for item, first in (({"kspace": kspace[1]}, ()), ({"path": path, "slice": 1}, (LoadKspaced(),))):
+        made = chain(*first, undersample)(item)
+        ready = ready_slice(open_scan(path), 1, made["mask"].numpy())
+        assert made["scale"] == ready.prepared.scale[0] and len(ready.spikes) == 1
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf")
 @pytest.mark.parametrize("kind", ["half", "double", "with gradient", "numpy"])
 def test_tensors_of_all_kinds_are_taken(kind: str) -> None:
     plain = torch.from_numpy(four_coils()[0]).to(torch.complex32).to(torch.complex64)
