@@ -10,6 +10,7 @@ TINY = 1e-12
 OPERATORS = ("truncation", "unknown")  # in the order of `HeldOut.gain`
 SURE, HALF, CERTAIN = 0.1, 0.5, 0.9  # part of `unknown`: up to SURE no draw, from CERTAIN on all, of one draw from HALF on
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
+MAYBE = 0.2  # part of `unknown` up to which, where nothing is missing, interpolation stands alone
 SUBSAMPLED, APART = 0.75, 3.3  # least share where the background is that much quieter on voxels; truncated ones: 2.7 at most
 NOISY, SMOOTHED = 7e-4, 0.4  # mean square of a background, of the 99th percentile, and least share: `unknown` takes noise out
 RULE = np.array([-1.842, -0.962, -1.574, -0.218, 0.829, 0.443, -1.172, 0.213])  # by scripts/operator_rule.py; last the constant
@@ -91,7 +92,7 @@ def chosen(held: HeldOut, several: bool) -> Choice:
     share = max(unknown_share(features(held)), SUBSAMPLED if sampled(held) else 0.0)
     operator, likelier = ("truncation" if share < limit else "unknown" for limit in (CERTAIN if several else HALF, HALF))
     found = Choice(operator, 0.0, helped(held, likelier), withheld=withheld_error(held, likelier))
-    if share <= SURE and missing(held) < NOTHING:
+    if share <= MAYBE and missing(held) < NOTHING:
         return found._replace(weight=0.0)
     if not several or operator == "unknown":
         return found

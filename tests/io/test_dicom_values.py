@@ -63,6 +63,13 @@ def test_padding_among_values_below_zero_is_the_lowest_of_these(tmp_path: Path) 
     assert_framed(read_dicom(write_series(tmp_path, items)), inside[:, 1:-1].min(), inside)
 
 
+@pytest.mark.parametrize("kind, value", [("US", 63536), ("SS", -2000), ("US", 65535)])
+def test_padding_that_no_stored_value_can_be_is_none(kind: str, value: int, tmp_path: Path) -> None:
+    data = framed(value % 4096)
+    image = read_dicom(write_series(tmp_path, put(slices(data=data, BitsStored=12, HighBit=11), kind, value)))
+    assert image.array[0, 0, 0] == value % 4096
+
+
 def test_padding_of_value_zero_stays(tmp_path: Path) -> None:
     items = put(slices(data=framed(0, rest=-500), PixelRepresentation=1), "SS", 0)
     assert_framed(read_dicom(write_series(tmp_path, items)), 0, EXPECTED - 500)

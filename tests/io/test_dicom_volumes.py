@@ -37,7 +37,6 @@ CONTRASTS = {
     "inversion times": [{"InversionTime": 100.0}, {"InversionTime": 500.0}, {"InversionTime": 900.0}],
     "with and without inversion": [{}, {"InversionTime": 900.0}],
     "flip angles": [{"FlipAngle": 3.0}, {"FlipAngle": 15.0}],
-    "repetition times": [{"RepetitionTime": 500.0}, {"RepetitionTime": 3000.0}],
     "Dixon": [{"ImageType": [*KIND, word]} for word in ("F", "IP", "OP", "W")],
     "a combination": [{"InversionTime": t, "FlipAngle": angle} for t in (100.0, 900.0) for angle in (5.0, 15.0)],
     "dynamics of two contrasts": [{"ImageType": [*KIND, word], "AcquisitionNumber": t} for word in "FW" for t in (1, 2)],
@@ -70,9 +69,7 @@ PRIVATE_B = "SIEMENS MR HEADER", 0x19, 0x0C
     [
         ("inversion times, 100 and 890", "InversionTime", lambda index, t: 100.0 + 800 * t - 10 * (index == 1)),
         ("image types", "ImageType", lambda index, t: [*KIND, "W" if index == 3 else "FW"[t]]),
-        ("image types", "ImageType", lambda index, t: [*KIND, "FW"[index % 2]]),
         ("flip angles", "FlipAngle", lambda index, t: [5.0, 15.0, 30.0][(t + index // 2) % 3]),
-        ("repetition times", "RepetitionTime", lambda index, t: [500.0, 3000.0 + 400 * index][t]),
         ("echoes or b values, 0 and 700", "DiffusionBValue", lambda index, t: 700.0 * t),
         ("directions of diffusion", "DiffusionGradientOrientation", lambda index, t: [1.0 - t, 1.0 * t, 0.0]),
     ],
@@ -103,7 +100,10 @@ def test_contrasts_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name, of_place",
     [
-        ("RepetitionTime", lambda index, t: 4.1 + 0.1 * ((index * 7 + t * 3) % 2)),
+        ("RepetitionTime", lambda index, t: 2500.0 * (1 + (index * 7 + t * 3) % 2)),
+        ("InversionTime", lambda index, t: 100.0 + 60 * ((index * 7 + t * 5) % 11 > 8) + 800 * t),
+        ("TriggerTime", lambda index, t: [0, 13, 60, 7, 41, 29][(index * 2 + t * 5) % 6]),
+        ("ImageType", lambda index, t: ["ORIGINAL", "PRIMARY", "M", ["ND", "NORM"][index % 2]]),
         ("RepetitionTime", lambda index, t: 3000.0 + 97 * ((index * 7 + t * 5) % 11)),
         ("InversionTime", lambda index, t: 100 + 0.1 * ((index + t) % 2)),
         ("EchoTime", lambda index, t: 10 + 0.01 * ((index + t) % 2)),

@@ -19,7 +19,7 @@ def check_stored(path: Path, source: Source) -> None:
         text = f"{path}: low values of its images are bright (MONOCHROME1), see {source.name}"
         raise InputError(f"{text}; export them as MONOCHROME2")
     bits, high = header.get("BitsStored"), header.get("HighBit")
-    if bits is not None and high is not None and int(high) != int(bits) - 1:
+    if bits is not None and high is not None and int(high) >= int(bits):
         raise InputError(
             f"{source.name}: its {bits} bits a value end at bit {high} instead of {int(bits) - 1} (HighBit); "
             "export it with the bits at the low end"
@@ -43,13 +43,16 @@ def padding(header: "Dataset", image: np.ndarray) -> np.ndarray:
 
 
 def _stored(header: "Dataset", name: str) -> int | None:
-    """An attribute as a stored value, whether it is written with a sign or without; None where it is missing or several."""
+    """An attribute as a stored value, whether it is written with a sign or without; None where it is missing or several, or
+    where no stored value can be it.
+    """
     value = header.get(name)
     if isinstance(value, bytes):
         value = int.from_bytes(value, "little") if len(value) == 2 else None
     if not isinstance(value, int):
         return None
-    size = 1 << int(header.get("BitsStored") or header.BitsAllocated)
-    value %= size
     signed = int(header.get("PixelRepresentation") or 0) == 1
-    return value - size if signed and value >= size // 2 else value
+    size, stored = 1 << int(header.BitsAllocated), 1 << int(header.get("BitsStored") or header.BitsAllocated)
+    value %= size
+    value = value - size if signed and value >= size // 2 else value
+    return value if -stored // 2 * signed <= value < stored // (1 + signed) else None

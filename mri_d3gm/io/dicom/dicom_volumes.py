@@ -16,6 +16,7 @@ from mri_d3gm.io.dicom.dicom_frames import ORDER, Frame
 SAME_PLACE = 0.01  # mm
 LOOSE = 10  # times the tolerance, where values differ from place to place
 PHASE = 0.005  # s, by which phases of the heart differ at least; trigger times of one phase scatter by less
+FEWEST, EVEN = 3, 1.5  # phases, at least; times the least time between two of them, at most
 DAY = 86400.0  # s
 
 
@@ -39,12 +40,11 @@ TRAITS = (
     Trait("EchoTime", "echoes or b values", strict=True),
     Trait("InversionTime", "inversion times"),
     Trait("FlipAngle", "flip angles"),
-    Trait("RepetitionTime", "repetition times", 0.05),  # of triggered scans it follows heart and breath
     Trait("DiffusionBValue", "echoes or b values", sorts=False, strict=True),
-    Trait("ImageType", "image types", 0.0, 0.5, strict=True),
+    Trait("ImageType", "image types", 0.0, 0.05),
     DIRECTION, DIRECTION, DIRECTION,
 )  # fmt: skip
-NUMBERS = 5  # of TRAITS, the first
+NUMBERS = 4  # of TRAITS, the first
 RELATIVE, ABSOLUTE = np.array([[trait.relative, trait.absolute] for trait in TRAITS]).T
 SORTS, STRICT = np.array([[trait.sorts, trait.strict] for trait in TRAITS]).T
 
@@ -100,12 +100,14 @@ def _by_clock(rows: list[list[Frame]]) -> list[list[Frame]]:
     """Sorted anew by the clock that tells images of a place apart better than their numbers do, if there is one."""
     clocks = np.array([[frame.clocks for frame in row] for row in rows])
     _, trigger, started, acquired = np.moveaxis(clocks, -1, 0)
+    if _telling(_table(rows)).any():
+        return rows
     if _are_phases(trigger):
         clock = trigger
     else:
         clock = np.where(np.isfinite(started), started, acquired)
         clock = np.where(clock < np.nanmax(clock, initial=0.0) - DAY / 2, clock + DAY, clock)  # through midnight
-        if _telling(_table(rows)).any() or not (_contradict(clock) or _tied(rows)):
+        if not (_contradict(clock) or _tied(rows)):
             return rows
     times = np.nan_to_num(clock).tolist()
     timed = _sorted([[_timed(*pair) for pair in zip(row, own, strict=True)] for row, own in zip(rows, times, strict=True)])
@@ -113,12 +115,15 @@ def _by_clock(rows: list[list[Frame]]) -> list[list[Frame]]:
 
 
 def _are_phases(trigger: np.ndarray) -> bool:
-    """Whether trigger times (places, images) are those of phases: at each place equally many images of each of several."""
-    if not np.isfinite(trigger).all() or trigger.shape[1] < 2:
+    """Whether trigger times (places, images) are those of phases: at each place equally many images of each of several, which
+    lie evenly apart.
+    """
+    if not np.isfinite(trigger).all():
         return False
     for own in trigger:
         found, counts = np.unique(own, return_counts=True)
-        if len(found) < 2 or np.diff(found).min() < PHASE or counts.min() < counts.max():
+        apart = np.diff(found)
+        if len(found) < FEWEST or apart.min() < PHASE or apart.max() > EVEN * apart.min() or counts.min() < counts.max():
             return False
     return True
 
@@ -179,7 +184,8 @@ def _mixed(table: np.ndarray) -> np.ndarray:
     wrong = _far(table, table[:1]) & (STRICT | _telling(table))
     before, after = table[:, :-1], table[:, 1:]
     signs = np.sign(after - before) * _far(before, after, LOOSE)
-    wrong[:, :-1] |= (signs != signs[:1]) & ~_telling(table)
+    contradict = (signs.min(0) < 0) & (signs.max(0) > 0)
+    wrong[:, :-1] |= (signs != signs[:1]) & contradict & ~_telling(table)
     return wrong
 
 
