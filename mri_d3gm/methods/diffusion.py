@@ -31,7 +31,8 @@ def d3gm(
     """Draws from the path's reverse process that agree with the measurement.
 
     indices: one for each of the batch; draw i of index n depends on (seed, n, i) alone. The draws take turns in seeing the
-    image as it is and mirrored (MIRRORS): the network is not exactly symmetric, so their mean is better and their spread wider.
+    image as it is and mirrored or turned (`view_of`): the network is not exactly symmetric, so their mean is better and their
+    spread wider.
     With trust, measured lines are withheld in folds, and unmeasured k-space is discounted by what they support; where they are
     missed, see `second_look`; only there are they predicted with the better coil maps that the draws may have (`recalibrated`).
     run maps a function over draws and folds; progress is told (done, all) after each evaluation, and

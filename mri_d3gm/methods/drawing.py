@@ -11,7 +11,7 @@ from mri_d3gm.compute import Map, Progress
 from mri_d3gm.methods.draws import Agreement, draw_seed
 from mri_d3gm.methods.recalibration import recalibrated
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.fft import MIRRORS, mirror
+from mri_d3gm.physics.fft import MIRRORS, SYMMETRIES, View
 from mri_d3gm.physics.measurement import Measurement
 from mri_d3gm.physics.trust import Support, support
 from mri_d3gm.samplers import SOLVERS
@@ -33,6 +33,12 @@ class Drawn(NamedTuple):
         return Drawn(images, *rest)
 
 
+def view_of(measurement: Measurement, draw: int) -> View:
+    """How a draw sees the image, in turns: mirrored, or in all symmetries of a square where both axes were measured alike."""
+    views = tuple(map(View, MIRRORS)) if len(measurement.masked_axes) == 1 else SYMMETRIES
+    return views[draw % len(views)]
+
+
 def draw_tasks(
     measurement: Measurement,
     network: Denoiser,
@@ -51,7 +57,7 @@ def draw_tasks(
             network,
             settings,
             mu,
-            MIRRORS[number % len(MIRRORS)],
+            view_of(measurement, number),
             seeds=[draw_seed(settings.seed, index, number) for index in indices],
             progress=tell,
             run=run,
@@ -66,15 +72,15 @@ def one_draw(
     network: Denoiser,
     settings: Recon | SuperResolve,
     mu: Tensor,
-    axes: tuple[int, ...],
+    view: View,
     *,
     seeds: Sequence[int],
     progress: Progress,
     run: Map = map,
 ) -> Drawn:
-    """A draw of each of the batch, which the network sees mirrored along `axes`; progress is told after each evaluation."""
-    seen = mirror(mu, axes)
-    agree = Agreement(network, measurement.mirrored(axes), run)
+    """A draw of each of the batch, which the network sees as `view` says; progress is told after each evaluation."""
+    seen, measured = view.of(mu), measurement.mirrored(view.axes)
+    agree = Agreement(network, measured.turned() if view.turned else measured, run)
     images, _ = sample(
         network.path,
         lambda x, t: agree.estimate(x, t, seen),
@@ -85,8 +91,8 @@ def one_draw(
         on_x0=agree.restore,
         progress=progress,
     )
-    error = None if agree.error is None else mirror(agree.error, axes)
-    return Drawn(mirror(images, axes), agree.residual, error)
+    error = None if agree.error is None else view.undone(agree.error)
+    return Drawn(view.undone(images), agree.residual, error)
 
 
 @torch.no_grad()

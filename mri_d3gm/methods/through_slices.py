@@ -14,10 +14,9 @@ from torch import Tensor
 
 from mri_d3gm.compute import at_once, in_one_batch, in_parallel, resolve_device
 from mri_d3gm.methods.diffusion import regression
-from mri_d3gm.methods.drawing import one_draw
+from mri_d3gm.methods.drawing import one_draw, view_of
 from mri_d3gm.methods.draws import draw_seed
 from mri_d3gm.networks.denoiser import Denoiser
-from mri_d3gm.physics.fft import MIRRORS
 from mri_d3gm.physics.normalise import PERCENTILE, is_signed
 from mri_d3gm.physics.slice_stack import SliceStack
 from mri_d3gm.settings import SuperResolve
@@ -139,9 +138,8 @@ def _batch(
     stack, mu = stack.with_tensors({"data": data / scale}), mu / scale
     if settings.method == "d3gm":
         seeds = [draw_seed(settings.seed, series << 16 | n, draw) for n, full in zip(numbers, filled, strict=True) if full]
-        drawn = one_draw(
-            stack, planes.network, settings, mu, MIRRORS[draw % len(MIRRORS)], seeds=seeds, progress=lambda *_: tell()
-        )
+        view = view_of(stack, draw)
+        drawn = one_draw(stack, planes.network, settings, mu, view, seeds=seeds, progress=lambda *_: tell())
         image, residual = drawn.images, drawn.residual
     else:
         answer = regression(stack, planes.network)

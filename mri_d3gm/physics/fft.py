@@ -1,5 +1,7 @@
 """Centred orthonormal Fourier transforms on native complex tensors (fastMRI's convention)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -36,3 +38,31 @@ def mirror(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     turned = x.flip(axes)
     even = [axis for axis in axes if x.shape[axis] % 2 == 0]
     return turned.roll([1] * len(even), even) if even else turned
+
+
+class View(NamedTuple):
+    """A way of looking at images: mirrored along `axes`, then with rows for columns if `turned`."""
+
+    axes: tuple[int, ...] = ()
+    turned: bool = False
+
+    def of(self, x: Tensor) -> Tensor:
+        """Images (..., rows, cols) as they are seen."""
+        x = mirror(x, self.axes)
+        return x.transpose(-2, -1) if self.turned else x
+
+    def undone(self, x: Tensor) -> Tensor:
+        """Images as they were before `of`."""
+        return mirror(x.transpose(-2, -1) if self.turned else x, self.axes)
+
+
+SYMMETRIES = (  # quarter turns first: their errors are the least alike
+    View(),
+    View((-1,), True),
+    View((-2, -1)),
+    View((-2,), True),
+    View((-1,)),
+    View((), True),
+    View((-2,)),
+    View((-2, -1), True),
+)

@@ -13,10 +13,13 @@ from torch.nn import functional
 from mri_d3gm.physics.draws import chance, log_uniform, uniform
 from mri_d3gm.physics.unknown import Unknown
 from mri_d3gm.training.anatomy import draw
+from mri_d3gm.training.clear_scenes import dusk, printed
 from mri_d3gm.training.simulate import Case
 from mri_d3gm.training.sources import Example
 from mri_d3gm.weather.haze import add_haze
 from mri_d3gm.weather.rain import add_rain
+
+PRINTED = {"derain": 0.12, "dehaze": 0.05}  # share of the pictures
 
 
 def crop_picture(image: Tensor, size: int, generator: torch.Generator, least_zoom: float = 0.4) -> Tensor:
@@ -85,6 +88,25 @@ def as_a_camera(image: Tensor, generator: torch.Generator) -> Tensor:
     return image
 
 
+def draw_scene(
+    slices: Sequence[Example], picture: Tensor, crop: int, *, task: str, generator: torch.Generator
+) -> tuple[Tensor, bool]:
+    """A clean picture (3, crop, crop) in [0, 1] from a picture (3, rows, cols), and whether it has to stay as it is."""
+    crowded = task == "derain" and chance(0.3, generator)
+    image = mosaic(slices, crop, generator) if crowded else crop_picture(picture, crop, generator)
+    if task == "derain" and chance(0.15, generator):
+        image = lattice(image, generator)
+    if chance(PRINTED[task], generator):
+        return printed(image, generator), chance(0.5, generator)
+    if task == "derain":
+        return image, chance(0.1, generator)
+    if chance(0.08, generator):
+        return dusk(image, generator), True
+    if chance(0.4, generator):
+        return image, True
+    return with_blacks(image) if chance(0.8, generator) else image, chance(0.1, generator)
+
+
 def simulate_restoration(
     slices: Sequence[Example],
     seed: int,
@@ -98,9 +120,9 @@ def simulate_restoration(
     """One batch of colour crops (batch, 3, crop, crop) in [0, 1] that depends on the seed alone; mu is the degraded one.
 
     derain: a part `heavy` of the pictures in the manner of Rain100H, the rest of Rain100L, a part `misty` of them with mist;
-    many are mosaics or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then noise or
-    compression in some; more of the pictures are dark.
-    A tenth of the pictures is left as it is, of those for dehaze two in five, so that clean ones are not changed. Brightness
+    many are mosaics, printed, or get a lattice, so that fine structure is not taken for streaks. dehaze: scattering model, then
+    noise or compression in some; more of the pictures are dark, some are printed or show dusk.
+    A tenth of the pictures is left as it is, of those for dehaze nearly a half, so that clean ones are not changed. Brightness
     and colours vary, and a tenth has a frame or a bar. Pictures that come with a degraded counterpart are only cropped.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -112,23 +134,15 @@ def simulate_restoration(
             clean.append(both[:3])
             degraded.append(both[3:])
             continue
-        crowded = task == "derain" and chance(0.3, generator)
-        image = mosaic(slices, crop, generator) if crowded else crop_picture(picture.image, crop, generator)
-        if task == "derain" and chance(0.15, generator):
-            image = lattice(image, generator)
-        clear = task == "dehaze" and chance(0.32, generator)
-        if task == "dehaze" and not clear and chance(0.8, generator):
-            image = with_blacks(image)
+        image, clear = draw_scene(slices, picture.image[:3], crop, task=task, generator=generator)
         image = image ** math.exp(uniform(-0.3, 0.3 if task == "derain" else 0.8, generator))
         if chance(0.5, generator):
             image = image[torch.randperm(3, generator=generator)]
         clean.append(image)
-        if clear or chance(0.1, generator):
-            degraded.append(image)
-        elif task == "derain":
-            degraded.append(add_rain(image, generator, chance(heavy, generator), misty=misty))
+        if task == "derain":
+            degraded.append(image if clear else add_rain(image, generator, chance(heavy, generator), misty=misty))
         else:
-            degraded.append(as_a_camera(add_haze(image, generator)[0].clamp(0, 1), generator))
+            degraded.append(as_a_camera(image if clear else add_haze(image, generator)[0].clamp(0, 1), generator))
         if chance(0.1, generator):
             clean[-1], degraded[-1] = framed(torch.stack([clean[-1], degraded[-1]]), generator)
     mu = torch.stack(degraded)

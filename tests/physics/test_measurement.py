@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from mri_d3gm.methods.drawing import view_of
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.physics import MEASUREMENTS, Cartesian, Measurement
-from mri_d3gm.physics.fft import mirror
+from mri_d3gm.physics.fft import SYMMETRIES, View
 from mri_d3gm.physics.measurement import MEASURED, MISSING, OUTSIDE
 
 BATCH, AXES = 3, [(), (-1,), (-2,), (-2, -1)]
@@ -85,16 +86,28 @@ def test_the_prior_mean_is_of_the_size_and_at_the_place_of_what_was_measured(mea
 
 
 def test_mirrored_twice_and_turned_twice_is_itself(measurement: Measurement) -> None:
-    x = near(measurement, 101)
     for axes in AXES:
         twice = measurement.mirrored(axes).mirrored(axes)
         assert torch.equal(twice.prior_mean(), measurement.prior_mean())
-        there = mirror(measurement.mirrored(axes).agree(mirror(x, axes)), axes)
-        torch.testing.assert_close(there, measurement.agree(x), atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(measurement.turned().turned().prior_mean(), measurement.prior_mean(), atol=1e-5, rtol=1e-4)
-    turned = measurement.turned().agree(x.mT).mT
-    torch.testing.assert_close(turned, measurement.agree(x), atol=1e-4, rtol=1e-3)
     assert set(measurement.turned().masked_axes) == {-3 - axis for axis in measurement.masked_axes}
+
+
+def test_agreement_is_the_same_in_every_view(measurement: Measurement) -> None:
+    x = near(measurement, 101)
+    for view in SYMMETRIES:
+        assert torch.equal(view.undone(view.of(x)), x)
+        mirrored = measurement.mirrored(view.axes)
+        there = (mirrored.turned() if view.turned else mirrored).agree(view.of(x))
+        torch.testing.assert_close(view.undone(there), measurement.agree(x), atol=1e-4, rtol=1e-3)
+
+
+def test_the_draws_of_measurements_alike_along_both_axes_see_eight_different_images(measurement: Measurement) -> None:
+    mean = measurement.prior_mean()
+    views = [view_of(measurement, draw) for draw in range(8)]
+    seen = {view.of(mean).resolve_conj().numpy().tobytes() for view in views}
+    one_axis = len(measurement.masked_axes) == 1
+    assert views[0] == View() and len(seen) == (4 if one_axis else 8) and any(view.turned for view in views) != one_axis
 
 
 def test_withheld_and_kept_make_up_the_whole(measurement: Measurement) -> None:

@@ -22,7 +22,12 @@ def pictures(count: int = 3) -> list[Example]:
     return [Example(one(seed), 1.0, f"{seed}") for seed in range(count)]
 
 
-@pytest.mark.parametrize(("task", "clean"), [("derain", 0.1), ("dehaze", 0.39)])
+def is_clear(mu: Tensor, image: Tensor) -> bool:
+    """Whether no more than a camera changed the picture."""
+    return float((mu - image).abs().max()) < 0.1
+
+
+@pytest.mark.parametrize(("task", "clean"), [("derain", 0.15), ("dehaze", 0.55)])
 def test_a_batch_depends_on_its_seed_alone_and_some_of_it_is_clean(task: str, clean: float) -> None:
     cases = [simulate_restoration(pictures(), seed, task=task, batch=2, crop=64) for seed in range(30)]
     again = simulate_restoration(pictures(), 3, task=task, batch=2, crop=64)
@@ -30,13 +35,14 @@ def test_a_batch_depends_on_its_seed_alone_and_some_of_it_is_clean(task: str, cl
     for case in cases:
         assert case.mu.shape == case.image.shape == (2, 3, 64, 64)
         assert all(float(tensor.min()) >= 0 and float(tensor.max()) <= 1 for tensor in (case.mu, case.image))
-    unchanged = sum(torch.equal(mu, image) for case in cases for mu, image in zip(case.mu, case.image, strict=True))
+    unchanged = sum(is_clear(mu, image) for case in cases for mu, image in zip(case.mu, case.image, strict=True))
     assert abs(unchanged / 60 - clean) < 0.1
 
 
 def test_most_clean_pictures_of_haze_hold_black() -> None:
-    cases = [simulate_restoration(pictures(), seed, task="dehaze", batch=2, crop=64) for seed in range(10)]
-    dark = [float(image.amin(0).quantile(0.01)) < 0.01 for case in cases for image in case.image]
+    cases = [simulate_restoration(pictures(), seed, task="dehaze", batch=2, crop=64) for seed in range(20)]
+    pairs = [pair for case in cases for pair in zip(case.mu, case.image, strict=True)]
+    dark = [float(image.amin(0).quantile(0.01)) < 0.01 for mu, image in pairs if not is_clear(mu, image)]
     assert 0.5 < sum(dark) / len(dark) < 1
 
 
