@@ -31,6 +31,7 @@ from mri_d3gm.networks.weights import check_channels, load_weights
 from mri_d3gm.physics.cartesian import Cartesian
 from mri_d3gm.physics.compression import compressed
 from mri_d3gm.physics.normalise import normalised_kspace
+from mri_d3gm.runs.model import check_task
 from mri_d3gm.runs.names import make_folder, told_apart
 from mri_d3gm.runs.record import weights_file
 from mri_d3gm.samplers import SOLVERS
@@ -124,7 +125,8 @@ def write_tables(tables: dict[str, list[Row]], output: Path) -> None:
 
 
 def load(file: str, name: str) -> Instrument:
-    """The network of a weights file, by a name; InputError where it is not one for complex images."""
+    """The network of a weights file, by a name; InputError where it is not one for reconstruction."""
+    check_task(file, Recon())
     network, _ = load_weights(file)
     check_channels(file, network, 2)
     return Instrument(name, network)
