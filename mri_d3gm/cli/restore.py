@@ -23,8 +23,9 @@ def restore(inputs: tuple[str, ...], output: str, overwrite: bool, as_json: bool
 
 
 def summary(name: str, record: dict[str, Any]) -> str:
-    """One line: file, task, and where it is so that nothing was found."""
-    said = "  nothing found to remove" if record["Unchanged"] else ""
+    """One line: file, task, and where it is so that nothing was taken for rain or haze."""
+    weather = {"derain": "rain", "dehaze": "haze"}[record["Task"]]
+    said = f"  left as it is: nothing that {record['Method']} takes for {weather}" if record["Unchanged"] else ""
     return f"{name}  {record['Task']}  {record['Seconds']:.1f} s{said}"
 
 

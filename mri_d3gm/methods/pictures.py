@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from mri_d3gm.compute import Progress
 from mri_d3gm.methods.draws import Draws, draw_seed
@@ -19,6 +20,7 @@ from mri_d3gm.samplers.sample import sample
 from mri_d3gm.settings import Restore
 
 FAINT = {"derain": 0.01, "dehaze": 0.03}  # RMS of what clear pictures lose: up to it they come back as they are
+TEXTURE = 2 / 255  # RMS of second differences; those of a ramp of whole levels are smaller
 
 
 @torch.no_grad()
@@ -67,12 +69,21 @@ def tiled(
 
 
 def unless_faint(restored: Tensor, pictures: Tensor, faint: float) -> Tensor:
-    """Restored pictures (batch, 3, rows, cols), but those of which no more than faint (RMS) was removed as they were, and up to
-    twice as much in between.
+    """Restored pictures (batch, 3, rows, cols), but those of which no more than faint was removed as they were, and up to
+    twice as much in between: RMS where there is texture, so that no border or background counts.
     """
-    removed = (restored - pictures).square().mean((1, 2, 3), keepdim=True).sqrt()
+    seen = textured(pictures)
+    square = (restored - pictures).square().mean(1, keepdim=True) * seen
+    removed = (square.sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1)).sqrt()
     part = (removed / faint - 1).clamp(0, 1)
     return torch.where(part < 1, torch.lerp(pictures, restored, part), restored)
+
+
+def textured(pictures: Tensor) -> Tensor:
+    """Where pictures (batch, 3, rows, cols) in [0, 1] have texture, neither flat nor a ramp: (batch, 1, rows, cols) bool."""
+    grey = pictures.mean(1, keepdim=True)
+    bends = pad(grey.diff(n=2, dim=-1).square(), (1, 1)) + pad(grey.diff(n=2, dim=-2).square(), (0, 0, 1, 1))
+    return avg_pool2d(bends, 9, 1, 4) > TEXTURE**2
 
 
 def dark_channel(measurement: Measurement, *_: Any, **__: Any) -> Draws:

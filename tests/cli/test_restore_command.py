@@ -44,7 +44,7 @@ def test_it_is_said_where_nothing_was_found(mri, tmp_path) -> None:
     photograph(tmp_path / "noise.png")
     code, text, error = mri("restore", "--task", "derain", "--method", "median", tmp_path, "-o", tmp_path / "out")
     assert code == 0, error
-    assert ["nothing found to remove" in line for line in sorted(text.splitlines())] == [True, False]
+    assert ["left as it is: nothing that median takes for rain" in line for line in sorted(text.splitlines())] == [True, False]
 
 
 def bad(folder: Path, kind: str) -> list[object]:

@@ -11,6 +11,7 @@ import torch
 from bundles import checked
 from photographs import photograph
 from PIL import Image
+from torch.nn.functional import pad
 
 import mri_d3gm
 from mri_d3gm.errors import InputError
@@ -240,3 +241,21 @@ def test_next_to_nothing_is_left_where_it_is() -> None:
     found = unless_faint(pictures - removed, pictures, 0.01)
     assert torch.equal(found[0], pictures[0]) and torch.equal(found[2], (pictures - removed)[2])
     torch.testing.assert_close(found[1], (pictures - removed / 2)[1])
+
+
+def test_what_was_removed_is_judged_within_a_flat_border() -> None:
+    pictures = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).clamp(max=0.9)
+    removed = 0.03 * torch.ones_like(pictures)
+    wide = (200, 200, 200, 200)
+    bordered = pad(pictures, wide, value=1.0)
+    found = unless_faint(bordered - pad(removed, wide), bordered, 0.01)
+    assert torch.equal(found[..., 200:-200, 200:-200], pictures - removed)
+    faint = unless_faint(bordered - 0.009, bordered, 0.01)
+    assert torch.equal(faint, bordered)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_ramp_without_texture_comes_back_as_it_is(turned: bool) -> None:
+    ramp = np.repeat(np.linspace(0.1, 0.9, 256, dtype=np.float32)[None, :, None], 192, 0)
+    ramp = np.round(255 * ramp) / np.float32(255)
+    assert restore(ramp.swapaxes(0, 1) if turned else ramp, task="dehaze").record["Unchanged"]
