@@ -236,7 +236,7 @@ UNFIT = {
     "missing": "cannot be read", "folder": "cannot be read", "text": "not a readable image", "empty": "not a readable image",
     "bomb": "200 million", "bomb just above": "200 million", "animated WEBP": "animated", "animated GIF": "animated",
     "animated PNG": "animated", "pages": "2 pages", "cmyk JPEG": "CMYK", "cmyk TIFF": "CMYK", "deep cmyk": "CMYK",
-    "float": "floating point", "signed": "16-bit", "wide integers": "32-bit", "bmp": "BMP", "gif": "GIF",
+    "float": "floating point", "signed": "16-bit", "wide integers": "32-bit", "bmp": "BMP is not supported", "gif": "GIF",
     "one pixel": "too small", "thin": "too small",
 }  # fmt: skip
 

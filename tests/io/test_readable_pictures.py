@@ -1,4 +1,4 @@
-"""Pictures that are whole are read: large ones of few bits, and those whose tags cannot be."""
+"""Pictures that are whole are read: large ones of few bits, and those whose tags cannot be; other formats are named."""
 
 from pathlib import Path
 
@@ -79,3 +79,20 @@ def test_a_png_with_a_damaged_block_of_exif_is_read(tmp_path: Path, bits: int, b
     (tmp_path / "a.png").write_bytes(content[:33] + png_chunk(b"eXIf", block) + content[33:])
     picture = read_picture(tmp_path / "a.png")
     np.testing.assert_array_equal(np.round(picture.array * (2**bits - 1)), pixels)
+
+
+BEGIN = {
+    "HEIC or HEIF": b"\0\0\0\x18ftypheic", "AVIF": b"\0\0\0\x1cftypavif", "JPEG XL": b"\xff\x0a\xfa\x1f", "PDF": b"%PDF-1.7\n",
+    "raw data of a camera": b"FUJIFILMCCD-RAW", "SVG": b"<?xml version='1'?>\n<svg/>", "video": b"\0\0\0\x18ftypisom",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BEGIN)
+def test_formats_that_are_not_supported_are_named(tmp_path: Path, kind: str, monkeypatch) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(BEGIN[kind] + bytes(40))
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.Image.ID", ["JPEG", "PNG", "TIFF", "WEBP"])  # Pillow may be built without AVIF
+        with pytest.raises(InputError) as caught:
+            read_picture(path)
+    assert str(caught.value) == f"{path}: {kind} is not supported; give PNG, JPEG, TIFF or WebP"

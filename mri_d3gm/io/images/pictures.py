@@ -4,6 +4,7 @@ Pillow holds no 16-bit colour, so such files go through imagecodecs (PNG) and ti
 installs; all others need Pillow alone.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
+# formats that Pillow does not know, or not everywhere, by how a file begins
+OTHERS = {
+    "HEIC or HEIF": re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
+    "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "raw data of a camera": re.compile(rb"....ftypcrx |FUJIFILMCCD-RAW|FOVb|\0MRM", re.DOTALL),
+    "SVG": re.compile(rb"\s*<(\?xml.{,1000}<)?svg\b", re.DOTALL),
+    "PDF": re.compile(rb"%PDF-"),
+    "video": re.compile(rb"....ftyp", re.DOTALL),
+}
 MOST_PIXELS, MOST_PAGES, SHORTEST_SIDE = 200_000_000, 100, 8
 BITS, ICC_PROFILE = 258, 34675
 # axes flipped for each value of the orientation tag, after rows and columns are exchanged from 5 on
@@ -96,10 +107,16 @@ def read_picture(path: str | Path) -> Picture:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a readable image; give PNG, JPEG, TIFF or WebP") from error
+        raise _unknown(content, str(path)) from error
     except Exception as error:  # decoders raise anything on broken files
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{path}: damaged or incomplete image ({reason}); get the file again") from error
+
+
+def _unknown(content: bytes, path: str) -> InputError:
+    """For what no decoder takes: its format, where it is known by how it begins."""
+    kind = next((kind for kind, start in OTHERS.items() if start.match(content)), None)
+    return InputError(f"{path}: {f'{kind} is not supported' if kind else 'not a readable image'}; give PNG, JPEG, TIFF or WebP")
 
 
 def _check_size(path: str, size: tuple[int, int], stored: int, channels: int = 3, bits: int = 8) -> None:
@@ -125,7 +142,7 @@ def _read_other(content: bytes, path: str) -> Picture:
     if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
         raise InputError(f"{path}: animated {kind}; give single pictures, save its frames first")
     if kind not in FORMATS.values():
-        raise InputError(f"{path}: a {kind} file; convert it to PNG, JPEG, TIFF or WebP")
+        raise InputError(f"{path}: {kind} is not supported; give PNG, JPEG, TIFF or WebP")
     _check_size(path, image.size, len(content), len(image.getbands()), content[24] if kind == "PNG" else 8)
     if kind == "PNG" and content[24] == 16:
         array = _decoded_png16(content, path)
@@ -246,7 +263,7 @@ def _read_tiff(content: bytes, path: str) -> Picture:
     try:
         file = TiffFile(BytesIO(content))
     except TiffFileError as error:
-        raise InputError(f"{path}: not a readable image; give PNG, JPEG, TIFF or WebP") from error
+        raise _unknown(content, path) from error
     with file:
         # offsets of a damaged file may lead in a circle
         pages = [page for page in islice(file.pages, MOST_PAGES) if not getattr(page, "is_reduced", False)]
