@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from mri_d3gm.cli.options import HELP, Group, command, option_of
 from mri_d3gm.cli.say import say
 from mri_d3gm.errors import InputError
 from mri_d3gm.metrics.table import Row
-from mri_d3gm.settings import QUALITIES, Recon, Restore, Settings, SlicedSettings, SuperResolve
+from mri_d3gm.settings import QUALITIES, SAMPLED, TASKS, Recon, Restore, Settings, SlicedSettings, SuperResolve
 
 Number = TypeVar("Number", int, float)
 
@@ -21,10 +21,10 @@ HEADINGS = {"files": "n", "psnr_95": "95 %", "psnr_worst": "worst", "ssim_body":
 
 
 def report(row: Row) -> None:
-    """A finished row on stderr."""
+    """A finished row on stderr, by its first PSNR, with the name of the metric where there are several."""
     setting = " ".join(f"{row[name]}" for name in ("file", "domain", "degrade", "accel", "axis", "method") if name in row)
     name = next(name for name in row if "psnr" in name)
-    say(f"{setting}: {row[name]:.2f} dB", file=sys.stderr)
+    say(f"{setting}: {row[name]:.2f} dB {name.removesuffix('psnr')}".rstrip(), file=sys.stderr)
 
 
 def show(table: list[Row], output: Path) -> None:
@@ -76,10 +76,22 @@ MAX_MINUTES = click.Option(
 
 
 def measured(pipeline: str, protocol: Row, data: Path, output: Path, method: str, options: Row) -> None:
-    """Measure over the files of a folder and show the table."""
+    """Measure over the files of a folder, show the table, and say how draws were made."""
     from mri_d3gm.lab.benchmark import run_benchmark
 
-    show(run_benchmark(pipeline, data, output, protocol, method.split(","), options, on_row=report), output)
+    methods = method.split(",")
+    show(run_benchmark(pipeline, data, output, protocol, methods, options, on_row=report), output)
+    if drawing := [name for name in methods if name in SAMPLED]:
+        settings = next(task for task in TASKS.values() if task.bundle == pipeline).of(options)
+        made, meant = drawn(vars(settings)), protocol.get("sampling", {})
+        other = f"; {protocol['name']} is meant for {drawn(meant)}" if "steps" in meant and drawn(meant) != made else ""
+        print(f"{', '.join(drawing)}: {made}{other}")
+
+
+def drawn(options: Mapping[str, Any]) -> str:
+    """How draws are made, in words."""
+    steps, samples = options["steps"], options.get("samples", 1)
+    return f"{steps} evaluation{'s' * (steps > 1)} a draw, {samples} draw{'s' * (samples > 1)}"
 
 
 def recon(data: Path, output: Path, method: str, accel: str, axis: str, **options: Any) -> None:

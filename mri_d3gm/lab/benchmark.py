@@ -18,7 +18,7 @@ from mri_d3gm.io.open_scan import open_scan, scan_endings
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.lab.throughput import peak_memory
 from mri_d3gm.metrics.bootstrap import bootstrap_interval
-from mri_d3gm.metrics.table import Row, groups, write_table
+from mri_d3gm.metrics.table import Row, average, groups, write_table
 from mri_d3gm.runs.record import files_hash, provenance, weights_file
 from mri_d3gm.settings import TASK_OF, Recon, Restore, Settings, SuperResolve
 from mri_d3gm.shipped import shipped
@@ -173,13 +173,14 @@ def run_benchmark(
     on_row: Callable[[Row], None] = lambda row: None,
     measure: Callable[[Job], Row] | None = None,
 ) -> list[Row]:
-    """Summary of methods over the files of every domain of a protocol, seed 0; see `tabulate`.
+    """Summary of methods over the files of every domain of a protocol, seed 0; see `tabulate`. The figures of the metric that
+    the protocol names come first.
 
     pipeline: one of BENCHMARKS, which says what a domain has besides an entry of `training.sources.select_files`, and what
     options are keywords of. measure: in place of the pipeline's own.
     """
     jobs = jobs_of(pipeline, Path(data), protocol, methods, options)
-    return tabulate(jobs, measure or BENCHMARKS[pipeline][1], Path(output), on_row)
+    return tabulate(jobs, measure or BENCHMARKS[pipeline][1], Path(output), on_row, str(protocol.get("protocol")))
 
 
 def jobs_of(pipeline: str, data: Path, protocol: Row, methods: Sequence[str], options: Row) -> list[Job]:
@@ -233,11 +234,13 @@ def volume_figures(record: Row) -> Row:
     }
 
 
-def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, on_row: Callable[[Row], None]) -> list[Row]:
+def tabulate(
+    jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, on_row: Callable[[Row], None], leading: str
+) -> list[Row]:
     """Summary of the rows of all jobs, also as table.md, table.csv and table.png in `output`; rows.jsonl keeps the rows.
 
     A row is measured once: see `key_of`; a file and its copies count once, as they are one subject. rows.jsonl also keeps
-    those of other runs, which are not used.
+    those of other runs, which are not used. leading: the metric whose figures come first.
     """
     output.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -246,12 +249,15 @@ def tabulate(jobs: Sequence[Job], measure: Callable[[Job], Row], output: Path, o
         for job in distinct(jobs):
             key = key_of(job)
             name = json.dumps(key, sort_keys=True)
-            if name not in done:
+            known = name in done
+            if not known:
                 done[name] = job.name | measure(job)
                 file.write(json.dumps(done[name] | {"key": key}) + "\n")
                 file.flush()
-                on_row(done[name])
-            rows.append(done[name])
+            first = {figure: done[name][figure] for figure in done[name] if figure.startswith(f"{leading} ")}
+            rows.append(job.name | first | done[name])
+            if not known:
+                on_row(rows[-1])
     by = [name for name in jobs[0].name if name != "file"]
     summary = summarise(rows, by)
     write_table(summary, output, "table")
@@ -301,17 +307,20 @@ def summarise(rows: list[Row], by: Sequence[str]) -> list[Row]:
     """Means over files for each group, settings in the order of appearance; of the first PSNR, where there are several files,
     a 95 % bootstrap interval.
 
-    Of psnr_worst the lowest is kept, of rss_mb the highest.
+    Of psnr_worst the lowest is kept, of rss_mb the highest. Means are by `average`; NAME_exact counts what was infinite.
     """
     summary = []
     for key, members in groups(rows, by, len(by) - 1):
         line = key | {"files": len(members)}
         for name in (name for name in members[0] if name not in ("file", *by)):
             values = [float(row[name]) for row in members]
-            pooled = {"psnr_worst": min, "rss_mb": max}.get(name, lambda numbers: sum(numbers) / len(numbers))(values)
+            pooled = {"psnr_worst": min, "rss_mb": max}.get(name, average)(values)
             line[name] = round(pooled, 4 if "ssim" in name or name in ("nmse", "haarpsi") else 2)
-            if name == first_psnr(members[0]) and len(members) > 1 and all(map(math.isfinite, values)):
-                low, high = bootstrap_interval(values)
+            finite = [value for value in values if math.isfinite(value)]
+            if name == first_psnr(members[0]) and len(finite) > 1:
+                low, high = bootstrap_interval(finite)
                 line[f"{name}_95"] = f"{low:.2f} to {high:.2f}"
+            if exact := values.count(math.inf):
+                line[f"{name}_exact"] = exact
         summary.append(line)
     return summary

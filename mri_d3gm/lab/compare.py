@@ -19,7 +19,7 @@ from mri_d3gm.io.atomic import atomic_path, write_text
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_preview
 from mri_d3gm.lab.benchmark import jobs_of, protocol_of, run_benchmark
-from mri_d3gm.metrics.table import Row, groups, to_markdown, write_table
+from mri_d3gm.metrics.table import Row, average, groups, to_markdown, write_table
 from mri_d3gm.runs.record import provenance
 from mri_d3gm.settings import Recon
 from mri_d3gm.tasks.bundles import overlay_keys
@@ -119,13 +119,15 @@ def over_seeds(rows: list[Row]) -> list[Row]:
     for key, members in groups(rows, [name for name in KEY if name in rows[0]]):
         seeds = sorted({row["seed"] for row in members})
         line = key | {"files": members[0]["files"], "seeds": len(seeds)}
-        figures = [name for name in members[0] if ("psnr" in name and not name.endswith("_95")) or "ssim" in name]
+        figures = [name for name in members[0] if ("psnr" in name and not name.endswith(("_95", "_exact"))) or "ssim" in name]
         for name in figures:
-            line[name] = round(mean(row[name] for row in members), 4 if "ssim" in name else 2)
+            line[name] = round(average([row[name] for row in members]), 4 if "ssim" in name else 2)
+            if exact := sum(row.get(f"{name}_exact", 0) for row in members):
+                line[f"{name}_exact"] = exact
         for kind, digits in (("psnr", 2), ("ssim", 4)) if len(seeds) > 1 else ():
             first = next(name for name in figures if kind in name)
-            values = [mean(row[first] for row in members if row["seed"] == seed) for seed in seeds]
-            line[f"{kind}_std"] = round(stdev(values), digits)
+            values = [average([row[first] for row in members if row["seed"] == seed]) for seed in seeds]
+            line[f"{kind}_std"] = round(stdev(values), digits) if all(map(math.isfinite, values)) else math.nan
         table.append(line)
     return table
 
@@ -161,7 +163,7 @@ def ordering(rows: list[Row]) -> str:
         level: dict[str, dict[int, float]] = {}
         for row in (row for row in rows if row["evaluations"] == count and row["dynamics"] in ORDER):
             same = [r[psnr] for r in rows if all(r[k] == row[k] for k in ("evaluations", "dynamics", "seed"))]
-            level.setdefault(row["dynamics"], {})[row["seed"]] = mean(same)
+            level.setdefault(row["dynamics"], {})[row["seed"]] = average(same)
         verdicts = [compared(first, second, level) for first, second in pairwise(n for n in ORDER if n in level)]
         if verdicts:
             whole = len(level) == len(ORDER) and all(verdict.endswith(" seen") for verdict in verdicts)

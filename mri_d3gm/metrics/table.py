@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,12 @@ def groups(rows: Sequence[Row], by: Sequence[str], leading: int = 1) -> list[tup
     order = list(dict.fromkeys(key[:leading] for key in found))
     keys = sorted(found, key=lambda key: order.index(key[:leading]))
     return [(dict(zip(by, key, strict=True)), found[key]) for key in keys]
+
+
+def average(values: Sequence[float]) -> float:
+    """Mean of figures; infinite ones, PSNR of equal images, are left out where others are finite."""
+    finite = [value for value in values if not math.isinf(value)] or values
+    return sum(finite) / len(finite)
 
 
 def to_markdown(rows: list[Row]) -> str:

@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import pytest
+from photographs import photograph
 from scans import fft2c, phantom, write_scan
 
 from mri_d3gm.cli.reproduce import NAMES
@@ -95,3 +96,20 @@ def test_without_matplotlib_commands_write_their_tables_and_say_how_to_get_chart
         code, text, error = mri(*arguments, "-o", out)
         assert code == 0 and (out / table).exists() and not (out / chart).exists() and chart not in text
         assert error.splitlines()[-1].endswith("pip install 'mri-d3gm[lab]'") and "Traceback" not in error
+
+
+@pytest.mark.parametrize("protocol", ["y-crop4", "rgb", None])
+def test_the_protocols_own_metric_leads(protocol: str | None, tmp_path, mri) -> None:
+    for seed in (1, 2):
+        photograph(tmp_path / f"{seed}.png", seed=seed)
+    domain = {"domain": "any", "glob": "*.png", "degrade": "rain-light"}
+    overlay = {"task": "derain", "pipeline": "restoration", "domains": [domain], "sampling": {"steps": 100, "samples": 1}}
+    (tmp_path / "mine.json").write_text(json.dumps(overlay | ({"protocol": protocol} if protocol else {})))
+    asked = ["--data", tmp_path, "--protocol", tmp_path / "mine.json", "-o", tmp_path / "out", "--device", "cpu"]
+    code, text, error = mri("benchmark", "restore", *asked, "--method", "median,d3gm", "--samples", "2")
+    leading = protocol or "y-uint8"
+    assert code == 0 and all(line.endswith(f" dB {leading}") for line in error.splitlines() if " dB" in line), error
+    header = (tmp_path / "out" / "table.csv").read_text().splitlines()[0].split(",")
+    assert header[3:5] == [f"{leading} psnr", f"{leading} psnr_95"]
+    meant = f"{tmp_path / 'mine.json'} is meant for 100 evaluations a draw, 1 draw"
+    assert f"\nd3gm: 1 evaluation a draw, 2 draws; {meant}\n" in text

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from mri_d3gm.lab.benchmark import (
     run_benchmark,
     summarise,
 )
+from mri_d3gm.lab.compare import over_seeds
 from mri_d3gm.networks.denoiser import Denoiser
 from mri_d3gm.networks.weights import save_weights
 from mri_d3gm.runs import record
@@ -200,6 +202,17 @@ def test_an_interval_needs_two_files() -> None:
     assert summarise(rows[:1], ["method"]) == [{"method": "tv", "files": 1, "psnr": 30.0, "psnr_worst": 27.0}]
     (line,) = summarise(rows, ["method"])
     assert line["psnr"] == 31 and line["psnr_95"] == "30.00 to 32.00" and line["psnr_worst"] == 27
+
+
+def test_a_file_that_comes_back_exactly_is_counted_and_not_averaged() -> None:
+    figures = {"a": 30.0, "b": math.inf, "c": 32.0}
+    rows = [{"file": file, "method": "d3gm", "psnr": psnr, "ssim": 1.0, "rgb psnr": math.inf} for file, psnr in figures.items()]
+    (line,) = summarise(rows, ["method"])
+    assert line["psnr"] == 31 and line["psnr_exact"] == 1 and line["psnr_95"] == "30.00 to 32.00"
+    assert line["rgb psnr"] == math.inf and line["rgb psnr_exact"] == 3
+    names = {"dynamics": "d3gm", "evaluations": 1}
+    (table,) = over_seeds([line | names | {"seed": seed} for seed in (0, 1)])
+    assert table["psnr"] == 31 and table["psnr_exact"] == 2 and table["psnr_std"] == 0 and table["rgb psnr_exact"] == 6
 
 
 def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it(tmp_path, monkeypatch) -> None:

@@ -96,6 +96,13 @@ def test_slice_max_is_scikit_image_on_slices_of_maximum_one(pair):
     )
 
 
+def test_slice_max_leaves_out_the_psnr_of_equal_slices_among_others(pair):
+    reference, image = pair
+    others = score(reference[1:], image[1:], "slice-max")
+    mixed = score(reference, np.concatenate([reference[:1], image[1:]]), "slice-max")
+    assert mixed["psnr"] == pytest.approx(others["psnr"]) and mixed["ssim_range1"] > others["ssim_range1"]
+
+
 def test_slice_max_ignores_the_brightness_of_slices_and_empty_slices(pair):
     plain = score(*pair, "slice-max")
     gain = np.array([3.0, 0.2, 7.0])[:, None, None]
