@@ -20,6 +20,7 @@ INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
 SR_METHODS = ("d3gm", "regression", "sinc", *INTERPOLATIONS)
 RESTORATION_METHODS = ("d3gm", "regression", "identity", "dark-channel", "median")
 SOLVERS = ("posterior", "deterministic", "multistep", "multistep-sde", "euler-maruyama")
+LEAST_STEPS = 10  # of Euler-Maruyama, unless one: docs/mathematics.md#solvers
 TASK_OF = {"dark-channel": "dehaze", "median": "derain"}  # of methods that are for one alone
 LEARNED = ("d3gm", "regression")  # methods that use the network
 SAMPLED = ("d3gm",)  # and that take several draws
@@ -99,6 +100,11 @@ class Settings:
     def __post_init__(self) -> None:
         for entry in fields(self):
             object.__setattr__(self, entry.name, checked(type(self), entry, getattr(self, entry.name)))
+        steps = getattr(self, "steps", None)
+        if self.solver == "euler-maruyama" and steps is not None and 1 < steps < LEAST_STEPS:
+            raise InputError(
+                f"--steps {steps}: too few for --solver {self.solver}, it ends in noise; give {LEAST_STEPS} or another solver"
+            )
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:

@@ -134,6 +134,17 @@ def test_values_that_an_option_cannot_have(options: dict[str, Any], message: str
         Recon.of(options)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_euler_maruyama_needs_more_than_a_few_steps(task: str) -> None:
+    for few in (2, 9):
+        with pytest.raises(InputError, match=f"--steps {few}: too few for --solver euler-maruyama"):
+            TASKS[task].of({"solver": "euler-maruyama", "steps": few})
+        assert TASKS[task].of({"steps": few})
+    for steps in (1, 10):
+        assert TASKS[task].of({"solver": "euler-maruyama", "steps": steps})
+    assert TASKS[task].of({"solver": "euler-maruyama"})
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     chosen = Recon(accel=np.float32(4), steps=np.int64(2), slices=3)
     assert (chosen.accel, chosen.steps, chosen.slices) == (4.0, 2, "3")
