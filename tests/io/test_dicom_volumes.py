@@ -178,3 +178,50 @@ def test_contrast_goes_before_time(tmp_path: Path) -> None:
         assert_volumes(write_series(tmp_path / which, items), 0, 1, 2)
     items = swapped(*[{"TemporalPositionIdentifier": t + 1} for t in range(3)], **when, **numbered)
     assert_volumes(write_series(tmp_path / "positions", items), 0, 1, 2)
+
+
+def taken_again(volumes: int, times: str = "", again: float = 0, **values: Any) -> list:
+    """Volumes 2 s after each other, of whose first the second slice was taken again after all others, `again` s later."""
+    items = [item for t in range(volumes) for item in slices(data=stack() + 1000 * t, **values)]
+    for number, item in enumerate(items):
+        late = number == 1
+        item.InstanceNumber = volumes * SLICES + 1 if late else number + 1
+        if times:
+            seconds = 2 * volumes + again if late else 2 * (number // SLICES) + 0.3 * (number % SLICES)
+            setattr(item, times, clock(36000 + seconds))
+    return items
+
+
+@pytest.mark.parametrize("volumes", [2, 3, 6])
+@pytest.mark.parametrize("times, again", [("", 0), ("AcquisitionTime", 0), ("AcquisitionTime", 1), ("AcquisitionTime", 60)])
+def test_a_slice_that_was_taken_again_is_not_mixed_in(volumes: int, times: str, again: float, tmp_path: Path) -> None:
+    text = error_of(write_series(tmp_path / "a", taken_again(volumes, times, again)))
+    assert "were taken among those of other volumes" in text and "AcquisitionNumber" in text
+    items = taken_again(volumes, times, again)
+    for number, item in enumerate(items):
+        item.AcquisitionNumber = number // SLICES + 1
+    assert_volumes(write_series(tmp_path / "b", items), *range(volumes))
+
+
+def test_slices_of_one_volume_or_of_the_last_may_be_taken_late(tmp_path: Path) -> None:
+    for count, late in ((1, 1), (3, 2 * SLICES + 1)):
+        items = [item for t in range(count) for item in slices(data=stack() + 1000 * t)]
+        for number, item in enumerate(items):
+            item.InstanceNumber = 99 if number == late else number + 1
+        assert read_dicom(write_series(tmp_path / str(count), items)).array.shape[2:] == (
+            (SLICES, count) if count > 1 else (SLICES,)
+        )
+
+
+@pytest.mark.parametrize("packages", [[0, 0, 0, 0, 1], [0, 0, 0, 1, 1], [0, 1, 0, 1, 0], [0, 1, 2, 3, 4], [0, 0, 1, 1, 2]])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_packages_of_slices_may_follow_each_other(packages: list, numbered: bool, tmp_path: Path) -> None:
+    when = {"AcquisitionTime": lambda index, t: clock(36000 + 100 * packages[index] + 2 * t + 0.3 * index)}
+    number = (lambda index, t: 50 * packages[index] + 5 * t + index) if numbered else (lambda index, t: t)
+    assert_volumes(write_series(tmp_path, swapped({}, {}, {}, InstanceNumber=number, **({} if numbered else when))), 0, 1, 2)
+
+
+@pytest.mark.parametrize("times", [[0.03, 0.07], [68.0, 68.33], [40.0, 40.15, 40.3, 40.45], [2.3, 2.31]])
+def test_echoes_close_together_are_told_apart(times: list, tmp_path: Path) -> None:
+    items = swapped(*[{"EchoTime": time} for time in times])
+    assert_volumes(write_series(tmp_path, items), *range(len(times)))

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.dicom.dicom_frames import ORDER, Frame
+from mri_d3gm.io.dicom.dicom_frames import CONTRAST, ORDER, Frame
 
 SAME_PLACE = 0.01  # mm
 LOOSE = 10  # times the tolerance, where values differ from place to place
+ROUNDED = 0.002  # of an echo time, by which software rounds it: 2.464 to 2.46; echoes of IDEAL at 7 T are 0.5 % apart
 PHASE = 0.005  # s, by which phases of the heart differ at least; trigger times of one phase scatter by less
 FEWEST, EVEN = 3, 1.5  # phases, at least; times the least time between two of them, at most
 DAY = 86400.0  # s
@@ -37,14 +38,13 @@ class Trait(NamedTuple):
 
 DIRECTION = Trait("DiffusionGradientOrientation", "directions of diffusion", 0.0, 0.02, sorts=False)
 TRAITS = (
-    Trait("EchoTime", "echoes or b values", strict=True),
+    Trait("EchoTime", "echoes or b values", ROUNDED, strict=True),
     Trait("InversionTime", "inversion times"),
     Trait("FlipAngle", "flip angles"),
     Trait("DiffusionBValue", "echoes or b values", sorts=False, strict=True),
     Trait("ImageType", "image types", 0.0, 0.05),
     DIRECTION, DIRECTION, DIRECTION,
 )  # fmt: skip
-NUMBERS = 4  # of TRAITS, the first
 RELATIVE, ABSOLUTE = np.array([[trait.relative, trait.absolute] for trait in TRAITS]).T
 SORTS, STRICT = np.array([[trait.sorts, trait.strict] for trait in TRAITS]).T
 
@@ -58,6 +58,7 @@ def arranged(path: Path, rows: list[list[Frame]]) -> list[list[Frame]]:
     place apart, where they lie apart, or where a volume would mix contrasts.
     """
     rows = _by_contrast(_by_clock(_sorted(_steady(rows))))
+    _check_turns(path, rows)
     for row in rows:
         for before, frame in pairwise(row):
             if before.order == frame.order:
@@ -74,9 +75,10 @@ def _steady(rows: list[list[Frame]]) -> list[list[Frame]]:
     """Echo times that count for one are one in the order of frames, as contrasts are."""
     for place in (ORDER.index("EffectiveEchoTime"), ORDER.index("EchoTime")):
         found = sorted({frame.order[place] for row in rows for frame in row})
-        steady: dict[float, float] = {}
-        for before, value in pairwise([found[0], *found]):
-            steady[value] = steady.get(before, value) if value - before <= TRAITS[0].relative * value else value
+        steady, one = {}, found[0]
+        for value in found:
+            one = one if value - one <= TRAITS[0].relative * value else value
+            steady[value] = one
         if len(set(steady.values())) < len(found):
             rows = [
                 [replace(f, order=(*f.order[:place], steady[f.order[place]], *f.order[place + 1 :])) for f in row]
@@ -98,20 +100,23 @@ def _tied(rows: list[list[Frame]]) -> bool:
 
 def _by_clock(rows: list[list[Frame]]) -> list[list[Frame]]:
     """Sorted anew by the clock that tells images of a place apart better than their numbers do, if there is one."""
-    clocks = np.array([[frame.clocks for frame in row] for row in rows])
-    _, trigger, started, acquired = np.moveaxis(clocks, -1, 0)
+    trigger, clock = _clocks(rows)
     if _telling(_table(rows)).any():
         return rows
     if _are_phases(trigger):
         clock = trigger
-    else:
-        clock = np.where(np.isfinite(started), started, acquired)
-        clock = np.where(clock < np.nanmax(clock, initial=0.0) - DAY / 2, clock + DAY, clock)  # through midnight
-        if not (_contradict(clock) or _tied(rows)):
-            return rows
+    elif not (_contradict(clock) or _tied(rows)):
+        return rows
     times = np.nan_to_num(clock).tolist()
     timed = _sorted([[_timed(*pair) for pair in zip(row, own, strict=True)] for row, own in zip(rows, times, strict=True)])
     return rows if _mixed(_table(timed)).any() and not _mixed(_table(rows)).any() else timed
+
+
+def _clocks(rows: list[list[Frame]]) -> tuple[np.ndarray, np.ndarray]:
+    """Times (places, images) behind the trigger, and of the day, which go on through midnight."""
+    _, trigger, started, acquired = np.moveaxis(np.array([[frame.clocks for frame in row] for row in rows]), -1, 0)
+    clock = np.where(np.isfinite(started), started, acquired)
+    return trigger, np.where(clock < np.nanmax(clock, initial=0.0) - DAY / 2, clock + DAY, clock)
 
 
 def _are_phases(trigger: np.ndarray) -> bool:
@@ -142,6 +147,42 @@ def _timed(frame: Frame, clock: float) -> Frame:
     return replace(frame, order=(*before, 0.0 if indices else clock, number, *indices, clock, last))
 
 
+def _check_turns(path: Path, rows: list[list[Frame]]) -> None:
+    """InputError where volumes would follow one another in time, or by their numbers where no clock tells them apart, but for
+    images of a few places, which lie among those of other volumes: they were taken again, and nothing says for which volume.
+    """
+    if _telling(_table(rows)).any():
+        return
+    told = len(ORDER) - 1  # by what goes before their numbers
+    for clock in (_clocks(rows)[1], np.array([[frame.order[told] for frame in row] for row in rows])):
+        if not np.isfinite(clock).all() or (clock == clock[:, :1]).all():
+            continue
+        place = _out_of_turn(clock)
+        if place is not None and len({frame.order[:told] for frame in rows[place]}) < len(rows[place]):
+            raise InputError(
+                f"{path}: images at the place of {rows[place][0].name} were taken among those of other volumes, as after a "
+                "slice was taken again; export the volumes one by one, or with AcquisitionNumber"
+            )
+        return
+
+
+def _out_of_turn(clock: np.ndarray) -> int | None:
+    """A place whose images (places, images) alone keep volumes from following one another; None where there is none, and where
+    that is half of the places or the images of a place lie before or behind all others.
+    """
+    passed = (clock[:, None, :-1] > clock[None, :, 1:]).any(-1)  # an image of one place by a later volume's at another
+    passed |= passed.T
+    left = np.ones(len(clock), bool)
+    found = None
+    while passed[left][:, left].any():
+        found = int(np.lexsort((clock[:, -1], (passed & left).sum(1) * left))[-1])
+        left[found] = False
+    if found is None or 2 * left.sum() <= len(clock):
+        return None
+    within = (clock > clock[left].min()) & (clock < clock[left].max())
+    return next((int(place) for place in np.flatnonzero(~left) if within[place].any()), None)
+
+
 # contrast
 
 
@@ -157,7 +198,7 @@ def _kind(frame: Frame) -> tuple[str, ...]:
 
 
 def _numbers(frame: Frame, kinds: dict[tuple[str, ...], int]) -> list[float]:
-    known = [frame.contrast.get(trait.name, 0.0) for trait in TRAITS[:NUMBERS]]
+    known = [frame.contrast.get(trait.name, 0.0) for trait in TRAITS if trait.name in CONTRAST]
     return [*known, kinds[_kind(frame)], *frame.contrast.get(DIRECTION.name, (0.0, 0.0, 0.0))]
 
 
