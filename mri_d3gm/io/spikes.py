@@ -5,10 +5,13 @@ gratings nor images that fill the field of view are taken for spikes. Nothing is
 peak, as in noise alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+
+from mri_d3gm.io.scan import Scan
 
 BLOCK, NEAREST = 16, 288  # side of a block, and how many samples a peak is compared with
 LARGE = 10.0  # times the mean of its block, and of the centre times the median
@@ -47,6 +50,16 @@ def without_spikes(kspace: np.ndarray) -> tuple[np.ndarray, list[Spike]]:
         kspace = kspace.copy()
         kspace[tuple(np.array([spike[:3] for spike in spikes]).T)] = 0
     return kspace, spikes
+
+
+def mended(scan: Scan) -> Scan:
+    """A scan whose images, and lines measured for the coil maps alone, are read without their spikes."""
+
+    def clean(read: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray]:
+        return lambda index: without_spikes(read(index))[0]
+
+    calibration = None if scan.calibration is None else clean(scan.calibration)
+    return replace(scan, read=clean(scan.read), calibration=calibration)
 
 
 def words(found: Sequence[tuple[str, Spike]]) -> str:

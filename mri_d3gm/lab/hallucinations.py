@@ -17,7 +17,8 @@ from mri_d3gm.errors import InputError
 from mri_d3gm.io.coil_maps import coil_maps_of
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import Scan, fft1c, ifft1c, read_reference
-from mri_d3gm.lab.benchmark import entries, folder_protocol
+from mri_d3gm.io.spikes import mended
+from mri_d3gm.lab.benchmark import Job, distinct, entries, folder_protocol
 from mri_d3gm.lab.hallucination_tables import Shown, cut, write_results
 from mri_d3gm.metrics.body import body_mask
 from mri_d3gm.metrics.lesions import Centre, apart, contrast_map, detected, mean_map, place, room, soft_disc, spread
@@ -89,16 +90,18 @@ def measure_hallucinations(
 ) -> list[Row]:
     """The rows of detection, after tables and pictures were written to the folder `output`; see `write_results`.
 
-    data: a folder of fully sampled scans, or one. peers: weights files of other networks, each evaluated once. options:
+    data: a folder of fully sampled scans, or one; a file and its copies count once, as do values given twice. peers: weights files of other networks, each evaluated once. options:
     keywords of `Recon` for all methods; its seed draws masks and places. on_row(found, done, all) after each slice
     by each method. InputError for what cannot be used.
     """
     if not radii or not contrasts or min(radii) < 1 or 0 in contrasts or min(contrasts) <= -1:
         raise InputError("--radius must be 1 pixel or more, --contrast above -1 and not 0")
+    accels, methods, radii, contrasts = (list(dict.fromkeys(given)) for given in (accels, methods, radii, contrasts))
     contenders = [Contender(name, {"method": name}) for name in methods] + peers_of(peers)
     settings = [Recon.of(options | one.options | {"accel": accel}) for accel in accels for one in contenders]
     names = [one.name for _ in accels for one in contenders]
-    scans = [(name["file"], open_scan(path)) for _, _, path, name in entries(data, folder_protocol(accels[:1], []))]
+    jobs = (Job(path, name, settings[0]) for _, _, path, name in entries(data, folder_protocol(accels[:1], [])))
+    scans = [(job.name["file"], mended(open_scan(job.path))) for job in distinct(jobs)]
     undersampled = next((scan for _, scan in scans if scan.mask is not None), None)
     if undersampled is not None:
         raise InputError(f"{undersampled.name}: undersampled, so lesions cannot be put into it; leave it out of the folder")

@@ -23,6 +23,7 @@ from mri_d3gm.io.atomic import write_text
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.preview import write_grid
 from mri_d3gm.io.scan import cropped
+from mri_d3gm.io.spikes import mended
 from mri_d3gm.lab.charts import write_chart
 from mri_d3gm.methods.draws import Agreement, draw_seed
 from mri_d3gm.metrics.table import Row, to_csv, to_markdown
@@ -134,7 +135,7 @@ def load(file: str, name: str) -> Instrument:
 
 def open_probe(path: str | Path, accel: float, index: int | None, seed: int = 0) -> Probe:
     """A slice as `recon` prepares it, with x0 from all of its k-space; InputError where there is none."""
-    scan = open_scan(path)
+    scan = mended(open_scan(path))
     if scan.mask is not None:
         raise InputError(f"{path}: is undersampled, so x0 is not known; give a fully sampled file")
     chosen = scan.slices // 2 if index is None else index

@@ -126,7 +126,7 @@ def check_given_maps(
     chosen = chosen_images(scan, settings)
     for index in sorted(chosen, key=lambda index: abs(index - chosen[len(chosen) // 2])):
         mask, _ = pipeline.sampling(scan, settings, index)
-        data, maps = scan.read(index), maps_of(index)
+        data, maps = without_spikes(scan.read(index))[0], maps_of(index)
         if (data * mask).any() and maps is not None:
             exchanged = exchanged_coil_maps(given, scan, index % scan.slices)
             name = None if isinstance(given, np.ndarray) else given
@@ -182,7 +182,10 @@ def ready_slice(scan: Scan, index: int, mask: np.ndarray, coil_maps: np.ndarray 
         if scan.mask is not None:
             check_marked(scan.name, index, data, data * mask)
         return Ready(None, reference)
-    calibration = None if scan.calibration is None else scan.calibration(index)
+    calibration = None
+    if scan.calibration is not None:
+        calibration, more = without_spikes(scan.calibration(index))
+        spikes = [*spikes, *(spike for spike in more if spike[:3] not in {one[:3] for one in spikes})]
     return Ready(prepare_slice(scan, data, mask, coil_maps, calibration), reference, spikes)
 
 

@@ -8,7 +8,7 @@ dictionary, reference (rows, cols) float32 (absent for undersampled scans). They
 
 import math
 from collections.abc import Hashable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,7 @@ from mri_d3gm.io.coil_maps import coil_maps_of, exchanged_coil_maps
 from mri_d3gm.io.given_mask import check_marked
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import PLAIN, Reading, Scan, read_reference
-from mri_d3gm.io.spikes import without_spikes
+from mri_d3gm.io.spikes import mended
 from mri_d3gm.io.stamps import Stamp, stamps
 from mri_d3gm.physics.cartesian import measured
 from mri_d3gm.physics.noise import estimate_noise
@@ -34,12 +34,7 @@ from mri_d3gm.transforms.keys import Data, each_key
 
 @lru_cache(maxsize=4)
 def _opened(path: str, how: Reading, _: tuple[Stamp, ...]) -> Scan:
-    return _mended(open_scan(path, how))
-
-
-def _mended(scan: Scan) -> Scan:
-    """The scan without spikes, as `tasks.recon` reads it."""
-    return replace(scan, read=lambda index: without_spikes(scan.read(index))[0])
+    return mended(open_scan(path, how))
 
 
 def scan_of(data: Data, how: Reading = PLAIN) -> Scan:
@@ -47,7 +42,7 @@ def scan_of(data: Data, how: Reading = PLAIN) -> Scan:
     if "path" in data:
         return _opened(str(data["path"]), how, stamps([data["path"]]))
     mask = data.get("mask")
-    return _mended(scan_of_array(_array(data["kspace"])[None], None if mask is None else _array(mask)))
+    return mended(scan_of_array(_array(data["kspace"])[None], None if mask is None else _array(mask)))
 
 
 def _array(value: Any) -> np.ndarray:

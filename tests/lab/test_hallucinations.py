@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from scans import fft2c, header, write_scan
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.open_scan import open_scan
 from mri_d3gm.io.scan import ifft1c, read_reference
+from mri_d3gm.io.spikes import mended
 from mri_d3gm.lab.charts import curves, missing
 from mri_d3gm.lab.hallucinations import (
     Lesion,
@@ -51,6 +53,29 @@ def measured(data: Path, output: Path, accel: float = 4.0, methods: tuple[str, .
     measure_hallucinations(data, output, [accel], methods, options, radii=RADII, contrasts=CONTRASTS, **more)
     with open(output / "hallucinations.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_copies_and_values_given_twice_count_once(tmp_path) -> None:
+    data = scans(tmp_path / "data")
+    once = measured(data, tmp_path / "once")
+    (data / "b.h5").write_bytes((data / "a.h5").read_bytes())
+    more = {"radii": RADII * 2, "contrasts": CONTRASTS * 2}
+    measure_hallucinations(data, tmp_path / "twice", [4.0, 4.0], ["zero-filled"] * 2, {}, **more)
+    assert (tmp_path / "twice" / "hallucinations.csv").read_text() == (tmp_path / "once" / "hallucinations.csv").read_text()
+    assert len(once) == len(RADII) * len(CONTRASTS)
+
+
+def test_a_spike_is_no_part_of_the_truth(tmp_path) -> None:
+    """Once a lesion is put into the images, a spike is no longer one sample."""
+    data = scans(tmp_path / "data")
+    clean = read_reference(open_scan(data / "a.h5"), 0)
+    with h5py.File(data / "a.h5", "a") as file:
+        file["kspace"][0, 5, 50] = 300
+    found = []
+    more = {"radii": RADII, "contrasts": CONTRASTS, "on_row": lambda one, done, total: found.append(one)}
+    measure_hallucinations(data, tmp_path / "out", [1.0], ["zero-filled"], {}, **more)
+    assert {row["detected"] for row in found[0].lesions} == {True} and found[0].inventions[0]["p95"] < 0.05
+    np.testing.assert_allclose(read_reference(mended(open_scan(data / "a.h5")), 0), clean, atol=0.01 * clean.max())
 
 
 def test_all_lesions_are_kept_where_everything_is_measured(tmp_path) -> None:
