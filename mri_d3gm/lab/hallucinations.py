@@ -90,14 +90,14 @@ def measure_hallucinations(
 ) -> list[Row]:
     """The rows of detection, after tables and pictures were written to the folder `output`; see `write_results`.
 
-    data: a folder of fully sampled scans, or one; a file and its copies count once, as do values given twice. peers: weights files of other networks, each evaluated once. options:
-    keywords of `Recon` for all methods; its seed draws masks and places. on_row(found, done, all) after each slice
-    by each method. InputError for what cannot be used.
+    data: a folder of fully sampled scans, or one; a file and its copies count once, as do values given twice. peers: weights
+    files of other networks, each evaluated once. options: keywords of `Recon` for all methods; its seed draws masks and places.
+    on_row(found, done, all) after each slice by each method. InputError for what cannot be used.
     """
     if not radii or not contrasts or min(radii) < 1 or 0 in contrasts or min(contrasts) <= -1:
         raise InputError("--radius must be 1 pixel or more, --contrast above -1 and not 0")
-    accels, methods, radii, contrasts = (list(dict.fromkeys(given)) for given in (accels, methods, radii, contrasts))
-    contenders = [Contender(name, {"method": name}) for name in methods] + peers_of(peers)
+    accels, radii, contrasts = (list(dict.fromkeys(given)) for given in (accels, radii, contrasts))
+    contenders = [Contender(name, {"method": name}) for name in dict.fromkeys(methods)] + peers_of(peers)
     settings = [Recon.of(options | one.options | {"accel": accel}) for accel in accels for one in contenders]
     names = [one.name for _ in accels for one in contenders]
     jobs = (Job(path, name, settings[0]) for _, _, path, name in entries(data, folder_protocol(accels[:1], [])))

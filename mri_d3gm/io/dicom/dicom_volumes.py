@@ -171,7 +171,7 @@ def _out_of_turn(clock: np.ndarray) -> int | None:
     that is half of the places or the images of a place lie before or behind all others.
     """
     passed = (clock[:, None, :-1] > clock[None, :, 1:]).any(-1)  # an image of one place by a later volume's at another
-    passed |= passed.T
+    passed = np.asarray(passed | passed.T)
     left = np.ones(len(clock), bool)
     found = None
     while passed[left][:, left].any():
