@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from cascade import Cascade
+from dynamics import test_laws
 from metrics import test_protocols
 from networks import test_denoiser
 from physics import test_masks
 from physics import test_measurement as laws
 from read_mgh import is_mgh, read_mgh
 from read_samples import MAGIC, is_samples, read_samples
-from samplers import test_sample, test_solvers
+from samplers import test_grids, test_sample, test_solvers
 from scans import fft2c, phantom
 from voids import Voids
 from write_mgh import write_mgh
@@ -25,6 +26,7 @@ from write_mgh import write_mgh
 import mri_d3gm
 from mri_d3gm import pipeline
 from mri_d3gm.dynamics import DYNAMICS, make_path
+from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.errors import InputError
 from mri_d3gm.io.image import make_image
 from mri_d3gm.io.open_image import READERS, Reader, open_image
@@ -168,6 +170,16 @@ def shown(name: str) -> Any:
     space: dict[str, Any] = {}
     exec(code, space)
     return space[name]
+
+
+@pytest.mark.parametrize("dynamics", [name for name in DYNAMICS if hasattr(make_path(name), "schedule")])
+def test_a_schedule(dynamics: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert '"quartic": quartic' in PAGE.read_text()
+    monkeypatch.setitem(SCHEDULES, "quartic", shown("quartic"))
+    path = make_path(dynamics, schedule="quartic")
+    test_grids.test_steps_are_equal_in_the_named_clock(path)
+    for law in laws_of(test_laws, "path"):
+        getattr(test_laws, law)(path)
 
 
 def test_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
