@@ -5,7 +5,6 @@ Where a path starts at a point the log-SNR and the log-odds are infinite: there 
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,11 +35,10 @@ def end_of_grid(path: Dynamics, usual: float) -> float:
 def _spread(path: Dynamics, steps: int, t_start: float | None, t_min: float, clock: Callable[[Tensor], Tensor]) -> Tensor:
     start = path.T if t_start is None else t_start
     at_a_point = float(path.variance(torch.tensor(start, dtype=torch.float64))) == 0
-    t = torch.from_numpy(np.geomspace(min(t_min, start / 2), 0.99 * start if at_a_point else start, 20001))
-    u = clock(t)
-    wanted = np.linspace(float(u[-1]), float(u[0]), steps)
-    times = np.interp(wanted, u.flip(0).numpy(), t.flip(0).numpy())
-    return torch.tensor([start, *times[1:], 0.0], dtype=torch.float64)
+    ends = torch.tensor([0.99 * start if at_a_point else start, min(t_min, start / 2)], dtype=torch.float64)
+    first, last = (-clock(ends)).tolist()
+    times = time_at(lambda t: -clock(t), torch.linspace(first, last, steps, dtype=torch.float64), ends[0])
+    return torch.tensor([start, *times.tolist()[1:], 0.0], dtype=torch.float64)
 
 
 def log_snr(path: Dynamics, steps: int, t_start: float | None = None, t_min: float | None = None) -> Tensor:

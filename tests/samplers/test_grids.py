@@ -8,6 +8,7 @@ from paths import each_path, last
 
 from mri_d3gm.dynamics import DYNAMICS, make_path
 from mri_d3gm.dynamics.path import Dynamics
+from mri_d3gm.dynamics.schedules import SCHEDULES
 from mri_d3gm.samplers.grids import GRIDS, end_of_grid, log_odds, log_snr
 
 
@@ -51,7 +52,24 @@ def test_a_path_that_is_quiet_enough_is_not_searched(monkeypatch) -> None:
 
     monkeypatch.setattr("mri_d3gm.samplers.grids.time_at", searched)
     assert all(end_of_grid(make_path(name), 0.1) == 0.1 for name in DYNAMICS if name != "sgm-vp")
-    assert end_of_grid(Own(), 0.1) == 0.1 and len(log_odds(Own(), 5)) == 6
+    assert end_of_grid(Own(), 0.1) == 0.1
+    monkeypatch.undo()
+    assert len(log_odds(Own(), 5)) == 6
+
+
+@pytest.mark.parametrize("steps", [20, 1000])
+def test_steps_are_equal_however_steep_the_clock_is(steps: int, monkeypatch) -> None:
+    """As where a schedule jumps, and where a path starts at a point."""
+
+    def jumping(t, *, theta: float, k: float):
+        return torch.sigmoid(1e4 * (t - 0.5)) - torch.sigmoid(torch.tensor(-5e3, dtype=torch.float64)) + 0.1 * t
+
+    monkeypatch.setitem(SCHEDULES, "jumping", jumping)
+    for path in (make_path("d3gm", schedule="jumping"), make_path("d3gm", schedule="cosine", theta=500.0), make_path("i2sb")):
+        times = log_snr(path, steps)[:-1]
+        times[0] = last(path)
+        widths = path.log_snr(times).diff()
+        torch.testing.assert_close(widths, widths.mean().expand_as(widths), rtol=1e-6, atol=0)
 
 
 def test_grids_of_most_members_end_where_they_did() -> None:
