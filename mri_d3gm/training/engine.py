@@ -384,6 +384,8 @@ class Trainer:
             "precision": state["precision"],
             "seed": self.seed,
             "lr": self.lr,
+            "objective": self.objective,
+            "squared": self.squared,
             "parts": self.parts,
             "versions": {"mri-d3gm": __version__, "torch": str(torch.__version__)},
         }
