@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from mri_d3gm.settings import Settings
     from mri_d3gm.tasks.recon import Reconstruction
     from mri_d3gm.tasks.restore import Restoration
     from mri_d3gm.tasks.sr import SuperResolution
@@ -28,6 +29,17 @@ def _array(name: str, value: Any) -> np.ndarray:
         return np.asarray(value.numpy(force=True) if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: not an array: {error}") from error
+
+
+def _is_path(given: Any, settings: Settings) -> TypeGuard[str | Path]:
+    """Whether an input is a path and no array; InputError for options that do nothing for it here."""
+    from mri_d3gm.settings import OF_COMMAND, OF_FILES
+
+    settings.without(OF_COMMAND, "the command alone writes files; leave it out")
+    if isinstance(given, str | Path):
+        return True
+    settings.without(OF_FILES, "says how a file is read; leave it out for an array")
+    return False
 
 
 def reconstruct(
@@ -69,7 +81,7 @@ def reconstruct(
     elif coil_maps is not None:
         maps = _array("coil_maps", coil_maps)
     chosen = Recon.of(settings)
-    if isinstance(kspace, str | Path):
+    if _is_path(kspace, chosen):
         if mask is not None or noise is not None or not np.array_equal(_array("voxel_mm", voxel_mm), (1.0, 1.0, 1.0)):
             raise InputError(f"{kspace}: a file holds its own mask, noise and voxel_mm; leave them out, or give an array")
         scan = chosen_part(open_scan(kspace, chosen.reading()), part)
@@ -113,15 +125,13 @@ def superresolve(
     from mri_d3gm.tasks import sr
 
     chosen = SuperResolve.of(settings)
-    if isinstance(image, str | Path):
+    if _is_path(image, chosen):
         if affine is not None or time_step is not None:
             raise InputError(f"{image}: a file holds its own affine and time step; leave them out, or give an array")
         source = open_image(image, chosen.series)
     else:
         if not (time_step is None or isinstance(time_step, Real)):
             raise InputError(f"time_step {time_step!r}: a number of seconds is needed")
-        if chosen.series is not None:
-            raise InputError(f"--series {chosen.series} chooses among DICOM series; leave it out for an array")
         grid = np.eye(4) if affine is None else _array("affine", affine)
         source = make_image("image", _array("image", image), grid, (), time_step=time_step)  # type: ignore[arg-type]
     return sr.superresolve(source, chosen)

@@ -30,6 +30,8 @@ DICOM = ("classic", "enhanced")
 THROUGH = "thickness", "profile"  # options of super-resolution through the slices, and those that it cannot have
 IN_PLANE = "scale", "operator", "slices", "degrade", "noise"
 PROFILES = ("box", "gaussian")
+OF_FILES = "key", "axes", "voxel", "measurement", "series"  # options that say how a file is read
+OF_COMMAND = "report", "dicom", "template", "sibling", "anonymous"  # and what the command writes
 SIBLINGS = ("zero-filled", "sense")
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1, "samples": 1, "trust": "fast"},
@@ -114,6 +116,13 @@ class Settings:
         if unknown:
             raise InputError(f"unknown option {unknown[0]}; one of {', '.join(names)}")
         return cls(**options)
+
+    def without(self, names: tuple[str, ...], said: str) -> None:
+        """InputError, that ends as `said`, for an option of these names that is not left out."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name in names and value != entry.default:
+                raise InputError(f"{flag_of(entry)} {value}: {said}")
 
     def fingerprint(self) -> dict[str, Any]:
         """The options that decide the result, by name."""
