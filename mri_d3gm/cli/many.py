@@ -136,7 +136,7 @@ def result_of_each(
     """
     if len(files) > 1 and names_a_file(output):
         raise InputError(f"{output}: one name for {len(files)} inputs; -o must be a folder")
-    places = folders(files, output)
+    places = [place if place == output else os.path.join(place, "") for place in folders(files, output)]
 
     def one(number: int, file: str) -> None:
         names = names_of(file, places[number])

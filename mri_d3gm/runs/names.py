@@ -110,7 +110,7 @@ def picture_names(path: str | Path, output: str | Path, endings: Sequence[str]) 
     X.png and X.jpg do not share one.
     """
     target = Path(output)
-    if target.suffix.lower() not in endings:
+    if not str(output).lower().endswith(tuple(endings)):  # a folder's name may end in a separator
         if names_a_file(output):
             raise InputError(f"{output}: -o takes a folder or a name that ends in one of {', '.join(endings)}")
         target = target / Path(path).name
@@ -138,9 +138,7 @@ def folders(files: Sequence[str], output: str) -> list[str]:
 
 def check_writable(names: Outputs) -> None:
     """InputError where the files could not be written; nothing is made."""
-    folder = names.result.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = _existing(names.result.parent)
     if not folder.is_dir():
         raise InputError(f"{names.result.parent}: cannot be made: {folder} is not a folder; choose another place")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -167,8 +165,18 @@ def whole(names: Outputs) -> Iterator[None]:
             raise
 
 
+def _existing(folder: Path) -> Path:
+    """A folder, or the nearest above it that is there; InputError where a link on the way leads nowhere."""
+    while not folder.exists() and folder != folder.parent:
+        if folder.is_symlink():
+            raise InputError(f"{folder}: is a link to nowhere, {os.readlink(folder)}; remove it, or choose another place")
+        folder = folder.parent
+    return folder
+
+
 def make_folder(name: Path) -> None:
     """The folder of an output, made where it is missing."""
+    _existing(name.parent)
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
