@@ -1,6 +1,6 @@
 """A scan before its data are read: what every reader of k-space returns."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from mri_d3gm.errors import InputError
 
 Limits = tuple[int, int] | None
+VOXEL, APART = (0.01, 100.0), (0.01, 1000.0)  # mm of a voxel's edges in plane, and between slices, that can be
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,18 @@ class Scan:
             return None
         columns = _beyond(self.cols, self.limits)[None]
         return columns if self.row_limits is None else columns | _beyond(self.rows, self.row_limits)[:, None]
+
+
+def checked_voxel(name: str, voxel_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Row, column and slice spacing in mm; InputError for what no scan has, such as sizes in metres."""
+    limits = zip(voxel_mm, (VOXEL, VOXEL, APART), strict=False)
+    if len(voxel_mm) != 3 or not all(least <= size <= most for size, (least, most) in limits):
+        said = ", ".join(f"{size:g}" for size in voxel_mm)
+        raise InputError(
+            f"{name}: a voxel size of {said}: row, column and slice spacing in mm are needed; is it in another unit?"
+        )
+    rows, cols, slices = map(float, voxel_mm)
+    return rows, cols, slices
 
 
 def _beyond(size: int, limits: Limits) -> np.ndarray:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import scipy.io
 from io_files import error_of
-from scans import fft2c, phantom
+from scans import fft2c, phantom, write_scan
 
 import mri_d3gm
+from mri_d3gm.errors import InputError
 from mri_d3gm.io.arrays.array_names import axes_within, inferred_axes
-from mri_d3gm.io.arrays.named_arrays import Named, stored
+from mri_d3gm.io.arrays.named_arrays import Named, make_scan, stored
 from mri_d3gm.io.open_scan import open_scan, scan_of_array
 from mri_d3gm.io.scan import Reading, Scan
 
@@ -139,7 +140,30 @@ def test_the_voxel_size_is_the_files_the_options_or_1_mm(tmp_path: Path) -> None
     scan = opened(tmp_path, kspace=KSPACE)
     assert scan.voxel_mm == (1, 1, 1) and any("--voxel" in text for text in scan.warnings)
     np.testing.assert_allclose(np.linalg.norm(opened(tmp_path, how, kspace=KSPACE).affine[:3, :3], axis=0), (2, 2, 5))
-    assert "three positive sizes" in refused(tmp_path, kspace=KSPACE, resolution=[1, 0, 1])
+
+
+@pytest.mark.parametrize("size", [(1, 0, 1), (0.001, 0.001, 0.004), (1e9, 1e9, 1e9), (1, 1, np.nan), (1, -1, 4), (1, 1, 1e4)])
+def test_voxel_sizes_in_other_units_are_refused(size: tuple[float, ...], tmp_path: Path) -> None:
+    told = "row, column and slice spacing in mm are needed"
+    assert told in refused(tmp_path, kspace=KSPACE, resolution=size)
+    for name, kspace in (("a.npy", KSPACE), ("a.h5", None)):
+        if kspace is None:
+            write_scan(tmp_path / name, xml="none")
+        else:
+            np.save(tmp_path / name, kspace)
+        with pytest.raises(InputError, match=told):
+            open_scan(tmp_path / name, Reading(voxel_mm=size))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=told):
+        make_scan("a", Named(stored(KSPACE), ("slices", "coils", "rows", "cols")), size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [[1.0, 4.0], "1,1,4", 2.0, [1 + 1j, 1, 4]])
+def test_a_voxel_size_of_another_form_is_said(size: object, tmp_path: Path) -> None:
+    scan = opened(tmp_path, kspace=KSPACE, voxel=size)
+    assert any("voxel is" in text and "1 mm is taken" in text for text in scan.warnings)
+    assert not any("holds no voxel size" in text for text in scan.warnings) and scan.voxel_mm == (1, 1, 1)
+    given = opened(tmp_path, Reading(voxel_mm=(2.0, 2.0, 5.0)), kspace=KSPACE, voxel=size)
+    assert any("that of --voxel is taken" in text for text in given.warnings) and given.voxel_mm == (2, 2, 5)
 
 
 def test_another_axis_makes_parts(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_a_reference_in_other_units_is_put_into_those_of_kspace(scale: float, tm
 
 
 def test_other_references_stay(tmp_path: Path) -> None:
-    """Those of nearly the same size, of another image, and of an undersampled scan, which none scores."""
+    """Those of nearly the same size, of another image, and of an undersampled scan, which none scores, and that is said."""
     images = np.stack([head(ROWS, COLS, seed) for seed in range(2)])
     for reference in (images, 1.05 * images, 0.95 * images, 7 * np.random.default_rng(0).random(images.shape), 0 * images):
         own = reference.astype(np.float32)
@@ -316,7 +316,16 @@ def test_other_references_stay(tmp_path: Path) -> None:
         assert scan.warnings == () and np.array_equal(read_reference(scan, 1), own[1])
     kspace = kspace_of(images, 2) * every(COLS, 4, 10)
     scan = open_scan(write_scan(tmp_path / "a.h5", kspace, header(ROWS, COLS), reconstruction_rss=np.float32(9 * images)))
-    assert scan.warnings == () and read_reference(scan, 0) is None
+    assert "reconstruction_rss is not used: k-space is undersampled" in said(scan) and read_reference(scan, 0) is None
+
+
+@pytest.mark.parametrize("shape", [(2, 2 * ROWS, 2 * COLS), (2, COLS, ROWS), (2, 32, 32), (1, ROWS, COLS)])
+def test_a_reference_of_another_shape_is_said(shape: tuple[int, ...], tmp_path: Path) -> None:
+    images = np.stack([head(ROWS, COLS, seed) for seed in range(2)])
+    for name in ("reconstruction_rss", "reconstruction_esc"):
+        scan = open_scan(write_scan(tmp_path / "a.h5", kspace_of(images, 2), header(ROWS, COLS), **{name: np.ones(shape)}))
+        assert f"{name} is float64 of shape {shape}" in said(scan) and "against the image of kspace" in said(scan)
+        np.testing.assert_allclose(read_reference(scan, 0), np.linalg.norm(ifft2c(scan.read(0)), axis=0), atol=1e-4)
 
 
 def test_a_ghost_and_another_trajectory_are_said(tmp_path: Path) -> None:

@@ -69,10 +69,12 @@ def scan_of_arrays(
             if fitting is None:
                 warnings.append(f"{other} {maps.shape} does not fit the k-space: coil maps are estimated")
             coil_maps = coil_maps or (Named(maps, fitting) if fitting else None)
+    voxel_mm, doubts = _voxel_of(others, how.voxel_mm)
+    warnings += doubts
     return make_scan(
         name,
         kspace,
-        _voxel_of(name, others) or how.voxel_mm,
+        voxel_mm,
         mask=mask,
         coil_maps=coil_maps,
         frame_axis=frame_axis,
@@ -215,12 +217,20 @@ def _squeezed(array: Stored) -> Stored:
     return Stored(tuple(size for size in array.shape if size != 1), array.dtype, read)
 
 
-def _voxel_of(name: str, arrays: Mapping[str, Stored]) -> tuple[float, float, float] | None:
-    """Row, column and slice spacing in mm of an array of three that is called so, or None."""
+def _voxel_of(
+    arrays: Mapping[str, Stored], given: tuple[float, float, float] | None
+) -> tuple[tuple[float, float, float] | None, list[str]]:
+    """Row, column and slice spacing in mm of an array of three that is called so, else as given, and what to say of arrays that
+    are called so and are something else.
+    """
+    said = []
     for key, array in arrays.items():
-        if re.fullmatch(VOXEL, _last(key)) and array.dtype.kind in "iuf" and np.prod(array.shape, dtype=object) == 3:
-            first, second, third = map(float, np.ravel(array.read((slice(None),) * len(array.shape))))
-            if not all(0 < size < np.inf for size in (first, second, third)):
-                raise InputError(f"{name}: {key} is {first}, {second}, {third}; three positive sizes in mm are needed")
-            return first, second, third
-    return None
+        if re.fullmatch(VOXEL, _last(key)):
+            if array.dtype.kind in "iuf" and np.prod(array.shape, dtype=object) == 3:
+                first, second, third = map(float, np.ravel(array.read((slice(None),) * len(array.shape))))
+                return (first, second, third), []
+            said.append(f"{key} is {array.dtype} of shape {array.shape}, not three sizes in mm")
+    if said:
+        taken = "1 mm is taken; --voxel gives another" if given is None else "that of --voxel is taken"
+        return given or (1.0, 1.0, 1.0), [f"{'; '.join(said)}: {taken}"]
+    return given, []

@@ -29,7 +29,7 @@ from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.raw.header import CARTESIAN, counts_of, encoded_columns, encoding_of, facts_of, fit_axis, parse_xml
 from mri_d3gm.io.sampling import Sampling, hull, is_of_lines, outside_is_sampled, pattern_of, sampling_of_images
-from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, remove_oversampling
+from mri_d3gm.io.scan import PLAIN, Limits, Reading, Scan, checked_voxel, remove_oversampling
 
 REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 OTHER_UNITS = 0.06  # by which a reference differs in size from the image that has its units, or is fitted to it, at most
@@ -60,7 +60,7 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
             first = axes.take(kspace, index)
         found = oddities_of(first)
         rows, cols = kspace.shape[-2:]
-        kept, recon, voxel, limits = _geometry(header, rows, cols, how)
+        kept, recon, voxel, limits = _geometry(name, header, (rows, cols), how)
         warnings = [*said, *axes.said, *words(found)]
         if is_ghosted(mended(first, found)):
             warnings.append(GHOST)
@@ -72,7 +72,8 @@ def read_fastmri(path: Path, how: Reading = PLAIN) -> Scan:
             count, read, slices = slices_of_partitions(path, kspace, header.encoding, first, finish, all(found.halves))
             warnings += slices
         acquisition = text_attribute(file, "acquisition")
-        own = _reference(file, (count, *recon))
+        own, unused = _reference(file, (count, *recon), sampling.mask is None)
+        warnings += unused
         factor = 1.0
         if own is not None and sampling.mask is None and not axes.partitions:
             factor, doubts = _compared(file, own, index, mended(first, found))
@@ -136,15 +137,16 @@ def _header(file: h5py.File, how: Reading) -> tuple[Counts, dict[str, Any], list
 
 
 def _geometry(
-    header: Counts, rows: int, cols: int, how: Reading
+    name: str, header: Counts, shape: tuple[int, int], how: Reading
 ) -> tuple[int, tuple[int, int], tuple[float, float, float], Limits]:
-    """Rows kept, shape of the image, voxel size, encoded columns: what the header says of rows x cols."""
+    """Rows kept, shape of the image, voxel size, encoded columns: what the header says of k-space of a shape (rows, cols)."""
+    rows, cols = shape
     if header.encoding is None:
-        return rows, (rows, cols), how.voxel_mm or (1.0, 1.0, 1.0), None
+        return rows, shape, checked_voxel(name, how.voxel_mm or (1.0, 1.0, 1.0)), None
     encoded, recon = header.encoding.encoded, header.encoding.recon
     sizes = [
         fit_axis(size, (encoded.matrix[axis], encoded.fov[axis]), (recon.matrix[axis], recon.fov[axis]))
-        for axis, size in enumerate((rows, cols))
+        for axis, size in enumerate(shape)
     ]
     voxel = (sizes[0][0], sizes[1][0], recon.fov[2] / recon.matrix[2])
     limits = hull(encoded_columns(header.encoding.lines, cols), cols)
@@ -247,13 +249,19 @@ def _mask(
     return mask
 
 
-def _reference(file: h5py.File, shape: tuple[int, ...]) -> str | None:
-    """Name of the first real-valued reconstruction of the given shape."""
+def _reference(file: h5py.File, shape: tuple[int, ...], full: bool) -> tuple[str | None, list[str]]:
+    """Name of the first real-valued reconstruction of the given shape, and what to say of one that is not used. full: whether
+    k-space is fully sampled.
+    """
+    others = []
     for name in REFERENCES:
         own = dataset(file, name)
         if own is not None and own.shape == shape and own.dtype.kind in "fiu":
-            return name
-    return None
+            return name, [] if full else [f"{name} is not used: k-space is undersampled, and only a full one is scored"]
+        if own is not None:
+            others.append(f"{name} is {own.dtype} of shape {own.shape}, not real of shape {shape}")
+    scored = "scores are against the image of kspace" if full else "k-space is undersampled, and nothing is scored"
+    return None, [f"{'; '.join(others)}, and is not used: {scored}"] if others else []
 
 
 def _compared(file: h5py.File, own: str, index: int, kspace: np.ndarray) -> tuple[float, list[str]]:

@@ -14,7 +14,7 @@ from mri_d3gm.io.arrays.plausible import GHOST, Oddities, is_ghosted, mended, me
 from mri_d3gm.io.given_mask import UNFIT, sampling_by_mask
 from mri_d3gm.io.images.nifti import affine_of
 from mri_d3gm.io.sampling import Sampling, pattern_of, sampling_of_images
-from mri_d3gm.io.scan import Scan
+from mri_d3gm.io.scan import Scan, checked_voxel
 
 Index = tuple[int | slice, ...]
 IMAGE = ("coils", "rows", "cols")
@@ -87,7 +87,7 @@ def make_scan(
     if math.prod(map(kspace.size, others)) > MOST_PARTS:
         raise InputError(f"{name}: kspace of shape {axes} makes more than {MOST_PARTS} scans; are its axes these?")
     unknown = ["the file holds no voxel size: it is set to 1 mm; --voxel gives another"] if voxel_mm is None else []
-    voxel = voxel_mm or (1.0, 1.0, 1.0)
+    voxel = checked_voxel(name, voxel_mm or (1.0, 1.0, 1.0))
     scans = {}
     for places in product(*(range(kspace.size(axis)) for axis in others)):
         at = dict(zip(others, places, strict=True))

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.scan import VOXEL
 
 LARGEST = 2**16  # of matrix sizes, which are 16 bits, and of mm
 SLICES = "{*}encoding/{*}encodingLimits/{*}slice/{*}maximum"
-VOXEL = (0.01, 100.0)  # mm of a voxel's edges in plane that can be
 CARTESIAN = ("cartesian", "epi")  # trajectories
 RECEIVERS = "{*}acquisitionSystemInformation/{*}receiverChannels"
 
