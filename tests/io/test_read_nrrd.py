@@ -7,7 +7,7 @@ import io_files
 import numpy as np
 import pytest
 
-from mri_d3gm.io.image import spacing
+from mri_d3gm.io.image import position_known, spacing
 from mri_d3gm.io.images.read_nrrd import read_nrrd
 from mri_d3gm.io.open_image import open_image
 
@@ -180,3 +180,11 @@ def test_without_pynrrd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_time_step_is_in_seconds(tmp_path: Path, fields: dict, seconds: float | None) -> None:
     fields = {"kinds": ["space"] * 3 + ["time"], "spacings": [1, 1, 1, 2.5]} | fields
     assert read_nrrd(write(tmp_path / "a.nrrd", np.stack([DATA, DATA], -1), **fields)).time_step == pytest.approx(seconds)
+
+
+def test_without_an_origin_the_position_is_not_known(tmp_path: Path) -> None:
+    assert position_known(open_image(write(tmp_path / "a.nrrd", **oriented())))
+    assert not position_known(open_image(write(tmp_path / "b.nrrd", **oriented(space_origin=np.array([1, np.nan, 2])))))
+    fields = oriented()
+    fields.pop("space_origin")
+    assert not position_known(open_image(write(tmp_path / "c.nrrd", **fields)))

@@ -55,7 +55,8 @@ def read_nrrd(path: str | Path) -> Image:
         array = array.reshape(*array.shape[: len(kept)], *(size for size in array.shape[len(kept) :] if size > 1))
     if len(kept) == 2:
         array = array[:, :, None]
-    code = 1 if "space" in header else 2
+    origin = np.asarray(header.get("space origin", [np.nan]), float)
+    code = 1 if "space" in header and np.isfinite(origin[:3]).all() else 2
     files, content = (Path(path), *data_files), str(header.get("content", ""))
     return make_image(
         path, array, affine, files, content, time_step=_time_step(header, extra), source={"format": "NRRD", "sform_code": code}
