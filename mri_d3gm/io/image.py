@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ UNKNOWN = 2  # the code of coordinates where they are nobody's
 THICK = 1.5  # an axis whose spacing is that many times the other two's is the slice axis
 
 
+class Bright(NamedTuple):
+    """A voxel (i, j, k[, t]) that is `times` as large as all others."""
+
+    place: tuple[int, ...]
+    times: float
+
+
 @dataclass(frozen=True)
 class Image:
     """Real-valued MR images in the file's units (slope and intercept applied), on a regular grid.
@@ -26,8 +33,9 @@ class Image:
     files: what was read, in order, for hashing; description: the file's own text, or ''; time_step: seconds between
     neighbours along t, None without such an axis or where it is unknown; contrasts: of each volume along t what its contrast
     depends on (echo time, b value), by DICOM's names, empty where nothing but time is known to differ; source: what the file's
-    header said, by its own names; ground: what was taken off the values of array for a background of 0. source may identify
-    the patient: it stays in memory, out of logs, messages and sidecars, and out of repr.
+    header said, by its own names; ground: what was taken off the values of array for a background of 0; bright: voxels that
+    were far above all others and replaced. source may identify the patient: it stays in memory, out of logs, messages and
+    sidecars, and out of repr.
     """
 
     array: np.ndarray
@@ -38,6 +46,7 @@ class Image:
     contrasts: tuple[Mapping[str, Any], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ground: float = 0.0
+    bright: tuple[Bright, ...] = ()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ FLAGS = {
     "red": "The error of the slice may be large. Compare it with the image without AI before you believe what you see.",
     "without-centre": "The centre of k-space was not measured: brightness and shape are unknown. Do not use this slice.",
     "spikes": "Samples of k-space were far larger than those around them, as after a spark, and were set to zero.",
+    "bright-voxel": "A voxel was far brighter than all others, as no anatomy is, and was given the median of its neighbours.",
     "poor-prediction": "The scan contradicts the AI: measured lines that were hidden from it were not predicted. "
     "Do not rely on fine detail here.",
     "poor-maps": "The receive coils do not fit this slice: a broken coil, motion, or coil maps of another scan.",

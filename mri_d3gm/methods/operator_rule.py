@@ -7,6 +7,7 @@ import numpy as np
 from mri_d3gm.methods.held_out import HeldOut
 
 TINY = 1e-12
+ROUNDINGS = 1e-10  # mean square of an error, of that of the largest voxel, up to which it is of float32 alone
 OPERATORS = ("truncation", "unknown")  # in the order of `HeldOut.gain`
 SURE, HALF, CERTAIN = 0.1, 0.5, 0.9  # part of `unknown`: up to SURE no draw, from CERTAIN on all, of one draw from HALF on
 NOTHING = 10**-4.2  # missing is nothing to speak of: less than 1 % of the largest voxel
@@ -81,10 +82,11 @@ def helped(held: HeldOut, operator: str) -> float:
 
 def withheld_error(held: HeldOut, operator: str) -> float | None:
     """What the network missed of the image made smaller once more, over what interpolation missed: squares of the errors. 0 is
-    perfect, 1 no better than interpolation; None where interpolation missed nothing.
+    perfect, 1 no better than interpolation; None where interpolation missed nothing but roundings.
     """
     along, energy, missed = held.gain[OPERATORS.index(operator)]
-    return float((missed - 2 * along + energy) / missed) if missed > 0 else None
+    roundings = ROUNDINGS * held.peak / held.slices * held.samples.sum()
+    return float((missed - 2 * along + energy) / missed) if missed > roundings else None
 
 
 def chosen(held: HeldOut, several: bool) -> Choice:

@@ -167,7 +167,8 @@ def derivation(settings: Recon | SuperResolve, record: Mapping[str, Any], method
         thick, apart = stack["ThicknessMillimetres"], stack["SpacingMillimetres"]
         said = [f"Slices of {thick:.3g} mm, {apart:.3g} mm apart, to {side:.3g} mm by {method}, profile {settings.profile}"]
     elif isinstance(settings, SuperResolve):
-        said = [f"In-plane matrix times {settings.scale} by {method}, operator: {record['Operator']['Said']}"]
+        assumed = f", operator: {record['Operator']['Said']}" if method in LEARNED else ""
+        said = [f"In-plane matrix times {settings.scale} by {method}{assumed}"]
     else:
         accel = record["Sampling"]["AccelerationAchieved"]
         said = [f"Reconstructed from k-space by {method}, R {accel:g}, {100 / accel:.3g} % of k-space measured"]

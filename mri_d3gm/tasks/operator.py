@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mri_d3gm.compute import Map, one_thread
+from mri_d3gm.io.bright_voxels import without_bright_voxels, words
 from mri_d3gm.io.image import Image, first_frame, slice_axis
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import LEAST, held_out, total
@@ -32,6 +33,14 @@ def grounded(source: Image) -> Image:
     return replace(source, array=source.array - np.float32(ground), ground=ground) if ground else source
 
 
+def seen(source: Image, settings: SuperResolve) -> Image:
+    """An image as the method sees it: `grounded`, and for a network without bright voxels, but for labels."""
+    source = grounded(source)
+    if settings.method not in LEARNED or is_of_labels(source.array):
+        return source
+    return without_bright_voxels(source, settings.slice_axis)
+
+
 def signed(source: Image, settings: SuperResolve) -> bool:
     """Whether values of a `grounded` image below 0 are kept: those of the image, and what interpolation leaves below a
     background that was not 0. The network's images are magnitudes above theirs.
@@ -49,10 +58,12 @@ def is_of_labels(array: np.ndarray) -> bool:
 
 
 def warnings(source: Image, settings: SuperResolve) -> list[str]:
-    """What to say of values of a `grounded` image that no magnitudes have, where a network sees them."""
+    """What to say of values of an image, as it is `seen`, that no magnitudes have, where a network sees them."""
     array, said = source.array, []
     if settings.method != "nearest" and is_of_labels(array):
         said += ["it looks like a label map, a few whole numbers, which this mixes: labels want --method nearest"]
+    if source.bright:
+        said.append(words(source.bright, slice_axis(source, settings.slice_axis)))
     if settings.method not in LEARNED:
         return said
     if source.ground:

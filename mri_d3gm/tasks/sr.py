@@ -73,7 +73,7 @@ def superresolve(
     network = load(settings) if network is None and settings.method in LEARNED else network
     if settings.isotropic:
         return through_slices(source, settings, network, progress)
-    source = operator.grounded(source)
+    source = operator.seen(source, settings)
     axis, chosen, count = jobs_of(source, settings)
     frames = with_frames(source.array)
     jobs = [(frame, index) for frame in range(count) for index in chosen]
@@ -95,7 +95,7 @@ def through_slices(
     source: Image, settings: SuperResolve, network: Denoiser | None, progress: Progress | None
 ) -> SuperResolution:
     """An image super-resolved through the slices, and its record."""
-    started, source = time.monotonic(), operator.grounded(source)
+    started, source = time.monotonic(), operator.seen(source, settings)
     stack = isotropic.stack_of(source, settings)
     made = isotropic.isotropic(source, settings, network if settings.method in LEARNED else None, progress)
     frames = frames_of_slices(made.volume, stack.axis)
@@ -242,7 +242,7 @@ def describe(
     doubts = [] if settings.degrade or looked_for else operator.interpolated(source, settings)
     return described(source, settings, volume, affine, axis) | {
         "Slices": len(slices),
-        "Operator": operator.described(choice, settings, (rows, cols)),
+        **({"Operator": operator.described(choice, settings, (rows, cols))} if settings.method in LEARNED else {}),
         "Evaluations": max(one.evaluations for one in slices),
         "PerSlice": per_slice(source, settings, slices),
         "DataResidual": {"BeforeLastConsistency": float(np.sqrt(np.mean(np.square(residuals)))) if residuals else None},
@@ -271,12 +271,14 @@ def described(source: Image, settings: SuperResolve, volume: np.ndarray, affine:
 
 def per_slice(source: Image, settings: SuperResolve, slices: Sequence[Slice]) -> list[dict[str, Any]]:
     """Small records of slices, in their order, as `tasks.per_slice` has them; the residual in the image's units."""
-    _, chosen, frames = jobs_of(source, settings)
+    axis, chosen, frames = jobs_of(source, settings)
+    bright = {(one.place[3] if frames > 1 else 0, one.place[axis]) for one in source.bright}
     records = []
     for (frame, index), one in zip(product(range(frames), chosen), slices, strict=True):
         record: dict[str, Any] = {"Frame": frame, "Slice": index} if frames > 1 else {"Slice": index}
         residual = None if one.residual is None else float(f"{one.residual:.4g}")
-        known: dict[str, Any] = {"Residual": residual, "Flags": []} if one.image.any() else {"Flags": ["empty"]}
+        flags = ["bright-voxel"] if (frame, index) in bright else []
+        known: dict[str, Any] = {"Residual": residual, "Flags": flags} if one.image.any() else {"Flags": ["empty"]}
         records.append(record | known)
     return records
 

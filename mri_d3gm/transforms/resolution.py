@@ -16,6 +16,7 @@ from monai.transforms import InvertibleTransform, MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.errors import InputError
+from mri_d3gm.io.bright_voxels import without_bright_voxels
 from mri_d3gm.io.image import Image, slice_axis, with_frames
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
@@ -34,7 +35,7 @@ from mri_d3gm.transforms.keys import Data, each_key
 
 @lru_cache(maxsize=2)
 def _read(path: str, series: str | None) -> tuple[Image, tuple[Stamp, ...]]:
-    image = grounded(open_image(path, series))
+    image = without_bright_voxels(grounded(open_image(path, series)))
     return image, stamps(_watched(path, image))
 
 
@@ -45,7 +46,9 @@ def _watched(path: str, image: Image) -> list[Path]:
 
 
 def cached_volume(path: str, series: str | None = None) -> Image:
-    """The volume of a path, `grounded`, so that its slices share one reading; read again once one of its files has changed."""
+    """The volume of a path, `grounded` and without bright voxels, so that its slices share one reading; read again once one of
+    its files has changed.
+    """
     image, before = _read(path, series)
     if stamps(_watched(path, image)) != before:
         _read.cache_clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 from scans import phantom
@@ -16,7 +17,7 @@ from mri_d3gm.io.image import make_image
 from mri_d3gm.io.sidecar import read_sidecar
 from mri_d3gm.methods.draws import Draws
 from mri_d3gm.methods.held_out import HeldOut, _gain
-from mri_d3gm.methods.operator_rule import CERTAIN, HALF, SURE, Choice, chosen, withheld_error
+from mri_d3gm.methods.operator_rule import CERTAIN, HALF, MAYBE, SURE, Choice, chosen, withheld_error
 from mri_d3gm.metrics import score
 from mri_d3gm.metrics.calibration import DOUBTED, INTERPOLATED, KNOWN, UNASSUMED
 from mri_d3gm.physics.degrade import degraded
@@ -148,7 +149,7 @@ def test_a_doubtful_volume_shares_its_draws(share: float, several: bool, expecte
     monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-3)
     assert chosen(quiet, several) == expected
     monkeypatch.setattr(operator_rule, "missing", lambda held: 1e-5)
-    assert chosen(quiet, several) == (Choice("truncation", 0.0, 0.0) if share <= SURE else expected)
+    assert chosen(quiet, several) == (Choice("truncation", 0.0, 0.0) if share <= MAYBE else expected)
 
 
 @pytest.mark.parametrize("draws", [2, 3, 8])
@@ -247,3 +248,19 @@ def test_the_std_of_a_slice_is_in_its_units_and_that_of_a_sample() -> None:
     np.testing.assert_allclose(larger, 300 * made, rtol=1e-4)
     more = finished_slice(Draws(images.repeat(1, 3, 1, 1), 6), np.array([1.0]), settings, choice, None).std
     assert np.abs(more / made - (5 / 6 / (1 / 2)) ** -0.5).max() < 0.05
+
+
+@pytest.mark.parametrize("value", [3.0, 1000.0])
+def test_a_constant_volume_has_nothing_to_test(value: float) -> None:
+    volume = np.full((32, 32, 3), value, np.float32)
+    assert superresolve(volume, AFFINE, slice_axis=2).record["Operator"]["WithheldError"] is None
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic", "lanczos", "sinc"])
+def test_methods_without_a_network_assume_nothing(method: str, tmp_path, capsys) -> None:
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(made("truncation")[:40, :36, :1], AFFINE), path)
+    sr((str(path),), str(tmp_path), False, False, method=method, scale=2, device="cpu", dicom="classic")
+    record, folder = read_sidecar(names_of(path, tmp_path).sidecar), tmp_path / "a_sr_dicom"
+    assert "Operator" not in record and "operator" not in capsys.readouterr().err
+    assert all("operator" not in pydicom.dcmread(file).DerivationDescription for file in folder.glob("*.dcm"))
