@@ -61,7 +61,8 @@ def reconstruct(
     each real and imaginary part of kspace, or a noise scan (coils, samples); estimated if None. voxel_mm: row, column and slice
     spacing. mask, noise and voxel_mm are for arrays; a file holds its own. part: which of several in a file, such as echoes, by
     its number from 1 or its name (echo-2); the first, and a warning that names them, if None. settings: the fields of
-    `mri_d3gm.settings.Recon`, such as accel, quality, method, seed, threads.
+    `mri_d3gm.settings.Recon`, such as accel, quality, method, seed, threads, but for those of what the command writes, such as
+    report, and with an array those of how a file is read, such as axes.
 
     Returns volume, std, zero_filled, reference (None if unknown), each (slices, rows, cols) float32 in kspace's units
     (orthonormal FFT), affine (4, 4) and the record of how it was made. InputError (`mri_d3gm.errors`) for what cannot be used.
@@ -111,7 +112,8 @@ def superresolve(
 
     image: real (i, j, k) or (i, j, k, t); or the path of a NIfTI, NRRD or DICOM image. affine: (4, 4) from voxel index to mm
     (RAS), which says which axis is across slices; 1 mm voxels if None. time_step: seconds between frames. Both are for arrays;
-    a file holds its own. settings: the fields of `mri_d3gm.settings.SuperResolve`.
+    a file holds its own. settings: the fields of `mri_d3gm.settings.SuperResolve`, but for those of what the command
+    writes, such as report, and with an array series.
 
     Returns volume, std, reference (None unless settings.degrade), each (i, j, k[, t]) float32 in the image's units, the affine
     of their grid and the record of how it was made. InputError (`mri_d3gm.errors`) for what cannot be used.

@@ -114,9 +114,9 @@ def looked_at(source: Image, settings: SuperResolve) -> tuple[list[torch.Tensor]
     """
     axis, frame = slice_axis(source, settings.slice_axis), first_frame(source.array)
     images = [low_resolution(np.take(frame, k, axis=axis), settings, k)[0].float() for k in in_the_middle(frame.shape[axis])]
-    seen = [image for image in images if image.any()]
+    full = [image for image in images if image.any()]
     own = (images[0].shape[0], images[0].shape[1])
-    return seen, own, occupied(np.stack([image.numpy() for image in seen])) if seen else own
+    return full, own, occupied(np.stack([image.numpy() for image in full])) if full else own
 
 
 def interpolated(source: Image, settings: SuperResolve) -> list[str]:

@@ -16,7 +16,6 @@ from monai.transforms import InvertibleTransform, MapTransform, Transform
 
 from mri_d3gm.compute import one_thread
 from mri_d3gm.errors import InputError
-from mri_d3gm.io.bright_voxels import without_bright_voxels
 from mri_d3gm.io.image import Image, slice_axis, with_frames
 from mri_d3gm.io.open_image import open_image
 from mri_d3gm.io.stamps import Stamp, stamps
@@ -28,14 +27,14 @@ from mri_d3gm.physics.truncation import Truncation
 from mri_d3gm.pipeline import prepare_low_resolution
 from mri_d3gm.runs.model import load
 from mri_d3gm.settings import LEARNED, SuperResolve
-from mri_d3gm.tasks.operator import choose, grounded, signed
+from mri_d3gm.tasks.operator import choose, seen, signed
 from mri_d3gm.tasks.sr import jobs_of
 from mri_d3gm.transforms.keys import Data, each_key
 
 
 @lru_cache(maxsize=2)
 def _read(path: str, series: str | None) -> tuple[Image, tuple[Stamp, ...]]:
-    image = without_bright_voxels(grounded(open_image(path, series)))
+    image = seen(open_image(path, series), SuperResolve(series=series))
     return image, stamps(_watched(path, image))
 
 
@@ -46,8 +45,8 @@ def _watched(path: str, image: Image) -> list[Path]:
 
 
 def cached_volume(path: str, series: str | None = None) -> Image:
-    """The volume of a path, `grounded` and without bright voxels, so that its slices share one reading; read again once one of
-    its files has changed.
+    """The volume of a path, as a network has it `seen`, so that its slices share one reading; read again once one of its files
+    has changed.
     """
     image, before = _read(path, series)
     if stamps(_watched(path, image)) != before:

@@ -1,7 +1,9 @@
 """Voxels that are far brighter than all others: found, given their neighbours' median, said; anatomy and labels stay."""
 
 from functools import partial
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from heads import head
@@ -10,6 +12,7 @@ import mri_d3gm
 from mri_d3gm.io.bright_voxels import MOST, without_bright_voxels
 from mri_d3gm.io.image import Image, make_image
 from mri_d3gm.metrics import score
+from mri_d3gm.transforms.resolution import cached_volume
 
 VOLUME = np.float32(300 * np.stack([head(40, 48, 3, place) for place in (-0.2, 0, 0.2)], -1) + 2)
 PEAK, PLACE = float(VOLUME.max()), (20, 30, 1)
@@ -95,3 +98,11 @@ def test_rare_labels_stay() -> None:
     labels = np.float32(VOLUME > 100)
     labels[PLACE] = 7
     assert not any("neighbours" in text for text in superresolve(labels).record["Warnings"])
+
+
+def test_a_bundles_volume_is_without_them_but_for_labels(tmp_path: Path) -> None:
+    labels = np.float32(VOLUME > 100)
+    labels[PLACE] = 7
+    for name, array, found in (("a.nii", spoiled(100), [PLACE]), ("b.nii", labels, [])):
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / name)
+        assert [one.place for one in cached_volume(str(tmp_path / name)).bright] == found
