@@ -88,7 +88,8 @@ def say_status(output: str, as_json: bool) -> int:
         if as_json:
             say(json.dumps({"input": one.job.input, "state": one.state, "why": one.why, **one.row}))
         elif one.state != DONE:
-            say(f"{one.state}  {one.job.input}{'  ' if one.why else ''}{one.why}")
+            why = one.why.removeprefix(f"{one.job.input}: ")
+            say(f"{one.state}  {one.job.input}{'  ' if why else ''}{why}")
     total = merged(every)
     if as_json:
         say(json.dumps(total))

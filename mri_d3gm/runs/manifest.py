@@ -26,6 +26,7 @@ EMPTY = ("", "n/a")  # cells of a table that leave a setting as it is
 UNFIT = re.compile("[\t\r\n\ud800-\udfff]")  # for a cell: surrogates stand for bytes that are no text
 MOST = 1_000_000
 IMAGES = (".nii", ".nii.gz")
+SPEED = ("device", "threads")  # options that results do not depend on
 PATHS = ("coil_maps", "target", "template", "weights")  # options that name files, relative to the table that they stand in
 
 
@@ -81,11 +82,13 @@ def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
     make_folder(table)
     if table.exists():
         now, before = {job.result: job for job in jobs}, {job.result: job for job in read_frozen(output)}
-        changed = [result for result in now.keys() & before if now[result] != before[result]]
+        changed = {result: said for result in now.keys() & before if (said := _otherwise(before[result], now[result]))}
         if changed or not (now.keys() <= before.keys() or now.keys() >= before.keys()):
-            said = "a batch with other inputs or options" if changed else "another batch"
-            which = before[min(changed or before.keys() - now)].input
-            raise InputError(f"{output}: holds the results of {said} ({which}); give another -o, or remove {table}")
+            first = min(changed or before.keys() - now)
+            said = f"a batch with {changed[first]}" if changed else "another batch"
+            raise InputError(
+                f"{output}: holds the results of {said} ({before[first].input}); give another -o, or remove {table}"
+            )
         if len(now) <= len(before):
             return
     names = sorted({name for job in jobs for name, _ in job.options})
@@ -99,6 +102,15 @@ def frozen(jobs: Sequence[Job], output: str, bids: bool) -> None:
     write_text(table, text.getvalue())
     if bids:
         _describe(Path(output))
+
+
+def _otherwise(before: Job, now: Job) -> str:
+    """What a job has that decides its result and that it had not before, in words; "" if nothing."""
+    old, new = (dict(job.options) for job in (before, now))
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in SPEED)
+    return (
+        "other inputs" if before[:3] != now[:3] else f"other options, --{', --'.join(names).replace('_', '-')}" if names else ""
+    )
 
 
 def read_frozen(output: str) -> list[Job]:

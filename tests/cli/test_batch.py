@@ -101,6 +101,7 @@ def test_what_failed_is_said_once_and_tried_again_when_asked(mri, scans, tmp_pat
     assert code == 1 and text.count("R=4") == 2 and error.count("b.h5") == 1 and "2 done, 1 failed" in error
     code, text, _ = mri("batch", "--status", tmp_path / "out")
     assert code == 1 and text.startswith(f"failed  {scans}/b.h5  ") and "2 done, 1 failed" in text
+    assert text.count("b.h5") == 1
     code, _, error = mri("batch", scans, "-o", tmp_path / "out", *PLAIN)
     assert code == 1 and "failed before, --retry failed tries it again" in error
     assert mri("batch", scans, "-o", tmp_path / "out", *PLAIN, "--retry", "failed")[0] == 1

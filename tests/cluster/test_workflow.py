@@ -35,15 +35,18 @@ def test_it_runs_in_chunks_says_what_failed_and_runs_nothing_twice(flow: Path, t
     for name in ("a", "b", "c"):
         write_scan(tmp_path / "in" / f"{name}.h5")
     (tmp_path / "in" / "b.h5").write_bytes(b"no scan")
+    (tmp_path / "in" / "gone.h5").symlink_to("nowhere")
     (flow / "config.yaml").write_text(json.dumps(CONFIG))
     run = snakemake(flow)
     assert run.returncode == 0, run.stderr
     *rows, counts = [json.loads(line) for line in (flow / "out" / "results.jsonl").read_text().splitlines()]
-    assert {Path(row["input"]).name: row["state"] for row in rows} == {"a.h5": "done", "b.h5": "failed", "c.h5": "done"}
-    assert counts["Jobs"] == 3 and "shard 1 of 2: 2 of 3 inputs" in run.stderr
+    assert {Path(row["input"]).name: row["state"] for row in rows} == {
+        "a.h5": "done", "b.h5": "failed", "c.h5": "done", "gone.h5": "failed",
+    }  # fmt: skip
+    assert counts["Jobs"] == 4 and "shard 1 of 2: 2 of 4 inputs" in run.stderr
     before = (flow / "out" / "a_recon.nii.gz").stat().st_mtime_ns
     assert "Nothing to be done" in snakemake(flow).stderr
-    write_scan(tmp_path / "in" / "d.h5")  # fits into the last chunk
+    write_scan(tmp_path / "in" / "d.h5")
     assert snakemake(flow).returncode == 0 and (flow / "out" / "d_recon.nii.gz").exists()
     assert (flow / "out" / "a_recon.nii.gz").stat().st_mtime_ns == before
 

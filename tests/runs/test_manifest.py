@@ -193,8 +193,9 @@ def test_a_batch_may_grow_and_not_change(tmp_path: Path) -> None:
     grown = read_jobs(str(place), out, "recon", {"accel": "4.0"})
     frozen(grown, out, False)
     assert read_frozen(out) == grown and len(grown) == 3
-    with pytest.raises(InputError, match="a batch with other inputs or options"):
-        frozen(read_jobs(str(place), out, "recon", {"accel": "8.0"}), out, False)
+    with pytest.raises(InputError, match="a batch with other options, --accel, --center-fraction"):
+        frozen(read_jobs(str(place), out, "recon", {"accel": "8.0", "center_fraction": "0.1", "threads": "1"}), out, False)
+    frozen(read_jobs(str(place), out, "recon", {"accel": "4.0", "threads": "1", "device": "cpu"}), out, False)
     frozen(jobs, out, False)  # as a process does that looked into the folder before
     assert read_frozen(out) == grown
     other = read_jobs(str(files(tmp_path / "other", "d.h5")), out, "recon", {"accel": "4.0"})
